@@ -1,0 +1,291 @@
+"""What a plugin author touches, and nothing else: import from here.
+
+A plugin class is a frozen dataclass: its fields are the ``args`` that a suite may give it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import torch
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from torch import Tensor
+
+from harness.data.examples import (
+    ArrayInputs,
+    Data,
+    Examples,
+    FileInputs,
+    Inputs,
+    RawBatch,
+    RawInputs,
+    Source,
+    Split,
+    Task,
+)
+from harness.errors import Diverged, HarnessError, Unsupported
+from harness.hookspecs import hookimpl
+from harness.model.backbone import Backbone, ImageBackbone
+from harness.model.fit import Classifier, Recipe, fit
+
+__all__ = [
+    "ArrayInputs",
+    "Backbone",
+    "BackboneFactory",
+    "CategoricalDistribution",
+    "Classifier",
+    "Data",
+    "Dataset",
+    "Diverged",
+    "Emit",
+    "Examples",
+    "Executor",
+    "FileInputs",
+    "FloatDistribution",
+    "GradientStrategy",
+    "HarnessError",
+    "ImageBackbone",
+    "Inputs",
+    "IntDistribution",
+    "Job",
+    "Predictor",
+    "RawBatch",
+    "RawInputs",
+    "Recipe",
+    "Run",
+    "Section",
+    "Settings",
+    "Source",
+    "Space",
+    "Split",
+    "Strategy",
+    "Task",
+    "Unsupported",
+    "fit",
+    "hookimpl",
+]
+
+Space = Mapping[str, BaseDistribution]
+"""Hyperparameters by name, each with the Optuna distribution it is drawn from."""
+
+Settings = Mapping[str, Any]
+"""One value for each hyperparameter of a space."""
+
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+"""Fires an event hook: takes its name and arguments."""
+
+
+class Dataset(ABC):
+    """A labelled dataset. Subclass it as a frozen dataclass; the fields are its arguments."""
+
+    name: ClassVar[str]
+    modality: ClassVar[str] = "image"
+    licence: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
+
+    @abstractmethod
+    def load(self) -> Data:
+        """Read the data.
+
+        Raises:
+            HarnessError: the files are missing or wrong; says which and what to do.
+        """
+
+
+class BackboneFactory(ABC):
+    """Builds one model, or a family of them."""
+
+    name: ClassVar[str]
+    modality: ClassVar[str] = "image"
+    citation: ClassVar[str] = ""
+
+    def models(self) -> Iterable[str]:
+        """The model names that a suite may give; by default the plugin's own name."""
+        return (self.name,)
+
+    @abstractmethod
+    def build(
+        self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
+    ) -> Backbone:
+        """Build ``model`` with fresh random weights, or with its published ones.
+
+        ``torch``'s global generator is seeded before the call.
+
+        Raises:
+            Unsupported: there are no published weights, or the arguments don't fit the model.
+        """
+
+
+class Predictor(Protocol):
+    """A model adapted to a task."""
+
+    @property
+    def trained(self) -> Mapping[str, Tensor]:
+        """The parameters that adapting changed, by name: they are counted, and saved."""
+        ...
+
+    def logits(self, inputs: Inputs) -> Tensor:
+        """Unnormalised log-probabilities, float32 ``[len(inputs), classes]``.
+
+        The answer for one input may not depend on the others.
+        """
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write what was learned to a safetensors file."""
+        ...
+
+
+class Run(Protocol):
+    """What the harness lends a strategy for the length of a call."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def steps(self) -> int:
+        """The most optimiser steps that ``adapt`` may take."""
+        ...
+
+    @property
+    def batch_size(self) -> int: ...
+
+    def generator(self, name: str) -> torch.Generator:
+        """A CPU generator seeded from the cell's seed and ``name``: the same in every trial."""
+        ...
+
+    def fresh(self, backbone: Backbone) -> Backbone:
+        """The same model with random weights, drawn from the cell's seed; the same each time."""
+        ...
+
+    def report(self, step: int, value: float) -> None:
+        """Tell the tuner the validation score so far.
+
+        Raises:
+            optuna.TrialPruned: the trial is not worth going on with; let it pass.
+        """
+        ...
+
+    def progress(self, done: int, total: int) -> None:
+        """Tell the user how far a long computation is."""
+        ...
+
+    def activations(self, backbone: Backbone, inputs: Inputs, block: int) -> Tensor | None:
+        """What enters block ``block`` of the frozen ``backbone`` for ``inputs``, ``[n, ...]``.
+
+        ``block == len(backbone.blocks)`` asks for the features. Computed once for all that
+        share weights and inputs, and billed to each as if it had computed it. ``None`` where it
+        would not fit in memory, or where the model cannot be entered at that block.
+        """
+        ...
+
+    def scoring(self) -> Any:
+        """A context for validation inside ``adapt``: its seconds are not billed to fitting."""
+        ...
+
+
+class Strategy(ABC):
+    """A way to move a backbone onto a task. Subclass it as a frozen dataclass.
+
+    A class has no state of its own: everything learned is in what the two verbs return.
+    """
+
+    name: ClassVar[str]
+    citation: ClassVar[str] = ""
+    modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+    protocols: ClassVar[frozenset[str]] = frozenset({"transfer", "episodes"})
+    needs_source: ClassVar[bool] = False
+    """Whether ``prepare`` learns from the source: without one the cell is unsupported."""
+
+    prepare_space: ClassVar[Space] = {}
+    space: ClassVar[Space] = {}
+    defaults: ClassVar[Settings] = {}
+    """Trial 0: a value for every name in the two spaces."""
+
+    def prepare(
+        self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
+    ) -> Backbone:
+        """Learn from the source before any task is seen. Most strategies don't.
+
+        The result is kept and shared by all cells with the same backbone, source, seed and
+        settings, so it may depend on nothing else. ``backbone`` is the caller's to change.
+        """
+        return backbone
+
+    @abstractmethod
+    def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
+        """Adapt to one task: a whole dataset or a 5-way 1-shot episode alike.
+
+        ``backbone`` is shared: copy what you change.
+
+        Raises:
+            Diverged: the loss is not a number any more.
+        """
+
+    def adapt_batch(
+        self, backbone: Backbone, batch: Sequence[tuple[Task, Settings]], run: Run
+    ) -> Iterable[Predictor]:
+        """Adapt to many tasks, or one task with many settings; override it to do so at once."""
+        for task, hp in batch:
+            yield self.adapt(backbone, task, hp, run)
+
+
+class GradientStrategy(Strategy):
+    """A strategy that only declares what trains, from where and under what penalty."""
+
+    space: ClassVar[Space] = {
+        "lr": FloatDistribution(1e-4, 1e-2, log=True),
+        "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
+    }
+    defaults: ClassVar[Settings] = {"lr": 1e-3, "weight_decay": 1e-4}
+
+    @abstractmethod
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        """What trains, from where and under what penalty."""
+
+    def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
+        return fit(self.recipe(backbone, task, hp, run), task, run)
+
+
+class Job(Protocol):
+    """One cell, ready to run here or in another process: it pickles."""
+
+    @property
+    def title(self) -> str: ...
+
+    def run(self, emit: Emit) -> None:
+        """Run the cell and write its record. ``emit`` takes an event's name and arguments."""
+        ...
+
+    def lost(self, status: str, reason: str, emit: Emit) -> None:
+        """Write the record of a cell that could not write its own, such as a ``crashed`` one."""
+        ...
+
+
+class Executor(ABC):
+    """Where cells run."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], emit: Emit, *, workers: int) -> None:
+        """Run every job, ``workers`` at a time; pass each job's events on to ``emit``, which
+        may only be called in this process."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report: a heading and HTML that loads nothing from outside."""
+
+    title: str
+    html: str

@@ -1,0 +1,87 @@
+"""The command line: one file a command, imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+COMMANDS = {
+    "suite": "Run a suite, or go on with it, and write its report.",
+    "validate": "Check a suite without running it.",
+    "report": "Write the report of a results folder again.",
+    "export": "Print a results folder as a table: csv, parquet or json.",
+    "why": "Explain why a cell has to run, or that it has not.",
+    "plugins": "List all plugins and where they come from.",
+    "describe": "Show what a plugin is, and what it can be given.",
+}
+
+
+class _Commands(click.Group):
+    """Knows every command's name and summary without importing any of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"harness.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from harness.errors import did_you_mean
+
+            ctx.fail(f"there is no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}.")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+def cli() -> None:
+    """Compare transfer-learning strategies on your data, within your budget.
+
+    \b
+    Examples:
+      harness suite quickstart               five strategies on real data, and a report
+      harness suite quickstart --dry-run     the cells, what is done, what it will cost
+      harness plugins                        the strategies and datasets there are
+      harness describe maml                  what a strategy can be given
+    """
+
+
+def main() -> None:
+    """Entry point: a mistake of the user's is one line and exit status 2, never a traceback."""
+    try:
+        status: Any = cli.main(standalone_mode=False)
+    except HarnessError as error:
+        if os.environ.get("HARNESS_RAISE"):
+            raise
+        click.echo(f"harness: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(
+            "\nharness: interrupted. Run the same command again to go on: finished cells are kept",
+            err=True,
+        )
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,98 @@
+"""``harness describe``: show what a plugin is, and what it can be given."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import format_option, load_plugins, plugin_options
+
+if TYPE_CHECKING:
+    from harness.plugins import Plugin
+
+
+@click.command("describe")
+@click.argument("name", metavar="PLUGIN")
+@plugin_options
+@format_option
+def command(
+    name: str, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
+) -> int:
+    """Show what a plugin is, what a suite can give it, and what is tuned.
+
+    \b
+    Examples:
+      harness describe maml
+      harness describe folder --format json
+    """
+    from harness.errors import HarnessError, did_you_mean
+
+    registry = load_plugins(plugin, plugins_dir)
+    found = [described for (_, known), described in registry.plugins.items() if known == name]
+    if not found:
+        known = {known for _, known in registry.plugins}
+        raise HarnessError(
+            f"there is no plugin '{name}'{did_you_mean(name, known)}",
+            "'harness plugins' lists them all",
+        )
+    if output == "json":
+        click.echo(json.dumps([_facts(described) for described in found], indent=1))
+    else:
+        click.echo("\n\n".join("\n".join(_lines(described)) for described in found))
+    return 0
+
+
+def _facts(plugin: Plugin) -> dict[str, Any]:
+    cls = plugin.cls
+    facts = {
+        "kind": plugin.kind,
+        "name": plugin.name,
+        "origin": plugin.origin,
+        "file": str(plugin.file),
+        "about": inspect.getdoc(cls) or "",
+        **{key: value for key in ("citation", "licence") if (value := getattr(cls, key, ""))},
+        "arguments": {
+            name: {"type": str(field.type), "default": _default(field)}
+            for name, field in plugin.arguments().items()
+        },
+    }
+    if plugin.kind == "strategy":
+        for key in ("prepare_space", "space"):
+            facts[key] = {
+                name: {"range": str(distribution), "default": cls.defaults[name]}
+                for name, distribution in getattr(cls, key).items()
+            }
+    return facts
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is not dataclasses.MISSING:
+        return repr(field.default)
+    if field.default_factory is not dataclasses.MISSING:
+        return repr(field.default_factory())
+    return "required"
+
+
+def _lines(plugin: Plugin) -> Iterator[str]:
+    facts = _facts(plugin)
+    yield f"{facts['name']} ({facts['kind']}, {facts['origin']}: {facts['file']})"
+    yield ""
+    yield facts["about"]
+    for key in ("citation", "licence"):
+        if key in facts:
+            yield f"\n{key.capitalize()}: {facts[key]}"
+    if facts["arguments"]:
+        yield "\nArguments (args = { … } in a suite):"
+        for name, told in facts["arguments"].items():
+            yield f"  {name}: {told['type']} = {told['default']}"
+    for key, title in (("prepare_space", "Settings of prepare"), ("space", "Settings of adapt")):
+        if facts.get(key):
+            yield f"\n{title} (tuned unless args fix them):"
+            for name, told in facts[key].items():
+                yield f"  {name}: {told['range']}, default {told['default']}"

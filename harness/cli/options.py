@@ -1,0 +1,63 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from harness.plugins import Registry, Sources
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def plugin_options(function: F) -> F:
+    """``--plugin`` and ``--plugins-dir``; the command gets ``plugin`` and ``plugins_dir``."""
+    folder = click.option(
+        "--plugins-dir",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Load every plugin file of a folder (code that you trust). May be repeated.",
+    )
+    file = click.option(
+        "--plugin",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Load a plugin file (code that you trust). May be repeated.",
+    )
+    return file(folder(function))
+
+
+def format_option(function: F) -> F:
+    """``--format table|json``."""
+    return click.option(
+        "--format",
+        "output",
+        type=click.Choice(["table", "json"]),
+        default="table",
+        show_default=True,
+        help="How to print on standard output.",
+    )(function)
+
+
+def load_plugins(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> Registry:
+    """Load all plugins; say in one line each what could not be loaded, and go on."""
+    from harness.plugins import load_once
+
+    registry = load_once(sources(plugin, plugins_dir))
+    for problem in registry.problems:
+        click.echo(f"harness: {problem}", err=True)
+    return registry
+
+
+def sources(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> Sources:
+    from harness.plugins import Sources
+
+    return Sources(
+        tuple(path.resolve() for path in plugin), tuple(path.resolve() for path in plugins_dir)
+    )

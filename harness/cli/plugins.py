@@ -1,0 +1,59 @@
+"""``harness plugins``: list all plugins and where they come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from harness.cli.options import format_option, load_plugins, plugin_options
+
+
+@click.command("plugins")
+@plugin_options
+@format_option
+def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str) -> int:
+    """List all plugins: what they are, where they come from and what they take.
+
+    Exit status: 0, or 1 if a plugin could not be loaded.
+
+    \b
+    Examples:
+      harness plugins
+      harness plugins --plugin my_strategy.py --format json
+    """
+    from harness.plugins import KINDS
+
+    registry = load_plugins(plugin, plugins_dir)
+    rows = [
+        {
+            "kind": found.kind,
+            "name": found.name,
+            "origin": found.origin,
+            "modality": _words(found.cls, "modality", "modalities"),
+            "protocols": _words(found.cls, "protocols"),
+            "summary": found.summary,
+            "citation": getattr(found.cls, "citation", ""),
+            "file": str(found.file),
+        }
+        for kind in KINDS
+        for found in registry.plugins.values()
+        if found.kind == kind
+    ]
+    if output == "json":
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        from tabulate import tabulate
+
+        shown = ("kind", "name", "origin", "modality", "protocols", "summary", "citation")
+        click.echo(tabulate([[row[key] for key in shown] for row in rows], headers=list(shown)))
+    return int(bool(registry.problems))
+
+
+def _words(cls: type, *names: str) -> str:
+    for name in names:
+        value = getattr(cls, name, None)
+        if value:
+            return value if isinstance(value, str) else " ".join(sorted(value))
+    return ""

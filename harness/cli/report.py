@@ -1,0 +1,26 @@
+"""``harness report``: write the report of a results folder again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import load_plugins, plugin_options
+
+
+@click.command("report")
+@click.argument("directory", metavar="DIR/NAME", type=click.Path(path_type=Path))
+@plugin_options
+def command(directory: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> int:
+    """Write the report of a results folder again and print where it is.
+
+    \b
+    Examples:
+      harness report results/quickstart
+    """
+    from harness.cli.reporting import report
+    from harness.record.store import Store
+
+    click.echo(report(Store(directory), load_plugins(plugin, plugins_dir)))
+    return 0

@@ -1,0 +1,199 @@
+"""Data before and after preprocessing: raw splits that datasets give, inputs that models take."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import HarnessError
+
+RawBatch: TypeAlias = "Tensor | list[Tensor] | list[str]"
+"""Images as uint8 ``[B, C, H, W]``, or one ``[C, H, W]`` each where sizes differ, or texts."""
+
+
+class RawInputs(Protocol):
+    """The inputs of a split as they come: any number of them, read when asked for."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, rows: Sequence[int]) -> RawBatch:
+        """The inputs at ``rows``."""
+        ...
+
+    def digest(self) -> str:
+        """SHA-256 of the content, whatever its path or time."""
+        ...
+
+
+@dataclass(frozen=True)
+class ArrayInputs:
+    """Images held in memory: ``images`` is uint8 ``[N, C, H, W]``."""
+
+    images: Tensor
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise ValueError(
+                f"images must be uint8 [N, C, H, W], not {self.images.dtype} "
+                f"{list(self.images.shape)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, rows: Sequence[int]) -> Tensor:
+        return self.images[torch.as_tensor(rows, dtype=torch.int64)]
+
+    def digest(self) -> str:
+        return tensor_digest(self.images)
+
+
+@dataclass(frozen=True)
+class FileInputs:
+    """Image files, decoded when asked for, each to uint8 ``[3, H, W]``."""
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, rows: Sequence[int]) -> list[Tensor]:
+        return [self._decode(self.paths[row]) for row in rows]
+
+    @staticmethod
+    def _decode(path: Path) -> Tensor:
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (UnidentifiedImageError, OSError) as error:
+            raise HarnessError(
+                f"cannot read the image {path}: {error}", "Repair or remove the file"
+            ) from error
+        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+
+    def digest(self) -> str:
+        content = hashlib.sha256()
+        for path in self.paths:
+            content.update(hashlib.sha256(path.read_bytes()).digest())
+        return content.hexdigest()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes)."""
+
+    inputs: RawInputs
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.inputs),):
+            raise ValueError(
+                f"labels must be int64 [{len(self.inputs)}], not {self.labels.dtype} "
+                f"{list(self.labels.shape)}"
+            )
+
+    def digest(self) -> str:
+        return hashlib.sha256(
+            f"{self.inputs.digest()}:{tensor_digest(self.labels)}".encode()
+        ).hexdigest()
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a dataset plugin loads.
+
+    ``test`` is the official test split; where there is none the harness draws one.
+    ``held_out`` names the classes that are kept for ``episodes``: as a source, the dataset
+    then shows the others only.
+    """
+
+    train: Split
+    classes: tuple[str, ...]
+    test: Split | None = None
+    held_out: frozenset[str] = field(default_factory=frozenset)
+
+    def digest(self) -> str:
+        parts = [self.train.digest(), self.test.digest() if self.test else "-"]
+        parts += [*self.classes, "|", *sorted(self.held_out)]
+        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """SHA-256 of a tensor's dtype, shape and bytes."""
+    array = tensor.detach().cpu().contiguous()
+    content = hashlib.sha256(f"{array.dtype}{list(array.shape)}".encode())
+    content.update(array.reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()
+
+
+class Pool(Protocol):
+    """Prepared inputs of one split for one backbone; ``rows`` are int64 on the CPU."""
+
+    digest: str
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Tensor) -> Tensor:
+        """The prepared inputs at ``rows``, ``[len(rows), ...]``, on the run's device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Prepared model inputs: some rows of a pool. They carry no labels."""
+
+    pool: Pool
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        """The model inputs at ``index`` (int64 positions or a slice), ``[b, ...]`` on the device."""
+        return self.pool.take(self.rows[index])
+
+    def subset(self, index: Tensor) -> Inputs:
+        return Inputs(self.pool, self.rows[index])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Prepared inputs with labels: int64 ``[n]`` on the device, ``0 … classes - 1``."""
+
+    inputs: Inputs
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, index: Tensor) -> Examples:
+        return Examples(self.inputs.subset(index), self.labels[index.to(self.labels.device)])
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a strategy may see of a problem: never a test label.
+
+    ``val`` is ``None`` in an episode, where there is nothing to select on.
+    """
+
+    train: Examples
+    classes: int
+    val: Examples | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What ``prepare`` may see: the labelled source data, before any task is known."""
+
+    examples: Examples
+    classes: int

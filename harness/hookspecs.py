@@ -1,0 +1,200 @@
+"""Every hook of the harness: the whole contract between the core and a plugin, on one page.
+
+A plugin is a module (or any object) whose functions carry ``@hookimpl``::
+
+    from harness import hookimpl
+
+    @hookimpl
+    def harness_strategies():
+        return [MyStrategy]
+
+The built-in plugins are found through these hooks too; the core names none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.api import BackboneFactory, Dataset, Executor, Section, Strategy
+    from harness.plan.cells import Cell
+    from harness.record.schema import Record, Trial
+
+hookspec = pluggy.HookspecMarker("harness")
+hookimpl = pluggy.HookimplMarker("harness")
+
+# ── what a plugin brings ──────────────────────────────────────────────────────────────────────
+
+
+@hookspec
+def harness_strategies() -> Sequence[type[Strategy]]:  # type: ignore[empty-body]
+    """Strategies: ways to move a backbone onto a task.
+
+    ::
+
+        @dataclass(frozen=True)
+        class BitFit(GradientStrategy):
+            name: ClassVar[str] = "bitfit"
+
+            def recipe(self, backbone, task, hp, run):
+                names = [n for n, _ in backbone.named_parameters() if n.endswith("bias")]
+                return Recipe(backbone, trainable=names, lr=hp["lr"])
+
+        @hookimpl
+        def harness_strategies():
+            return [BitFit]
+    """
+
+
+@hookspec
+def harness_datasets() -> Sequence[type[Dataset]]:  # type: ignore[empty-body]
+    """Datasets. Their dataclass fields are the ``args`` of a suite.
+
+    ::
+
+        @dataclass(frozen=True)
+        class Noise(Dataset):
+            name: ClassVar[str] = "noise"
+            images: int = 100
+
+            def load(self):
+                pixels = torch.randint(0, 256, (self.images, 3, 8, 8), dtype=torch.uint8)
+                labels = torch.arange(self.images) % 2
+                return Data(train=Split(ArrayInputs(pixels), labels), classes=("a", "b"))
+
+        @hookimpl
+        def harness_datasets():
+            return [Noise]
+    """
+
+
+@hookspec
+def harness_backbones() -> Sequence[type[BackboneFactory]]:  # type: ignore[empty-body]
+    """Backbones: feature extractors, an ordered list of blocks each.
+
+    ::
+
+        class Tiny(BackboneFactory):
+            name: ClassVar[str] = "tiny"
+
+            def build(self, model, *, input_size, pretrained, args):
+                body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), Mean())
+                return ImageBackbone(body, blocks=[["0"]], input_size=input_size or 32)
+
+        @hookimpl
+        def harness_backbones():
+            return [Tiny]
+    """
+
+
+@hookspec
+def harness_executors() -> Sequence[type[Executor]]:  # type: ignore[empty-body]
+    """Executors: where cells run. ``harness suite --executor NAME`` picks one.
+
+    ::
+
+        class Backwards(Executor):
+            name: ClassVar[str] = "backwards"
+
+            def run(self, jobs, emit):
+                for job in reversed(jobs):
+                    job.run(emit)
+
+        @hookimpl
+        def harness_executors():
+            return [Backwards]
+    """
+
+
+@hookspec
+def harness_report_sections(frame: pd.DataFrame, directory: Path) -> Sequence[Section]:  # type: ignore[empty-body]
+    """Further sections at the end of the report; ``frame`` has one row a planned cell.
+
+    ::
+
+        @hookimpl
+        def harness_report_sections(frame, directory):
+            return [Section("Slowest cell", f"<p>{frame.seconds_total.max():.0f} s</p>")]
+    """
+
+
+# ── what a plugin hears ───────────────────────────────────────────────────────────────────────
+# Trackers implement any of these. They are called in the process of the command, in order.
+
+
+@hookspec
+def harness_suite_started(suite: str, directory: Path, cells: Sequence[Cell], todo: int) -> None:
+    """A suite is about to run: all its cells, and how many of them have no usable record.
+
+    ::
+
+        @hookimpl
+        def harness_suite_started(suite, directory, cells, todo):
+            print(f"{suite}: {todo} of {len(cells)} cells to do", file=sys.stderr)
+    """
+
+
+@hookspec
+def harness_cell_started(cell: Cell) -> None:
+    """A cell starts.
+
+    ::
+
+        @hookimpl
+        def harness_cell_started(cell):
+            print(cell.title, file=sys.stderr)
+    """
+
+
+@hookspec
+def harness_cell_progress(cell: Cell, stage: str, done: int, total: int) -> None:
+    """A long stage of a cell (``pretrain``, ``prepare``, ``trial``, ``test``) has moved on.
+
+    ::
+
+        @hookimpl
+        def harness_cell_progress(cell, stage, done, total):
+            print(f"{cell.title}: {stage} {done}/{total}", file=sys.stderr)
+    """
+
+
+@hookspec
+def harness_trial_finished(cell: Cell, trial: Trial) -> None:
+    """A hyperparameter setting was tried, whatever came of it.
+
+    ::
+
+        @hookimpl
+        def harness_trial_finished(cell, trial):
+            print(trial.number, trial.state, trial.value, file=sys.stderr)
+    """
+
+
+@hookspec
+def harness_cell_finished(cell: Cell, record: Record) -> None:
+    """A cell ended and its record is on disk.
+
+    ::
+
+        @hookimpl
+        def harness_cell_finished(cell, record):
+            print(cell.title, record.status, record.metrics.get("accuracy"), file=sys.stderr)
+    """
+
+
+@hookspec
+def harness_suite_finished(suite: str, directory: Path) -> None:
+    """All cells have ended, or the user interrupted them.
+
+    ::
+
+        @hookimpl
+        def harness_suite_finished(suite, directory):
+            print(f"records in {directory}", file=sys.stderr)
+    """

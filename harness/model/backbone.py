@@ -1,0 +1,265 @@
+"""What is adapted: a feature extractor cut into ordered blocks.
+
+The harness enters a backbone between two blocks, so that what is frozen is computed once. It
+needs no help from the model: a hook on the first module of the block swaps in the stored
+activations, and whether that gives the model's own features is tried out before it is relied on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as image_ops
+
+from harness.data.examples import RawBatch, tensor_digest
+
+
+class Backbone(nn.Module):
+    """A feature extractor ``body`` and the order of its blocks.
+
+    Args:
+        body: maps prepared inputs ``[B, ...]`` to features, float ``[B, D]``.
+        blocks: for each block, from input to output, the names of the modules or parameters of
+            ``body`` that it is made of. A parameter that no block names is of the last one.
+        example: prepared inputs ``[2, ...]``, to find ``D`` and to try the model out on.
+    """
+
+    def __init__(self, body: nn.Module, blocks: Sequence[Sequence[str]], example: Tensor) -> None:
+        super().__init__()
+        self.body = body
+        self.blocks = tuple(tuple(f"body.{name}" for name in names) for names in blocks)
+        self.head: nn.Linear | None = None
+        """A head that was learned with the features, such as MAML's; most backbones have none."""
+        self.rebuild: Callable[[], Backbone] | None = None
+        self.register_buffer("_example", example, persistent=False)
+        self._enterable: dict[int, bool] = {}
+        self._digest: tuple[tuple[int, ...], str] | None = None
+
+    @cached_property
+    def num_features(self) -> int:
+        """``D``, by trying the model out."""
+        example = self._example_input()
+        with torch.no_grad(), _evaluating(self):
+            features = self.features(example)
+        if features.ndim != 2 or len(features) != len(example):
+            raise ValueError(f"features must be [B, D], not {list(features.shape)}")
+        return features.shape[1]
+
+    # ── the contract: raw batch → prepared inputs → features ──────────────────────────────────
+
+    def preprocess(self, raw: RawBatch) -> Tensor:
+        """Turn a raw batch into prepared inputs ``[B, ...]``, compact: uint8 pixels, token ids."""
+        raise NotImplementedError
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features ``[B, D]`` of prepared inputs."""
+        output: Tensor = self.body(inputs)
+        return output
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.features(inputs)
+
+    # ── blocks ────────────────────────────────────────────────────────────────────────────────
+
+    def block_of(self, name: str) -> int:
+        """The block that a parameter belongs to."""
+        for index, members in enumerate(self.blocks):
+            if any(name == member or name.startswith(f"{member}.") for member in members):
+                return index
+        return len(self.blocks) - 1
+
+    def parameters_from(self, block: int) -> list[str]:
+        """Names of the parameters in ``block`` and all blocks after it."""
+        return [name for name, _ in self.body_parameters() if self.block_of(name) >= block]
+
+    def body_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Every parameter but the head's."""
+        for name, parameter in self.body.named_parameters():
+            yield f"body.{name}", parameter
+
+    def activations(self, inputs: Tensor, block: int) -> Tensor:
+        """What enters ``block``, computed without the rest; the features for the last + 1."""
+        if block == len(self.blocks):
+            return self.features(inputs)
+        with self._at_entry(block, _stop):
+            try:
+                self.features(inputs)
+            except _Reached as reached:
+                return reached.activations
+        raise RuntimeError(f"block {block} was never entered")
+
+    def features_from(self, activations: Tensor, block: int) -> Tensor:
+        """Features from stored ``activations`` of :meth:`activations`.
+
+        The blocks before run too, on one example, because the model's own code calls them.
+        """
+        if block == len(self.blocks):
+            return activations
+
+        def swap(value: Tensor) -> Tensor:
+            return activations
+
+        with self._at_entry(block, swap):
+            return self.features(self._example_input()[:1])
+
+    def can_enter(self, block: int) -> bool:
+        """Whether the rest of the model depends on the blocks before through one tensor alone."""
+        if block == len(self.blocks):
+            return True
+        if block not in self._enterable:
+            self._enterable[block] = self._try_entering(block)
+        return self._enterable[block]
+
+    @torch.no_grad()
+    def _try_entering(self, block: int) -> bool:
+        example = self._example_input()
+        with _evaluating(self):
+            whole = self.features(example)
+            try:
+                parts = self.features_from(self.activations(example, block), block)
+            except (RuntimeError, ValueError, TypeError, IndexError):
+                return False
+        return parts.shape == whole.shape and torch.allclose(parts, whole, rtol=1e-3, atol=1e-4)
+
+    def _example_input(self) -> Tensor:
+        example = self._buffers["_example"]
+        assert example is not None
+        return example
+
+    @contextmanager
+    def _at_entry(self, block: int, action: Callable[[Tensor], Tensor]) -> Iterator[None]:
+        """Apply ``action`` to the tensor that enters ``block``, the first time it is entered."""
+        entered = False
+
+        def hook(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+            nonlocal entered
+            if entered or not args:
+                return None
+            entered = True
+            return (action(args[0]), *args[1:])
+
+        handles = [module.register_forward_pre_hook(hook) for module in self._modules_of(block)]
+        try:
+            yield
+            if not entered:
+                raise RuntimeError(f"block {block} was never entered")
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _modules_of(self, block: int) -> list[nn.Module]:
+        """Modules whose parameters are all in ``block``."""
+        found = []
+        for name, module in self.named_modules():
+            blocks = {self.block_of(f"{name}.{own}") for own, _ in module.named_parameters()}
+            if blocks == {block}:
+                found.append(module)
+        return found
+
+    # ── state ─────────────────────────────────────────────────────────────────────────────────
+
+    def digest(self) -> str:
+        """SHA-256 of weights and buffers; taken anew when one was changed in place."""
+        state = self.state_dict(keep_vars=True)
+        versions = tuple(v for t in state.values() for v in (t.data_ptr(), t._version))
+        if self._digest is None or self._digest[0] != versions:
+            content = hashlib.sha256()
+            for name in sorted(state):
+                content.update(f"{name}:{tensor_digest(state[name])}".encode())
+            self._digest = versions, content.hexdigest()
+        return self._digest[1]
+
+    def train_only(self, trainable: set[str]) -> None:
+        """Let just the named parameters train. What has none of them is put in evaluation mode,
+        so that frozen batch norms don't drift and frozen dropout does not fire."""
+        for name, parameter in self.body_parameters():
+            parameter.requires_grad_(name in trainable)
+        self.train()
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+
+
+class ImageBackbone(Backbone):
+    """A backbone for images.
+
+    Prepared inputs are uint8 ``[B, channels, input_size, input_size]``; they are scaled to 0–1
+    and normalised by ``mean`` and ``std`` on the device, just before ``body``.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        blocks: Sequence[Sequence[str]],
+        *,
+        input_size: int,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+        interpolation: str = "bilinear",
+    ) -> None:
+        size = (2, len(mean), input_size, input_size)
+        generator = torch.Generator().manual_seed(0)
+        example = torch.randint(0, 256, size, dtype=torch.uint8, generator=generator)
+        super().__init__(body, blocks, example)
+        self.input_size = input_size
+        self.interpolation = image_ops.InterpolationMode(interpolation)
+        shape = (len(mean), 1, 1)
+        self.register_buffer("mean", torch.tensor(mean).reshape(shape) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(shape) * 255, persistent=False)
+
+    mean: Tensor
+    std: Tensor
+
+    def features(self, inputs: Tensor) -> Tensor:
+        output: Tensor = self.body(self.normalise(inputs))
+        return output
+
+    def normalise(self, inputs: Tensor) -> Tensor:
+        """Pixels 0–255 to the range that the weights were trained on."""
+        return (inputs.to(self.mean.dtype) - self.mean) / self.std
+
+    def preprocess(self, raw: RawBatch) -> Tensor:
+        """Resize the shorter side to ``input_size``, crop the middle, match the channels."""
+        if isinstance(raw, Tensor):
+            return self._fit(raw)
+        return torch.cat([self._fit(image[None]) for image in raw if isinstance(image, Tensor)])
+
+    def _fit(self, images: Tensor) -> Tensor:
+        channels, size = len(self.mean), [self.input_size, self.input_size]
+        if images.shape[1] != channels:
+            to_grey = image_ops.rgb_to_grayscale
+            images = to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
+        if list(images.shape[-2:]) != size:
+            images = image_ops.resize(
+                images, [self.input_size], interpolation=self.interpolation, antialias=True
+            )
+            images = image_ops.center_crop(images, size)
+        return images.contiguous()
+
+
+class _Reached(Exception):
+    def __init__(self, activations: Tensor) -> None:
+        super().__init__()
+        self.activations = activations
+
+
+def _stop(activations: Tensor) -> Tensor:
+    raise _Reached(activations)
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, training in modes:
+            child.training = training

@@ -1,0 +1,260 @@
+"""The one training loop. Strategies declare what trains; it sees for itself what is frozen."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.data.examples import Examples, Inputs, Task
+from harness.errors import Diverged
+from harness.model.backbone import Backbone
+
+if TYPE_CHECKING:
+    from harness.api import Run
+
+EVALUATIONS = 4
+"""How often a trial is scored on validation, evenly spaced, the last time after the last step."""
+
+EVALUATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What trains, from where, and under what penalty.
+
+    Attributes:
+        backbone: where training starts; it is copied before it is changed.
+        trainable: names of its parameters that train. The head always does.
+        lr: the peak learning rate of both; ``weight_decay`` spares biases and norms.
+        head: a head to start from, ``Linear(num_features, classes)``; zeros by default, so that
+            the first predictions favour no class.
+        optimizer: AdamW (Loshchilov & Hutter 2019), or plain gradient descent.
+        schedule: down to 0 along half a cosine, or the same rate throughout.
+        steps: fewer optimiser steps than the budget allows.
+        penalty: added to the loss, a scalar of the trained backbone.
+        recalibrate: afterwards, set batch norm's running statistics to those of the training
+            inputs under the final weights. After a handful of steps the running averages
+            still are mostly the source's.
+    """
+
+    backbone: Backbone
+    trainable: Collection[str]
+    lr: float
+    weight_decay: float = 0.0
+    head: nn.Linear | None = None
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    schedule: Literal["cosine", "constant"] = "cosine"
+    steps: int | None = None
+    penalty: Callable[[Backbone], Tensor] | None = None
+    recalibrate: bool = False
+
+
+class Classifier:
+    """A backbone and a head: the predictor of gradient strategies.
+
+    ``entry`` is the first block with something to train; what the blocks before it give is
+    taken from the run's store, computed once by the backbone that training started from.
+    """
+
+    def __init__(self, recipe: Recipe, classes: int, run: Run) -> None:
+        origin = recipe.backbone
+        trainable = set(recipe.trainable)
+        entry = min(map(origin.block_of, trainable), default=len(origin.blocks))
+        self._origin, self._run = origin, run
+        self.entry = entry if origin.can_enter(entry) else 0
+        self.backbone = copy.deepcopy(origin) if trainable else origin
+        self.head = copy.deepcopy(recipe.head) or _zero_head(origin.num_features, classes)
+        self.head.to(run.device)
+        if trainable:
+            self.backbone.train_only(trainable)
+
+    @property
+    def trained(self) -> dict[str, Tensor]:
+        """Trained parameters by name, the head's under ``head``."""
+        names = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
+        if self.backbone is not self._origin:
+            for name, parameter in self.backbone.body_parameters():
+                if parameter.requires_grad:
+                    names[name] = parameter
+        return {name: parameter.detach() for name, parameter in names.items()}
+
+    def entering(self, inputs: Inputs) -> Tensor | None:
+        """Stored activations at ``entry``, or ``None`` if the model has to run from the start."""
+        if self.entry == 0:
+            return None
+        return self._run.activations(self._origin, inputs, self.entry)
+
+    def forward(self, inputs: Inputs, stored: Tensor | None, index: Tensor | slice) -> Tensor:
+        """Logits ``[b, classes]`` of the inputs at ``index``."""
+        if stored is not None:
+            features = self.backbone.features_from(stored[index], self.entry)
+        elif self.entry == len(self.backbone.blocks):
+            with torch.no_grad():
+                features = self.backbone.features(inputs[index])
+        else:
+            features = self.backbone.features(inputs[index])
+        logits: Tensor = self.head(features)
+        return logits
+
+    @torch.no_grad()
+    def logits(self, inputs: Inputs) -> Tensor:
+        modes = [(module, module.training) for module in self.backbone.modules()]
+        self.backbone.eval()
+        stored = self.entering(inputs)
+        parts = [
+            self.forward(inputs, stored, slice(start, start + EVALUATION_BATCH)).float()
+            for start in range(0, len(inputs), EVALUATION_BATCH)
+        ]
+        for module, training in modes:
+            module.training = training
+        return torch.cat(parts)
+
+    def state(self) -> dict[str, Tensor]:
+        """A copy of all that training changes: parameters and, with them, buffers."""
+        modules = {"head": self.head}
+        if self.backbone is not self._origin:
+            modules["backbone"] = self.backbone  # type: ignore[assignment]
+        return {
+            f"{part}.{name}": value.clone()
+            for part, module in modules.items()
+            for name, value in module.state_dict().items()
+            if value.dtype.is_floating_point
+        }
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        for part, module in (("head", self.head), ("backbone", self.backbone)):
+            own = module.state_dict()
+            for name, value in own.items():
+                if f"{part}.{name}" in state:
+                    value.copy_(state[f"{part}.{name}"])
+
+    def save(self, path: Path) -> None:
+        """Write what was trained to a safetensors file; the rest is the backbone's own."""
+        from safetensors.torch import save_file
+
+        save_file({name: tensor.contiguous() for name, tensor in self.trained.items()}, path)
+
+
+def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
+    """Train by mini-batch descent on cross-entropy and return the state that validated best.
+
+    Without validation examples, as in an episode, the last state is returned.
+
+    Raises:
+        Diverged: the loss, or a validation prediction, is not finite.
+    """
+    model = Classifier(recipe, task.classes, run)
+    steps = min(recipe.steps or run.steps, run.steps)
+    optimizer = _optimizer(model, recipe)
+    stored = model.entering(task.train.inputs)
+    score_at = {math.ceil(steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
+    best: tuple[tuple[float, float], dict[str, Tensor]] | None = None
+    finite = torch.ones((), dtype=torch.bool, device=run.device)
+
+    batches = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
+    for step, batch in enumerate(batches, start=1):
+        rate = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.lr * (rate if recipe.schedule == "cosine" else 1.0)
+        index = batch if isinstance(batch, slice) else batch.to(run.device)
+        logits = model.forward(task.train.inputs, stored, index)
+        loss = F.cross_entropy(logits, task.train.labels[index])
+        if recipe.penalty is not None:
+            loss = loss + recipe.penalty(model.backbone)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        finite &= loss.detach().isfinite()
+        if step in score_at:
+            with run.scoring():
+                _require_finite(finite, step)
+                if recipe.recalibrate:
+                    recalibrate(model, task.train, run)
+                if task.val is not None:
+                    score = validate(model, task.val)
+                    if best is None or score > best[0]:
+                        best = score, model.state()
+                    run.report(step, score[0])
+    if best is not None:
+        model.restore(best[1])
+    return model
+
+
+def validate(model: Classifier, examples: Examples) -> tuple[float, float]:
+    """Accuracy (0–1) and the negative log loss (nats): higher is better, first by the first."""
+    logits = model.logits(examples.inputs)
+    if not logits.isfinite().all():
+        raise Diverged("the model's predictions are not finite")
+    accuracy = (logits.argmax(1) == examples.labels).double().mean().item()
+    return accuracy, -F.cross_entropy(logits.double(), examples.labels).item()
+
+
+def batch_order(
+    examples: int, batch_size: int, steps: int, generator: torch.Generator
+) -> Iterator[Tensor | slice]:
+    """Indices of ``steps`` batches, drawn epoch by epoch without replacement.
+
+    Every batch is full: an epoch's remainder opens the next batch. Where all examples fit in
+    one batch, it is all of them, in order.
+    """
+    if examples <= batch_size:
+        yield from (slice(None) for _ in range(steps))
+        return
+    waiting = torch.empty(0, dtype=torch.int64)
+    for _ in range(steps):
+        if len(waiting) < batch_size:
+            waiting = torch.cat([waiting, torch.randperm(examples, generator=generator)])
+        batch, waiting = waiting[:batch_size], waiting[batch_size:]
+        yield batch
+
+
+@torch.no_grad()
+def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
+    """Set trained batch norms' statistics to the training inputs' under the present weights."""
+    norms = [
+        module
+        for module in model.backbone.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
+    ]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    stored = model.entering(examples.inputs)
+    for start in range(0, len(examples), run.batch_size):
+        model.forward(examples.inputs, stored, slice(start, start + run.batch_size))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _zero_head(features: int, classes: int) -> nn.Linear:
+    head = nn.Linear(features, classes)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
+    parameters = [*model.head.parameters()]
+    if model.backbone is not recipe.backbone:
+        parameters += [p for _, p in model.backbone.body_parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.lr)
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _require_finite(finite: Tensor, step: int) -> None:
+    if not finite.item():
+        raise Diverged(f"the loss is not a number by step {step}")

@@ -1,0 +1,69 @@
+"""Scores of predictions against labels, by scikit-learn where it has them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+
+CALIBRATION_BINS = 15
+
+
+def scores(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Scores of one test set.
+
+    Args:
+        logits: float ``[N, C]``, on the CPU.
+        labels: int64 ``[N]``.
+
+    Returns:
+        Fractions 0–1: ``accuracy balanced_accuracy recall_macro f1_macro f1_weighted ece``;
+        ``log_loss`` in nats. Macro averages are over the classes that occur in ``labels`` or in
+        the predictions, as in scikit-learn; balanced accuracy is over those in ``labels``.
+    """
+    from sklearn import metrics
+
+    probabilities = logits.double().softmax(1).numpy()
+    truth, predicted = labels.numpy(), probabilities.argmax(1)
+    with warnings.catch_warnings():  # a class that is predicted but never true is no news here
+        warnings.simplefilter("ignore")
+        return {
+            "accuracy": float((predicted == truth).mean()),
+            "balanced_accuracy": float(metrics.balanced_accuracy_score(truth, predicted)),
+            "recall_macro": float(
+                metrics.recall_score(truth, predicted, average="macro", zero_division=0)
+            ),
+            "f1_macro": float(metrics.f1_score(truth, predicted, average="macro", zero_division=0)),
+            "f1_weighted": float(
+                metrics.f1_score(truth, predicted, average="weighted", zero_division=0)
+            ),
+            "log_loss": float(torch.nn.functional.cross_entropy(logits.double(), labels)),
+            "ece": calibration_error(probabilities, truth),
+        }
+
+
+def calibration_error(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], bins: int = CALIBRATION_BINS
+) -> float:
+    """Expected calibration error over equal-width bins of confidence (Guo et al. 2017, eq. 3)."""
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == labels
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_of, weights=correct - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def mean_scores(episodes: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Means over episodes, and ``accuracy_ci95``: the half width of the 95 % t interval of the
+    mean accuracy."""
+    means = {name: float(np.mean([e[name] for e in episodes])) for name in episodes[0]}
+    accuracy = np.array([e["accuracy"] for e in episodes])
+    spread = float(accuracy.std(ddof=1)) / math.sqrt(len(accuracy))
+    means["accuracy_ci95"] = float(stats.t.ppf(0.975, len(accuracy) - 1)) * spread
+    return means

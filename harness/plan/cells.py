@@ -1,0 +1,340 @@
+"""The cells of a suite, in order: every combination, each with the key of what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ConfigDict
+
+from harness import __version__
+from harness.data import loading
+from harness.data.loading import Loaded
+from harness.data.protocols import class_split, draw_episodes
+from harness.data.splits import draw_split
+from harness.errors import HarnessError, Mistakes
+from harness.plan import configure, keys
+from harness.plan.suite import (
+    BackboneSpec,
+    Budget,
+    EpisodesProblem,
+    FileWeights,
+    Problem,
+    Shots,
+    SourceSpec,
+    SourceWeights,
+    StrategySpec,
+    Suite,
+)
+from harness.plugins import Registry
+from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan
+
+
+class Cell(Coordinates):
+    """One complete experiment: everything that running it needs, and what its key hashes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy_spec: StrategySpec
+    problem_spec: Problem
+    backbone_spec: BackboneSpec
+    source_spec: SourceSpec | None
+    budget: Budget
+    save_predictors: bool
+    meaning: dict[str, Any]
+
+    def config(self) -> dict[str, Any]:
+        """Everything that is in force, with defaults filled in."""
+        return self.model_dump(
+            mode="json",
+            include={
+                "strategy_spec",
+                "problem_spec",
+                "backbone_spec",
+                "source_spec",
+                "budget",
+                "seed",
+                "shots",
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A suite and its cells, ready to run."""
+
+    suite: Suite
+    cells: tuple[Cell, ...]
+
+    def to_json(self) -> Plan:
+        return Plan(
+            suite=self.suite.name,
+            description=self.suite.description,
+            config=self.suite.model_dump(mode="json"),
+            cells=[
+                Coordinates(**{n: getattr(cell, n) for n in Coordinates.model_fields})
+                for cell in self.cells
+            ],
+        )
+
+
+def plan(suite: Suite, registry: Registry, where: str) -> Planned:
+    """Check a suite against the plugins and the data, and lay out its cells.
+
+    Cells that share data, weights and features stand together, so that they are made once.
+
+    Raises:
+        Mistakes: every unknown plugin, wrong argument, unreadable dataset and impossible
+            combination, at once.
+    """
+    mistakes = [*_plugin_mistakes(suite, registry)]
+    if not mistakes:
+        mistakes = [*_combination_mistakes(suite, registry)]
+    if mistakes:
+        raise Mistakes(where, dict.fromkeys(mistakes))
+    cells = [
+        _cell(suite, registry, backbone, problem, shots, seed, strategy)
+        for backbone in suite.backbones
+        for problem in suite.problems
+        for seed in suite.seeds
+        for shots in problem.shots
+        for strategy in suite.strategies
+    ]
+    return Planned(suite, tuple(cells))
+
+
+def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceSpec | None:
+    """What ``prepare`` learns from: the problem's ``source``, else what the weights come from,
+    else the base classes of a dataset that holds some out."""
+    if problem.source is not None:
+        return problem.source
+    if isinstance(backbone.weights, SourceWeights):
+        weights = backbone.weights
+        return SourceSpec(dataset=weights.source, args=weights.args, rotations=weights.rotations)
+    if problem.protocol == "episodes" and data.data.held_out:
+        return SourceSpec(dataset=problem.dataset, args=problem.args)
+    return None
+
+
+# ── what is wrong ─────────────────────────────────────────────────────────────────────────────
+
+
+def _plugin_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
+    for spec in suite.strategies:
+        yield from _complaint(configure.strategy, registry, spec)
+    for backbone in suite.backbones:
+        yield from _complaint(registry.backbone_for, backbone.model)
+        weights = backbone.weights
+        if isinstance(weights, FileWeights) and not weights.file.is_file():
+            yield f"backbone '{backbone.title}': there is no file {weights.file}"
+        if isinstance(weights, SourceWeights):
+            yield from _complaint(_load, registry, weights.source, weights.args)
+    for problem in suite.problems:
+        yield from _complaint(_load, registry, problem.dataset, problem.args)
+        if problem.source is not None:
+            yield from _complaint(_load, registry, problem.source.dataset, problem.source.args)
+
+
+def _complaint(function: Any, *args: Any) -> Iterator[str]:
+    try:
+        function(*args)
+    except HarnessError as error:
+        yield str(error)
+
+
+def _load(registry: Registry, name: str, args: Mapping[str, Any]) -> Loaded:
+    return loading.load(configure.dataset(registry, name, args))
+
+
+def _combination_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
+    for problem in suite.problems:
+        loaded = _load(registry, problem.dataset, problem.args)
+        for seed in suite.seeds:
+            for shots in problem.shots:
+                for line in _complaint(_try_drawing, loaded, problem, shots, seed):
+                    yield f"problem '{problem.title}', {shots} shots: {line}"
+        modality = registry.get("dataset", problem.dataset).cls.modality
+        for backbone in suite.backbones:
+            factory = registry.backbone_for(backbone.model)
+            if factory.cls.modality != modality:
+                yield (
+                    f"backbone '{backbone.title}' takes {factory.cls.modality}, but dataset "
+                    f"'{problem.dataset}' is {modality}"
+                )
+            source = source_of(backbone, problem, loaded)
+            yield from _source_mistakes(registry, problem, backbone, source, loaded)
+            for spec in suite.strategies:
+                strategy = registry.get("strategy", spec.name).cls
+                if problem.protocol not in strategy.protocols:
+                    yield (
+                        f"strategy '{spec.name}' does not work under the protocol "
+                        f"'{problem.protocol}' of problem '{problem.title}'"
+                    )
+                if modality not in strategy.modalities:
+                    yield (
+                        f"strategy '{spec.name}' does not take {modality}, which dataset "
+                        f"'{problem.dataset}' is"
+                    )
+                if strategy.needs_source and source is None:
+                    yield (
+                        f"strategy '{spec.name}' learns from a source before it adapts, but "
+                        f"problem '{problem.title}' with backbone '{backbone.title}' has none: "
+                        "give the problem a 'source' or the backbone weights = { source = … }"
+                    )
+
+
+def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots, seed: int) -> None:
+    data = loaded.data
+    if isinstance(problem, EpisodesProblem):
+        split = class_split(data)
+        assert shots != "all"
+        for classes in (split.val, split.novel):
+            draw_episodes(
+                data.train.labels,
+                classes,
+                ways=problem.ways,
+                shots=shots,
+                queries=problem.queries,
+                episodes=1,
+                seed=seed,
+            )
+        return
+    draw_split(
+        data.train.labels,
+        shots=shots,
+        seed=seed,
+        val_fraction=problem.val_fraction,
+        val_shots=problem.val_shots,
+        test_fraction=problem.test_fraction,
+        official_test=len(data.test.labels) if data.test else None,
+    )
+
+
+def _source_mistakes(
+    registry: Registry,
+    problem: Problem,
+    backbone: BackboneSpec,
+    source: SourceSpec | None,
+    loaded: Loaded,
+) -> Iterator[str]:
+    """Refuse a source that shows what the problem tests on."""
+    if source is None:
+        return
+    shown = _load(registry, source.dataset, source.args)
+    safe = problem.protocol == "episodes" and bool(loaded.data.held_out)
+    if shown.digest == loaded.digest and not safe:
+        yield (
+            f"problem '{problem.title}' and its source are the same data: what is tested would "
+            "be learned from. Choose another source, or hold out classes and use 'episodes'"
+        )
+
+
+# ── what a cell means ─────────────────────────────────────────────────────────────────────────
+
+
+def _cell(
+    suite: Suite,
+    registry: Registry,
+    backbone: BackboneSpec,
+    problem: Problem,
+    shots: Shots,
+    seed: int,
+    strategy: StrategySpec,
+) -> Cell:
+    loaded = _load(registry, problem.dataset, problem.args)
+    source = source_of(backbone, problem, loaded)
+    plugin = registry.get("strategy", strategy.name)
+    configured = configure.strategy(registry, strategy)
+    meaning: dict[str, Any] = {
+        "schema": SCHEMA_VERSION,
+        "harness": __version__,
+        "strategy": {
+            "name": strategy.name,
+            "args": strategy.args,
+            "defaults": dict(configured.defaults()),
+            "source": keys.source_digest(plugin.file),
+        },
+        "data": loaded.digest,
+        "problem": problem.model_dump(
+            mode="json", exclude={"dataset", "args", "label", "shots", "source"}
+        ),
+        "shots": shots,
+        "backbone": backbone_meaning(registry, backbone),
+        "source": source_meaning(registry, source),
+        "budget": suite.budget.model_dump(mode="json"),
+        "seed": seed,
+    }
+    return Cell(
+        cell=keys.key(meaning),
+        suite=suite.name,
+        label=strategy.title,
+        strategy=strategy.name,
+        dataset=problem.dataset,
+        problem=problem.title,
+        protocol=problem.protocol,
+        shots=shots,
+        ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
+        backbone=backbone.title,
+        seed=seed,
+        strategy_spec=strategy,
+        problem_spec=problem,
+        backbone_spec=backbone,
+        source_spec=source,
+        budget=suite.budget,
+        save_predictors=suite.save_predictors,
+        meaning=meaning,
+    )
+
+
+def backbone_meaning(registry: Registry, backbone: BackboneSpec) -> dict[str, Any]:
+    """What a backbone's weights and code depend on."""
+    weights = backbone.weights
+    meaning: dict[str, Any] = {
+        "model": backbone.model,
+        "input_size": backbone.input_size,
+        "args": backbone.args,
+        "code": keys.source_digest(registry.backbone_for(backbone.model).file),
+    }
+    match weights:
+        case FileWeights():
+            meaning["weights"] = {"file": keys.file_digest(weights.file)}
+        case SourceWeights():
+            data = _load(registry, weights.source, weights.args).digest
+            settings = weights.model_dump(mode="json", exclude={"source", "args"})
+            meaning["weights"] = {"source": data, **settings}
+        case _:
+            meaning["weights"] = weights
+    return meaning
+
+
+def source_meaning(registry: Registry, source: SourceSpec | None) -> dict[str, Any] | None:
+    """What ``prepare`` sees."""
+    if source is None:
+        return None
+    digest = _load(registry, source.dataset, source.args).digest
+    return {"data": digest, "rotations": source.rotations}
+
+
+def select(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
+    """The cells that meet all ``KEY=VALUE`` conditions; a value may be a comma-separated list.
+
+    Raises:
+        HarnessError: a key is not one of a cell's coordinates, or nothing is left.
+    """
+    chosen = list(cells)
+    for condition in conditions:
+        name, equals, value = condition.partition("=")
+        if not equals or name not in Coordinates.model_fields:
+            raise HarnessError(
+                f"--only {condition}: not KEY=VALUE with a key among "
+                f"{', '.join(Coordinates.model_fields)}",
+                "For example --only label=maml --only shots=1,5",
+            )
+        values = value.split(",")
+        chosen = [cell for cell in chosen if str(getattr(cell, name)) in values]
+    if not chosen:
+        raise HarnessError(
+            f"no cell meets {' and '.join(conditions)}", "--dry-run lists the cells"
+        )
+    return chosen

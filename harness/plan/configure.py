@@ -1,0 +1,113 @@
+"""Turn the names and ``args`` of a suite into plugin instances, or say what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    IntDistribution,
+)
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import HarnessError, did_you_mean
+from harness.plugins import Plugin, Registry
+
+if TYPE_CHECKING:
+    from harness.api import Dataset, Strategy
+    from harness.plan.suite import StrategySpec
+
+
+@dataclass(frozen=True)
+class ConfiguredStrategy:
+    """A strategy, the settings that the suite fixes, and the spaces that are left to search."""
+
+    strategy: Strategy
+    fixed: Mapping[str, Any]
+
+    @property
+    def prepare_space(self) -> dict[str, BaseDistribution]:
+        return self._free(self.strategy.prepare_space)
+
+    @property
+    def space(self) -> dict[str, BaseDistribution]:
+        return self._free(self.strategy.space)
+
+    def defaults(self) -> dict[str, Any]:
+        """Trial 0."""
+        return {**self.strategy.defaults, **self.fixed}
+
+    def _free(self, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+        return {name: d for name, d in space.items() if name not in self.fixed}
+
+
+def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
+    """An instance of a plugin class.
+
+    Raises:
+        HarnessError: an argument is unknown, missing or of the wrong type; one line for all.
+    """
+    known = plugin.arguments()
+    mistakes = [
+        f"unknown argument '{name}'{did_you_mean(name, known)}" for name in args if name not in known
+    ]
+    if not mistakes:
+        try:
+            return TypeAdapter(plugin.cls).validate_python(dict(args))
+        except ValidationError as error:
+            mistakes = [
+                f"argument '{'.'.join(map(str, detail['loc']))}': {detail['msg']}"
+                for detail in error.errors(include_url=False)
+            ]
+        except (TypeError, ValueError) as error:
+            mistakes = [str(error)]
+    raise HarnessError(f"{plugin.kind} '{plugin.name}': " + "; ".join(mistakes))
+
+
+def dataset(registry: Registry, name: str, args: Mapping[str, Any]) -> Dataset:
+    """A configured dataset.
+
+    Raises:
+        HarnessError: it is unknown, or its arguments are wrong.
+    """
+    instance: Dataset = configure(registry.get("dataset", name), args)
+    return instance
+
+
+def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
+    """A configured strategy: arguments that name a hyperparameter fix it.
+
+    Raises:
+        HarnessError: it is unknown, or its arguments are wrong.
+    """
+    plugin = registry.get("strategy", spec.name)
+    space = {**plugin.cls.prepare_space, **plugin.cls.space}
+    fixed = {name: value for name, value in spec.args.items() if name in space}
+    mistakes = [line for name in fixed for line in _unfit(name, fixed[name], space[name])]
+    own = {name: value for name, value in spec.args.items() if name not in space}
+    known = [*plugin.arguments(), *space]
+    mistakes += [
+        f"unknown argument '{name}'{did_you_mean(name, known)}"
+        for name in own
+        if name not in plugin.arguments()
+    ]
+    if mistakes:
+        raise HarnessError(f"strategy '{spec.name}': " + "; ".join(mistakes))
+    return ConfiguredStrategy(configure(plugin, own), fixed)
+
+
+def _unfit(name: str, value: object, distribution: BaseDistribution) -> Iterator[str]:
+    """A fixed value may leave the range that is searched, but not the type."""
+    match distribution:
+        case CategoricalDistribution():
+            if value not in distribution.choices:
+                yield f"{name} is one of {list(distribution.choices)}, not {value!r}"
+        case IntDistribution():
+            if not isinstance(value, int) or isinstance(value, bool):
+                yield f"{name} is a whole number, not {value!r}"
+        case _:
+            if not isinstance(value, int | float) or isinstance(value, bool):
+                yield f"{name} is a number, not {value!r}"

@@ -1,0 +1,87 @@
+"""What cells will cost: from like cells that were run here, else from counted operations."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.plan.cells import Cell
+from harness.plan.suite import BackboneSpec, EpisodesProblem
+from harness.record.schema import Coordinates, Record
+
+if TYPE_CHECKING:
+    from harness.plugins import Registry
+
+REACHED = 0.3
+"""The share of this machine's matrix-product rate that small convolutions come to."""
+
+FEW_SHOT_BATCH = 32
+"""Images a step, roughly, of a task of a few shots."""
+
+
+def estimate(
+    cells: Sequence[Cell], records: Iterable[Record], registry: Registry
+) -> dict[str, float]:
+    """Seconds for each cell, by key: the median of what the same strategy took on the same
+    problem and backbone, or else an upper bound: every block trained for every step."""
+    known: dict[tuple[object, ...], list[float]] = {}
+    for record in records:
+        if record.status == "ok":
+            known.setdefault(_kind(record), []).append(record.seconds["total"])
+    medians = {kind: statistics.median(seconds) for kind, seconds in known.items()}
+    forward: dict[str, float] = {}
+    for cell in cells:
+        if _kind(cell) not in medians and cell.backbone not in forward:
+            forward[cell.backbone] = _forward_operations(cell.backbone_spec, registry)
+    return {
+        cell.cell: medians[kind]
+        if (kind := _kind(cell)) in medians
+        else _bound(cell, forward[cell.backbone])
+        for cell in cells
+    }
+
+
+def _kind(cell: Coordinates) -> tuple[object, ...]:
+    return cell.label, cell.problem, cell.protocol, cell.shots, cell.ways, cell.backbone
+
+
+def _bound(cell: Cell, forward: float) -> float:
+    budget, problem = cell.budget, cell.problem_spec
+    if budget.seconds is not None:
+        return budget.seconds
+    batch = budget.batch_size if cell.shots == "all" else min(budget.batch_size, FEW_SHOT_BATCH)
+    trainings = budget.trials or 1
+    if isinstance(problem, EpisodesProblem):
+        batch = min(budget.batch_size, problem.ways * int(cell.shots))
+        trainings = trainings * problem.val_episodes + problem.episodes
+    return 3 * forward * batch * budget.steps * trainings / (REACHED * _matrix_rate())
+
+
+def _forward_operations(spec: BackboneSpec, registry: Registry) -> float:
+    """Floating-point operations of one input through the model, as PyTorch counts them."""
+    factory = registry.backbone_for(spec.model).cls()
+    with torch.random.fork_rng(devices=[]):
+        backbone = factory.build(
+            spec.model, input_size=spec.input_size, pretrained=False, args=spec.args
+        )
+    with FlopCounterMode(display=False) as counter:
+        backbone.num_features  # noqa: B018 (runs the model on its two examples)
+    return float(counter.get_total_flops()) / 2
+
+
+@cache
+def _matrix_rate() -> float:
+    """Operations a second of a float32 matrix product, tried for a moment."""
+    size = 512
+    left, right = torch.rand(size, size), torch.rand(size, size)
+    left @ right
+    started = time.perf_counter()
+    for _ in range(10):
+        left @ right
+    return 10 * 2 * size**3 / (time.perf_counter() - started)

@@ -1,0 +1,65 @@
+"""Where a record comes from: versions, machine, device and the state of the checkout."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("torch", "torchvision", "timm", "optuna", "numpy", "scikit-learn", "pandas")
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Versions of the harness, Python and the packages that results depend on; the machine."""
+    from harness import __version__
+
+    return {
+        "harness": __version__,
+        **_checkout(Path(__file__).parent),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+    }
+
+
+def device_name(device: str) -> str:
+    """The device as people know it, such as ``cpu`` or the name of a GPU."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return device
+
+
+def _checkout(folder: Path) -> dict[str, Any]:
+    """Commit and dirty flag of the harness, where it runs from a git checkout."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        if git("ls-files", "--error-unmatch", str(Path(__file__))):
+            return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return {"commit": None, "dirty": None}
+
+
+def _cpu_model() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor()

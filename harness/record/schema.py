@@ -1,0 +1,104 @@
+"""What a cell leaves behind: a versioned record, one JSON file a cell."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "failed", "timeout", "oom", "crashed", "diverged", "unsupported"]
+TrialState = Literal["complete", "pruned", "failed", "diverged"]
+
+
+class Trial(BaseModel):
+    """One hyperparameter setting that was tried.
+
+    ``value`` is the validation accuracy (0–1), ``loss`` the validation log loss (nats), and
+    ``curve`` the (step, accuracy) pairs reported on the way. ``seconds`` is all that the trial
+    took; ``fit_seconds`` leaves out validation.
+    """
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    number: int
+    state: TrialState
+    settings: dict[str, Any]
+    value: float | None = None
+    loss: float | None = None
+    seconds: float = 0.0
+    fit_seconds: float = 0.0
+    curve: list[tuple[int, float]] = Field(default_factory=list)
+    reason: str | None = None
+
+
+class Coordinates(BaseModel):
+    """Where a cell stands in its suite. ``cell`` is its key, ``label`` what the suite calls the
+    strategy, ``problem`` what it calls the dataset with its protocol."""
+
+    cell: str
+    suite: str
+    label: str
+    strategy: str
+    dataset: str
+    problem: str
+    protocol: str
+    shots: int | Literal["all"]
+    ways: int | None = None
+    backbone: str
+    seed: int
+
+    @property
+    def title(self) -> str:
+        """One line for people: ``LP on digits, 5 shots, seed 0 (test_resnet)``."""
+        shots = "all data" if self.shots == "all" else f"{self.shots}-shot"
+        if self.ways:
+            shots = f"{self.ways}-way {shots}"
+        return f"{self.label} on {self.problem}, {shots}, seed {self.seed} ({self.backbone})"
+
+
+class Record(Coordinates):
+    """A cell's end, whatever happened to it.
+
+    ``meaning`` is what the cell's key hashes, so that a rerun can be explained; ``config`` is
+    everything that was in force, with defaults filled in. ``metrics`` are of the test split
+    (fractions 0–1, ``log_loss`` in nats) and of validation where their name ends in ``_val``;
+    in ``episodes`` they are means over episodes and ``accuracy_ci95`` is the half width of the
+    mean accuracy's interval. ``seconds`` has ``pretrain``, ``prepare``, ``features``, ``tune``,
+    ``fit`` (the selected trial's training alone, a part of ``tune``), ``test`` and ``total``
+    (all but ``pretrain``, which every strategy on that backbone shares); ``cached`` names the
+    phases whose work an earlier cell did and that are billed at what it cost then.
+    """
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    schema_version: int = SCHEMA_VERSION
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    meaning: dict[str, Any] = Field(default_factory=dict)
+    split_hash: str | None = None
+    trials: list[Trial] = Field(default_factory=list)
+    selected: int | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    seconds: dict[str, float] = Field(default_factory=dict)
+    cached: list[str] = Field(default_factory=list)
+    peak_device_bytes: int | None = None
+    peak_host_bytes: int | None = None
+    trainable_params: int | None = None
+    total_params: int | None = None
+    provenance: dict[str, Any] = Field(default_factory=dict)
+
+
+class Plan(BaseModel):
+    """``plan.json`` of a results folder: the suite as it was last asked for, and its cells."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    suite: str
+    description: str = ""
+    config: dict[str, Any] = Field(default_factory=dict)
+    cells: list[Coordinates] = Field(default_factory=list)

@@ -1,0 +1,171 @@
+"""Filling one pair of axes: marks with intervals, rows of dots, marks over a cost, curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+
+from harness.report import words
+from harness.report.stats import shots_order
+from harness.report.style import MARK, PAPER, Look
+
+Looks = Mapping[str, Look]
+_Unit = Callable[[float], str]
+
+
+def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
+    """Accuracy over the shots, evenly spaced in their order; dots where there is but one value."""
+    shots = sorted(rows["shots"].unique(), key=shots_order)
+    if len(shots) == 1:
+        _dots(ax, rows, looks)
+        return
+    present = _present(rows, looks)
+    # Side by side within a column: bars on top of each other can't be read.
+    apart = np.linspace(-0.5, 0.5, len(present)) * min(0.4, 0.09 * len(present))
+    for shift, label in zip(apart, present, strict=True):
+        mine = rows[rows["label"] == label].set_index("shots").reindex(shots)
+        # Drawn with NaN where a result is missing, so that the line breaks there.
+        ax.plot(np.arange(len(shots)) + shift, 100 * mine["accuracy"], **looks[label].line)
+        known = np.flatnonzero(mine["accuracy_half"].notna())
+        ax.errorbar(
+            known + shift,
+            100 * mine["accuracy"].iloc[known],
+            100 * mine["accuracy_half"].iloc[known],
+            fmt="none",
+            ecolor=looks[label].colour,
+            elinewidth=1.2,
+        )
+    ax.set_xticks(range(len(shots)), [str(shot) for shot in shots])
+    ax.set_xlim(-0.5, len(shots) - 0.5)
+    ax.set_xlabel("shots: training examples of each class")
+    _percent_axis(ax)
+
+
+def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
+    """A row a strategy, its label beside it."""
+    present = [label for label in _present(rows, looks) if not _of(rows, label)["gap"]]
+    for place, label in enumerate(present):
+        row = _of(rows, label)
+        _mark(ax, looks[label], 100 * row["accuracy"], place, xerr=_half(row))
+    ax.set_yticks(range(len(present)), [words.shortened(label, 22) for label in present])
+    ax.set_ylim(len(present) - 0.5, -0.5)
+    ax.grid(visible=True, axis="x")
+    ax.grid(visible=False, axis="y")
+    ax.set_xlabel(f"test accuracy (%), {words.shots_text(rows['shots'].iloc[0])}")
+
+
+def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, unit: _Unit) -> None:
+    """Accuracy over ``x``, a cost in ``unit``; one strategy's marks grow with the shots."""
+    shots = sorted(rows["shots"].unique(), key=shots_order)
+    sizes = dict(zip(shots, np.linspace(4.5 if len(shots) > 1 else 7, 9, len(shots)), strict=True))
+    for label in _present(rows, looks):
+        mine = rows[rows["label"] == label]
+        path = {**looks[label].line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
+        # With the groups that have a gap, whose numbers are NaN, so that the line breaks there.
+        ax.plot(mine["x"], 100 * mine["accuracy"], **path)
+        for _, row in mine[mine["gap"] == ""].iterrows():
+            _mark(
+                ax,
+                looks[label],
+                row["x"],
+                100 * row["accuracy"],
+                yerr=_half(row),
+                markersize=sizes[row["shots"]],
+            )
+    _log_axis(ax, rows["x"].min(), rows["x"].max(), unit)
+    ax.set_xlabel(xlabel)
+    _percent_axis(ax)
+
+
+def curves(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
+    """``y`` over ``x``, a line for each ``unit`` of each label; marks where points are few."""
+    present = _present(rows, looks)
+    few = rows.groupby(["label", "unit"]).size().max() <= 16
+    sns.lineplot(
+        data=rows,
+        x="x",
+        y="y",
+        hue="label",
+        hue_order=present,
+        style="label",
+        style_order=present,
+        units="unit",
+        estimator=None,
+        palette={label: looks[label].colour for label in present},
+        dashes={label: looks[label].dash for label in present},
+        markers={label: looks[label].marker for label in present} if few else False,
+        markersize=4.5,
+        markeredgecolor=PAPER,
+        markeredgewidth=0.6,
+        linewidth=1.2,
+        legend=False,
+        ax=ax,
+    )
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+
+
+def _present(rows: pd.DataFrame, looks: Looks) -> list[str]:
+    found = set(rows["label"])
+    return [label for label in looks if label in found]
+
+
+def _of(rows: pd.DataFrame, label: str) -> pd.Series[Any]:
+    return rows[rows["label"] == label].iloc[0]
+
+
+def _half(row: pd.Series[Any]) -> float | None:
+    return None if np.isnan(row["accuracy_half"]) else 100 * row["accuracy_half"]
+
+
+def _mark(ax: Axes, look: Look, x: float, y: float, **options: Any) -> None:
+    ax.errorbar(x, y, color=look.colour, marker=look.marker, elinewidth=1.2, **{**MARK, **options})
+
+
+def _percent_axis(ax: Axes) -> None:
+    ax.set_ylabel("test accuracy (%)")
+    low, high = ax.get_ylim()
+    # An interval may reach past what an accuracy can be; the axis doesn't.
+    ax.set_ylim(max(low, -2), min(high, 102))
+
+
+_COARSE: Mapping[_Unit, list[float]] = {
+    words.duration: [
+        *(m * 10.0**e for e in range(-4, 1) for m in (1, 2, 5)),
+        *(10, 20, 60, 120, 300, 600, 1800, 3600, 7200, 18000, 36000, 86400, 172800, 604800),
+    ],
+    words.size: [m * 10.0**e for e in range(3, 14) for m in (1, 2, 5)],
+}
+_FINE: Mapping[_Unit, list[float]] = {
+    words.duration: [
+        *(m * 10.0**e for e in range(-4, 1) for m in (1, 1.5, 2, 3, 5, 7)),
+        *(m * 10.0 for m in (1, 1.5, 2, 3, 4.5, 6, 9, 12, 18, 30, 45, 60, 90, 120, 180, 240, 360)),
+    ],
+    words.size: [m * 10.0**e for e in range(3, 14) for m in (1, 1.5, 2, 3, 5, 7)],
+}
+"""Where a reader of seconds or of bytes expects a tick."""
+
+
+def _log_axis(ax: Axes, low: float, high: float, unit: _Unit) -> None:
+    """A logarithmic x axis from ``low`` to ``high`` with some room and at most five ticks."""
+    room = max((high / low) ** 0.08, 1.15)
+    low, high = low / room, high * room
+    evenly = [float(tick) for tick in MaxNLocator(3).tick_values(low, high)]
+    within = [
+        [tick for tick in ticks if low <= tick <= high]
+        for ticks in (_COARSE[unit], _FINE[unit], evenly)
+    ]
+    ticks = next((ticks for ticks in within if len(ticks) >= 3), within[-1])
+    ticks = ticks[:: -(-len(ticks) // 5) or 1]
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(FixedFormatter([unit(tick) for tick in ticks]))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlim(low, high)

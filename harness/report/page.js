@@ -1,0 +1,27 @@
+// Sorts a table by the column whose header is pressed. Without it the page is whole, in suite order.
+const factors = { k: 1e3, M: 1e6, G: 1e9 };
+function key(cell) {
+  const text = cell.textContent.trim().replaceAll(",", "").replace("−", "-");
+  const number = text.match(/^[+-]?\d+(?:\.\d+)?(?: ([kMG])B)?/);
+  return number ? parseFloat(number[0]) * (factors[number[1]] ?? 1) : text;
+}
+function compare(a, b) {
+  if (typeof a === typeof b) return a < b ? -1 : a > b ? 1 : 0;
+  return typeof a === "number" ? -1 : 1;
+}
+for (const table of document.querySelectorAll("table.sortable")) {
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      const rows = [...table.tBodies[0].rows].map((row) => [key(row.cells[column]), row]);
+      rows.sort(([a], [b]) => (down ? compare(b, a) : compare(a, b)));
+      table.tBodies[0].append(...rows.map(([, row]) => row));
+    });
+  });
+}

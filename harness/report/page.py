@@ -1,0 +1,205 @@
+"""The report: one HTML page that needs nothing but itself, with its tables and plots as files."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from harness.record.schema import Plan
+from harness.record.store import Store, write_atomically
+from harness.report import images, tables, words
+from harness.report.details import Details, Fault, collect
+from harness.report.findings import findings, overall
+from harness.report.plots import Plot, all_plots
+from harness.report.stats import baseline, excludes_zero, labels, summary, tidy, verdicts
+from harness.report.style import Look, looks
+
+if TYPE_CHECKING:
+    from harness.api import Section
+
+MANY = 12
+"""Findings, or cells of one fault, that are shown before the rest is folded away."""
+
+LONG = 200
+"""Rows of a table that stands open; a longer one is folded."""
+
+
+def write_report(directory: Path, sections: Sequence[Section] = ()) -> Path:
+    """Write ``DIRECTORY/report/``: ``index.html``, ``tables/`` and ``plots/``.
+
+    The same records give the same bytes. ``sections`` are plugins' own: their HTML is trusted.
+    """
+    store, target = Store(directory), directory / "report"
+    plan = store.plan()
+    everything = store.frame()
+    frame = tidy(everything)
+    table = summary(frame)
+    details = collect(store, plan.cells)
+    look = looks(frame)
+    plots = all_plots(frame, table, details.trials, details.curves)
+    for stale in target.glob("plots/*.*"):
+        stale.unlink()
+    for plot in plots:
+        figure = plot.figure(look)
+        write_atomically(target / f"plots/{plot.name}.png", images.png(figure))
+        write_atomically(target / f"plots/{plot.name}.svg", images.svg(figure))
+    for name, text in tables.files(frame, table, everything).items():
+        write_atomically(target / f"tables/{name}", text.encode())
+    page = _template().render(
+        plan=plan,
+        **_lead(plan, frame),
+        **_found(frame, table),
+        plots=[_plot(plot, look) for plot in plots],
+        cost=tables.cost(table),
+        cells=tables.cells(frame),
+        faults=[_fault(fault) for fault in details.faults],
+        tuned=_tuned(frame, details),
+        facts=details.facts,
+        budget=_budget(plan.config.get("budget", {})),
+        config=json.dumps(plan.config, indent=2, ensure_ascii=False, default=str),
+        sections=[(section.title, Markup(section.html)) for section in sections],
+        long=LONG,
+        many=MANY,
+    )
+    write_atomically(target / "index.html", page.encode())
+    return target / "index.html"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("harness", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["TEXT"] = tables.TEXT
+    environment.filters |= {"listing": words.listing, "plural": words.plural}
+    return environment.get_template("page.html.jinja")
+
+
+def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
+    """What was compared, and how many of its cells are in which state."""
+    counts = Counter(frame["status"])
+    return {
+        "strategies": labels(frame),
+        "problems": [str(problem) for problem in frame["problem"].unique()],
+        "backbones": [str(backbone) for backbone in frame["backbone"].unique()],
+        "seeds": frame["seed"].nunique(),
+        "protocols": set(frame["protocol"]),
+        "baseline": baseline(frame),
+        "states": [
+            (status, counts[status], words.STATES[status][0])
+            for status in words.STATES
+            if counts[status]
+        ],
+        "cached": bool(frame["cached"].fillna("").ne("").any()),
+    }
+
+
+def _found(frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
+    judged = verdicts(frame, table)
+    winners = {verdict.setting: verdict.winner for verdict in judged}
+    return {
+        "overall": overall(judged),
+        "findings": findings(frame, table, judged),
+        "results": [
+            _results(str(title), rows, winners)
+            for title, rows in table.groupby("facet", sort=False)
+        ],
+    }
+
+
+def _results(title: str, rows: pd.DataFrame, winners: Mapping[int, str | None]) -> dict[str, Any]:
+    """One problem's table: a row a strategy, accuracy and gain for each shots."""
+    settings = {int(str(setting)): part for setting, part in rows.groupby("setting")}
+    lines: dict[str, list[tuple[str, str, str, str]]] = {
+        str(label): [] for label in rows["label"].unique()
+    }
+    for setting, part in settings.items():
+        by_label = part.set_index("label")
+        for label, cells in lines.items():
+            cells.append(
+                _result(by_label.loc[label], winners[setting] == label)
+                if label in by_label.index
+                else (words.GAP, "gap", words.GAP, "")
+            )
+    return {
+        "title": title,
+        "shots": [words.shots_text(part["shots"].iloc[0]) for part in settings.values()],
+        "rows": lines,
+        "intervals": [kind for kind in ("seeds", "episodes") if kind in set(rows["interval"])],
+    }
+
+
+def _result(row: Any, wins: bool) -> tuple[str, str, str, str]:
+    """Accuracy and its class, gain and its class."""
+    apart = bool(excludes_zero(row["gain"], row["gain_half"]))
+    return (
+        tables.accuracy_text(row),
+        "gap" if row["gap"] else "best" if wins else "",
+        words.signed_plus_minus(row["gain"], row["gain_half"]),
+        "bad" if apart and row["gain"] < 0 else "" if apart else "unsure",
+    )
+
+
+def _plot(plot: Plot, look: Mapping[str, Look]) -> dict[str, Any]:
+    used = {label: style for label, style in look.items() if label in plot.labels}
+    return {
+        "name": plot.name,
+        "title": plot.title,
+        "caption": plot.caption,
+        "facets": [
+            (
+                images.inline_svg(plot.single(facet, look), f"{plot.name}-{number}", facet.alt),
+                facet.absent,
+            )
+            for number, facet in enumerate(plot.drawn)
+        ],
+        "legend": [
+            (images.inline_mark(style, f"{plot.name}-legend-{number}"), label)
+            for number, (label, style) in enumerate(used.items())
+        ],
+        "total": len(plot.facets),
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    meaning, remedy = words.STATES[fault.status]
+    return {
+        "status": fault.status,
+        "meaning": meaning,
+        "remedy": remedy,
+        "reason": fault.reason,
+        "traceback": fault.traceback,
+        "cells": [cell.title for cell in fault.cells],
+    }
+
+
+def _tuned(frame: pd.DataFrame, details: Details) -> pd.DataFrame:
+    """A row for each cell that chose a setting: what it chose."""
+    shown = tables.cells(frame)[["problem", "shots", "strategy", "seed", "validation accuracy (%)"]]
+    settings = frame["cell"].map(details.tuned)
+    chosen = settings.notna()
+    shown = shown[chosen]
+    return shown.assign(settings=settings[chosen].map(words.settings_text))
+
+
+def _budget(budget: Any) -> str:
+    """The suite's budget in words, as far as they are known here; empty if there is none."""
+    if not isinstance(budget, Mapping):
+        return ""
+    parts = {
+        "trials": "{} trials (settings of the hyperparameters)",
+        "seconds": "{} seconds of tuning",
+        "steps": "at most {} optimiser steps a trial",
+        "batch_size": "batches of {}",
+    }
+    return ", ".join(text.format(budget[name]) for name, text in parts.items() if budget.get(name))

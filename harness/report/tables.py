@@ -1,0 +1,180 @@
+"""The report's tables, as text for people and as numbers for programs.
+
+Three tables: ``results`` (a row a strategy, a column a problem and its shots), ``cost`` (a row
+a strategy in a setting) and ``cells`` (a row a cell). Markdown and LaTeX show them as the page
+does; CSV holds the plain numbers, a row an observation, so that a program needn't take text apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from harness.report import words
+from harness.report.stats import PHASES, SECONDS, SETTING, baseline, labels
+
+MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
+"""What a strategy costs besides seconds."""
+
+TEXT = {"problem", "shots", "strategy", "status", "gap", "cell"}
+"""Columns that are set to the left; all others hold numbers and are set to the right."""
+
+
+def results(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """A row a strategy; for each setting its accuracy in percent and its gain in points.
+
+    A group with a gap shows the gap's words instead.
+    """
+    reference = baseline(frame)
+    shown = pd.DataFrame({"strategy": labels(frame)})
+    for _, rows in table.groupby("setting"):
+        place = f"{rows['facet'].iloc[0]}, {words.shots_text(rows['shots'].iloc[0])}"
+        by_label = rows.set_index("label")
+        accuracy = {str(label): accuracy_text(row) for label, row in by_label.iterrows()}
+        shown[f"{place}: accuracy (%)"] = shown["strategy"].map(accuracy).fillna(words.GAP)
+        if reference is not None:
+            gain = {
+                str(label): words.signed_plus_minus(row["gain"], row["gain_half"])
+                for label, row in by_label.iterrows()
+            }
+            name = f"{place}: gain over {reference} (points)"
+            shown[name] = shown["strategy"].map(gain).fillna(words.GAP)
+    return shown
+
+
+def accuracy_text(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """``92.1 ± 0.8``, or the words for what is missing."""
+    return str(row["gap"]) or words.plus_minus(row["accuracy"], row["accuracy_half"])
+
+
+def cost(table: pd.DataFrame) -> pd.DataFrame:
+    """Seconds by phase, bytes and parameters; phases that were found ready carry a †."""
+    shown = _places(table)
+    for phase, column in zip(PHASES, SECONDS, strict=True):
+        ready = table["cached"].str.split().map(lambda phases, phase=phase: phase in phases)
+        text = table[column].map(words.significant)
+        shown[f"{phase} (s)"] = text.where(~ready, text + " †")
+    shown["peak on device"] = table["peak_device_bytes"].map(words.size)
+    shown["peak on host"] = table["peak_host_bytes"].map(words.size)
+    shown["trained parameters"] = table["trainable_params"].map(words.integer)
+    shown["all parameters"] = table["total_params"].map(words.integer)
+    shown["trials"] = table["trials"].map(words.integer)
+    shown["gap"] = table["gap"]
+    return shown
+
+
+def cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a planned cell."""
+    shown = _places(frame)
+    shown["seed"] = frame["seed"].astype(str)
+    shown["status"] = frame["status"]
+    shown["test accuracy (%)"] = frame["accuracy"].map(words.percent)
+    shown["validation accuracy (%)"] = frame["accuracy_val"].map(words.percent)
+    shown["time (s)"] = frame["seconds_total"].map(words.significant)
+    shown["peak on device"] = frame["peak_device_bytes"].map(words.size)
+    shown["peak on host"] = frame["peak_host_bytes"].map(words.size)
+    shown["trials"] = frame["trials"].map(words.integer)
+    shown["cell"] = frame["cell"]
+    return shown
+
+
+def _places(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "problem": table["facet"],
+            "shots": table["shots"].map(words.shots_text),
+            "strategy": table["label"],
+        }
+    )
+
+
+def files(frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame) -> dict[str, str]:
+    """Every table in every format, by file name; ``everything`` is ``Store.frame()`` itself."""
+    group = [*SETTING, "label", "strategy", "planned", "ok", "gap", "reasons"]
+    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval", "gain", "gain_half"]
+    numbers = {
+        "results": table[[*group, *accuracies]],
+        "cost": table[[*group, *SECONDS, "cached", *MEASURES, "trials_failed"]],
+        "cells": everything,
+    }
+    shown = {"results": results(frame, table), "cost": cost(table), "cells": cells(frame)}
+    return {
+        **{f"{name}.csv": rows.to_csv(index=False) for name, rows in numbers.items()},
+        **{f"{name}.md": markdown(rows) for name, rows in shown.items()},
+        **{f"{name}.tex": latex(rows) for name, rows in shown.items()},
+    }
+
+
+# ── Markdown ──────────────────────────────────────────────────────────────────────────────────
+
+_MARKDOWN = re.compile(r"([\\`*|\[\]~])|(?<![^\W_])(_)|(_)(?![^\W_])")
+"""What Markdown would read as a sign; an underscore inside a word is none."""
+
+
+def markdown(shown: pd.DataFrame) -> str:
+    """A pipe table, as GitHub renders it."""
+    rules = [":---" if name in TEXT else "---:" for name in shown.columns]
+    head = [markdown_escape(str(name)) for name in shown.columns]
+    body = [[markdown_escape(str(value)) for value in row] for row in shown.itertuples(index=False)]
+    return "".join(f"| {' | '.join(row)} |\n" for row in [head, rules, *body])
+
+
+def markdown_escape(text: str) -> str:
+    """Text that Markdown shows as it is, on one line, with no HTML taken for such."""
+    escaped = _MARKDOWN.sub(lambda match: "\\" + match[0], " ".join(text.split()))
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+# ── LaTeX ─────────────────────────────────────────────────────────────────────────────────────
+
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "|": r"\textbar{}",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        # A [ after \\ would be read as its optional argument.
+        "[": "{[}",
+        "]": "{]}",
+        "±": r"$\pm$",
+        "−": "$-$",
+        "–": "--",
+        "†": r"$^\dagger$",
+        "·": r"$\cdot$",
+        "…": r"\ldots{}",
+        "×": r"$\times$",
+    }
+)
+
+
+def latex(shown: pd.DataFrame) -> str:
+    """A booktabs ``longtable``: it breaks over pages, so that no row is lost off the foot."""
+    columns = "".join("l" if name in TEXT else "r" for name in shown.columns)
+    head = " & ".join(latex_escape(str(name)) for name in shown.columns)
+    body = [" & ".join(latex_escape(str(v)) for v in row) for row in shown.itertuples(index=False)]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs,longtable}",
+            rf"\begin{{longtable}}{{{columns}}}",
+            r"\toprule",
+            rf"{head} \\",
+            r"\midrule",
+            r"\endhead",
+            r"\bottomrule",
+            r"\endlastfoot",
+            *(rf"{row} \\" for row in body),
+            r"\end{longtable}",
+            "",
+        ]
+    )
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it is, on one line."""
+    return " ".join(text.split()).translate(_LATEX)

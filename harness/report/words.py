@@ -1,0 +1,146 @@
+"""Numbers, names and conditions as a reader wants them: one place for how they are put."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+GAP = "–"
+"""What stands where there is no number."""
+
+STATES: Mapping[str, tuple[str, str]] = {
+    "ok": ("finished", ""),
+    "failed": (
+        "stopped by an error",
+        "Read the reason and the traceback, mend what it names, and run the suite again.",
+    ),
+    "timeout": (
+        "stopped because it took longer than a cell may",
+        "Allow more time or give the suite a smaller budget, and run it again.",
+    ),
+    "oom": (
+        "ran out of memory",
+        "Use a smaller batch or input size, or a device with more memory, and run the suite again.",
+    ),
+    "crashed": (
+        "its process died without an answer",
+        "Often the system ended it for lack of memory: run fewer cells at once and try again.",
+    ),
+    "diverged": (
+        "its loss was no longer a number in any trial",
+        "Look at the range that learning rates are drawn from.",
+    ),
+    "unsupported": (
+        "this strategy can't do what the cell asks",
+        "Nothing is broken: the combination doesn't exist, and a run of the suite won't change it.",
+    ),
+    "pending": ("not run yet", "Run the suite again: it goes on where it stopped."),
+}
+"""For each status, what it means and what to do about it."""
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a percentage without its sign: ``92.1``."""
+    return GAP if math.isnan(fraction) else f"{100 * fraction:.1f}"
+
+
+def plus_minus(fraction: float, half: float) -> str:
+    """``92.1 ± 0.8``, or the mean alone where its interval is not known."""
+    return percent(fraction) if math.isnan(half) else f"{percent(fraction)} ± {percent(half)}"
+
+
+def signed(points: float) -> str:
+    """``+2.3`` or ``−2.3`` (a true minus sign), ``0.0`` where it rounds to that."""
+    if math.isnan(points):
+        return GAP
+    text = f"{points:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")
+
+
+def signed_plus_minus(points: float, half: float) -> str:
+    """``+2.3 ± 1.1``, or the mean alone where its interval is not known."""
+    return signed(points) if math.isnan(half) else f"{signed(points)} ± {half:.1f}"
+
+
+def significant(number: float, digits: int = 3) -> str:
+    """A number to so many digits, never as a power of ten: ``0.0123``, ``4.56``, ``12,345``."""
+    if math.isnan(number):
+        return GAP
+    if number == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(number))))
+    return f"{number:,.{decimals}f}"
+
+
+def duration(seconds: float) -> str:
+    """``12 ms``, ``4.5 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    if math.isnan(seconds):
+        return GAP
+    if seconds < 0.9995:
+        return f"{_short(1000 * seconds, 2)} ms"
+    if seconds < 59.5:
+        return f"{_short(seconds, 2)} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return _two(*divmod(whole, 60), "min", "s")
+    return _two(*divmod(round(whole / 60), 60), "h", "min")
+
+
+def _short(number: float, digits: int) -> str:
+    text = significant(number, digits)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _two(large: int, small: int, large_unit: str, small_unit: str) -> str:
+    return f"{large} {large_unit}" + (f" {small} {small_unit}" if small else "")
+
+
+def size(amount: float) -> str:
+    """Bytes as ``1.2 GB``; a GB is 10⁹ bytes."""
+    if math.isnan(amount):
+        return GAP
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if amount >= 0.9995 * factor:
+            return f"{_short(amount / factor, 3)} {unit}"
+    return f"{amount:.0f} B"
+
+
+def integer(number: float) -> str:
+    """``1,234,567``."""
+    return GAP if math.isnan(number) else f"{number:,.0f}"
+
+
+def shots_text(shots: Any) -> str:
+    """``1 shot``, ``5 shots``, ``all data``."""
+    return "all data" if shots == "all" else plural(int(shots), "shot")
+
+
+def plural(number: int, noun: str, nouns: str = "") -> str:
+    """``1 cell``, ``2 cells``; ``nouns`` where the plural is no mere ``s``."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def listing(items: Iterable[str], last: str = "and") -> str:
+    """``a, b and c``."""
+    *head, tail = list(items)
+    return f"{', '.join(head)} {last} {tail}" if head else tail
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """``lr = 0.00123, weight_decay = 1e-05``: floats to three digits."""
+    return ", ".join(f"{name} = {value_text(value)}" for name, value in settings.items())
+
+
+def value_text(value: Any) -> str:
+    """A setting or a fact of provenance on one line."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters, the last an ellipsis where some were dropped."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,39 @@
+"""Events: what happens is told to every plugin that listens, and a broken one stops nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pluggy
+
+
+class Events:
+    """Calls the event hooks of all plugins, in the order of the plugins."""
+
+    def __init__(self, manager: pluggy.PluginManager, complain: Callable[[str], None]) -> None:
+        self._manager, self._complain = manager, complain
+        self._broken: set[str] = set()
+
+    def emit(self, hook: str, arguments: Mapping[str, Any]) -> None:
+        """Call ``hook`` of every plugin; one that raises is named once, and called no more."""
+        self.collect(hook, arguments)
+
+    def collect(self, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
+        """Call ``hook`` of every plugin and put together the lists that they give."""
+        found: list[Any] = []
+        plugins = self._manager.list_name_plugin()
+        for name, plugin in plugins:
+            if plugin is None or name in self._broken or not hasattr(plugin, hook):
+                continue
+            others = [other for _, other in plugins if other not in (None, plugin)]
+            try:
+                for given in self._manager.subset_hook_caller(hook, others)(**arguments):
+                    found += given
+            except Exception as error:
+                self._broken.add(name)
+                self._complain(
+                    f"plugin {name}: {hook} failed and is not called any more: "
+                    f"{type(error).__name__}: {error}"
+                )
+        return found

@@ -1,0 +1,110 @@
+"""What a cell costs: seconds by phase and peak memory, without counting anything twice."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import torch
+
+_STATUS = Path("/proc/self/status")
+_RESET = Path("/proc/self/clear_refs")
+
+
+class Clock:
+    """Seconds by phase. An inner phase stops the outer one's clock.
+
+    The device is waited for at every change of phase, so that work is billed to the phase that
+    asked for it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stack: list[str] = []
+        self._since = 0.0
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        self._switch()
+        self._stack.append(name)
+        try:
+            yield
+        finally:
+            self._switch()
+            self._stack.pop()
+
+    def read(self, name: str) -> float:
+        """Seconds of a phase so far, also while it runs."""
+        self._switch()
+        return self.seconds[name]
+
+    def _switch(self) -> None:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        now = time.perf_counter()
+        if self._stack:
+            self.seconds[self._stack[-1]] += now - self._since
+        self._since = now
+
+
+class PeakMemory:
+    """Peak bytes on the host (resident set) and on a CUDA device, since it was entered.
+
+    Linux resets its own high-water mark on request. Elsewhere a thread looks every 20 ms.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.host = 0
+        self.on_device: int | None = None
+
+    def __enter__(self) -> PeakMemory:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+        self._sampler = None if _reset_high_water_mark() else _Sampler()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._device.type == "cuda":
+            self.on_device = torch.cuda.max_memory_allocated(self._device)
+        self.host = self._sampler.stop() if self._sampler else _high_water_mark()
+
+
+class _Sampler:
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._peak = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.02):
+            self._peak = max(self._peak, self._process.memory_info().rss)
+
+    def stop(self) -> int:
+        self._done.set()
+        self._thread.join()
+        return max(self._peak, self._process.memory_info().rss)
+
+
+def _reset_high_water_mark() -> bool:
+    with contextlib.suppress(OSError):
+        _RESET.write_text("5")
+        return _STATUS.exists()
+    return False
+
+
+def _high_water_mark() -> int:
+    for line in _STATUS.read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return psutil.Process().memory_info().rss

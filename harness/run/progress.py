@@ -1,0 +1,102 @@
+"""Progress on a stream: a live line on a terminal, a line a cell elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import Progress as Bar
+
+from harness.hookspecs import hookimpl
+from harness.plan.cells import Cell
+from harness.record.schema import Record
+
+
+class Progress:
+    """A tracker that shows cells done, what runs now, and elapsed and expected time."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._bar: Bar | None = None
+        self._running: dict[str, TaskID] = {}
+        self._total = self._done = 0
+        self._started = 0.0
+
+    @hookimpl
+    def harness_suite_started(
+        self, suite: str, directory: Path, cells: Sequence[Cell], todo: int
+    ) -> None:
+        done = len(cells) - todo
+        self._console.print(
+            f"{suite}: {len(cells)} cells, {done} done before, {todo} to do", markup=False
+        )
+        self._total, self._started = todo, time.monotonic()
+        if self._console.is_terminal and todo:
+            self._bar = Bar(
+                BarColumn(24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+                console=self._console,
+                transient=True,
+            )
+            self._whole = self._bar.add_task("", total=todo)
+            self._bar.start()
+
+    @hookimpl
+    def harness_cell_started(self, cell: Cell) -> None:
+        if self._bar is not None:
+            self._running[cell.cell] = self._bar.add_task(escape(cell.title), total=None)
+
+    @hookimpl
+    def harness_cell_progress(self, cell: Cell, stage: str, done: int, total: int) -> None:
+        if self._bar is None or cell.cell not in self._running:
+            return
+        known = f"{done}/{total}" if total else f"{done}"
+        self._bar.update(
+            self._running[cell.cell],
+            description=escape(f"{cell.title}: {stage} {known}"),
+            completed=done,
+            total=total or None,
+        )
+
+    @hookimpl
+    def harness_cell_finished(self, cell: Cell, record: Record) -> None:
+        self._done += 1
+        accuracy = record.metrics.get("accuracy")
+        outcome = f"{100 * accuracy:5.1f} %" if accuracy is not None else str(record.reason)
+        line = (
+            f"[{self._done}/{self._total}] {record.status:<5} {outcome}  {cell.title}  "
+            f"{record.seconds.get('total', 0.0):.1f} s  ({self._expected()})"
+        )
+        self._console.print(line, markup=False)
+        if self._bar is not None and cell.cell in self._running:
+            self._bar.remove_task(self._running.pop(cell.cell))
+            self._bar.update(self._whole, completed=self._done, description=self._expected())
+
+    @hookimpl
+    def harness_suite_finished(self, suite: str, directory: Path) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _expected(self) -> str:
+        elapsed = time.monotonic() - self._started
+        left = elapsed / self._done * (self._total - self._done)
+        return f"{_clock(elapsed)} elapsed, about {_clock(left)} left"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,129 @@
+"""Hyperparameters by Optuna, on validation only: equal budgets and paired draws.
+
+Trial 0 is the strategy's defaults. Later trials are drawn so that one seed gives one value for
+each hyperparameter of the same name and range, whatever the strategy: two strategies differ by
+what they do, not by their luck in the draw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from harness.plan.configure import ConfiguredStrategy
+from harness.plan.suite import Budget
+
+RANDOM_BEFORE_TPE = 10
+
+
+class PairedSampler(BaseSampler):
+    """Independent draws, each from a generator of its own, seeded by what is drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        return {}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return {}
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        seed = _seed(self._seed, trial.number, param_name, repr(param_distribution))
+        return RandomSampler(seed=seed).sample_independent(
+            study, trial, param_name, param_distribution
+        )
+
+
+class PairedStartTPE(PairedSampler):
+    """Ten paired draws, then TPE (Bergstra et al. 2011), seeded by the cell and the trial."""
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        if trial.number < RANDOM_BEFORE_TPE:
+            return super().sample_independent(study, trial, param_name, param_distribution)
+        tpe = TPESampler(
+            n_startup_trials=RANDOM_BEFORE_TPE, seed=_seed(self._seed, trial.number, param_name)
+        )
+        return tpe.sample_independent(study, trial, param_name, param_distribution)
+
+
+class Tuner:
+    """The trials of one cell."""
+
+    def __init__(self, configured: ConfiguredStrategy, budget: Budget, seed: int) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._configured, self._budget, self._seed = configured, budget, seed
+        sampler = PairedSampler(seed) if budget.sampler == "random" else PairedStartTPE(seed)
+        pruner = (
+            optuna.pruners.MedianPruner(n_startup_trials=4)
+            if budget.pruner == "median"
+            else optuna.pruners.NopPruner()
+        )
+        self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+        defaults = configured.defaults()
+        self.study.enqueue_trial({name: defaults[name] for name in configured.space})
+
+    def trials(self, spent: Callable[[], float]) -> Iterator[tuple[optuna.Trial, dict[str, Any]]]:
+        """Open trials with their settings, until the budget is spent.
+
+        ``spent()`` gives the seconds billed to the cell so far. The first trial always runs.
+        """
+        number = 0
+        while number == 0 or self._left(number, spent):
+            trial = self.study.ask(fixed_distributions=self._configured.space)
+            yield trial, self._settings(trial)
+            number += 1
+
+    def _left(self, number: int, spent: Callable[[], float]) -> bool:
+        if self._budget.seconds is not None:
+            return spent() < self._budget.seconds
+        return number < (self._budget.trials or 1)
+
+    def _settings(self, trial: optuna.Trial) -> dict[str, Any]:
+        prepare = self._prepare_settings(trial.number)
+        return {**self._configured.defaults(), **prepare, **trial.params}
+
+    def _prepare_settings(self, number: int) -> Mapping[str, Any]:
+        """The first ``prepare_trials`` draws of the prepare space take turns, so that what they
+        learned is used again."""
+        turn = number % self._budget.prepare_trials
+        if turn == 0:
+            return {}
+        space = self._configured.prepare_space
+        return {name: draw(self._seed, turn, name, space[name]) for name in space}
+
+
+def draw(seed: int, number: int, name: str, distribution: BaseDistribution) -> Any:
+    """The paired draw of one hyperparameter in trial ``number``."""
+    sampler = RandomSampler(seed=_seed(seed, number, name, repr(distribution)))
+    study = optuna.create_study(sampler=sampler)
+    return sampler.sample_independent(
+        study, optuna.trial.create_trial(value=0.0), name, distribution
+    )
+
+
+def _seed(*parts: object) -> int:
+    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:4])

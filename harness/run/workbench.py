@@ -1,0 +1,295 @@
+"""What the cells of one process share: data, prepared inputs, weights and features.
+
+Weights that take work to make are artefacts on disk, found again by what they mean, with what
+they cost beside them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+
+from harness.api import Source, Strategy
+from harness.data import loading
+from harness.data.examples import Pool, RawInputs
+from harness.data.loading import Loaded
+from harness.data.protocols import make_source
+from harness.data.resident import make_pool
+from harness.errors import HarnessError
+from harness.model.backbone import Backbone
+from harness.model.features import FeatureStore
+from harness.model.pretrain import pretrain
+from harness.plan import configure, keys
+from harness.plan.cells import Cell, backbone_meaning, source_meaning
+from harness.plan.suite import BackboneSpec, FileWeights, SourceSpec, SourceWeights
+from harness.plugins import Registry
+from harness.record.store import write_atomically
+from harness.run.context import CellRun, Progress, seed_of
+from harness.run.meters import Clock
+
+V = TypeVar("V")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A backbone, the seconds its weights took when they were made, and whether that was an
+    earlier cell's work."""
+
+    backbone: Backbone
+    seconds: float
+    cached: bool
+    notes: Mapping[str, Any]
+
+
+class Recent(Generic[V]):
+    """The values last asked for, by key."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[str, V] = OrderedDict()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def get(self, key: str, make: Callable[[], V]) -> V:
+        value = self._values[key] if key in self._values else make()
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._size:
+            self._values.popitem(last=False)
+        return value
+
+
+class Workbench:
+    """Shared resources of one process, on one device."""
+
+    def __init__(self, registry: Registry, device: torch.device, cache: Path) -> None:
+        self.registry, self.device, self.cache = registry, device, cache
+        self.features = FeatureStore()
+        self._pools: Recent[Pool] = Recent(6)
+        self._made: Recent[Made] = Recent(4)
+
+    def data(self, dataset: str, args: Mapping[str, Any]) -> Loaded:
+        return loading.load(configure.dataset(self.registry, dataset, args))
+
+    # ── inputs ────────────────────────────────────────────────────────────────────────────────
+
+    def pool(self, raw: RawInputs, backbone: Backbone, meaning: str) -> Pool:
+        """``raw`` prepared for ``backbone``; ``meaning`` says which raw inputs and model they are."""
+        return self._pools.get(meaning, lambda: make_pool(raw, backbone.preprocess, self.device))
+
+    def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
+        loaded = self.data(spec.dataset, spec.args)
+        pool = self.pool(loaded.data.train.inputs, backbone, f"{model}:{loaded.digest}:train")
+        return make_source(loaded.data, pool, rotations=spec.rotations, device=self.device)
+
+    # ── weights ───────────────────────────────────────────────────────────────────────────────
+
+    def build(self, spec: BackboneSpec, *, pretrained: bool, seed: int) -> Backbone:
+        """Build a model from a seed, in evaluation mode on the device."""
+        factory = self.registry.backbone_for(spec.model).cls()
+
+        def rebuild() -> Backbone:
+            backbone: Backbone = factory.build(
+                spec.model, input_size=spec.input_size, pretrained=False, args=spec.args
+            )
+            backbone.rebuild = rebuild
+            return backbone
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            if pretrained:
+                backbone: Backbone = factory.build(
+                    spec.model, input_size=spec.input_size, pretrained=True, args=spec.args
+                )
+                backbone.rebuild = rebuild
+            else:
+                backbone = rebuild()
+        return backbone.to(self.device).eval()
+
+    def backbone(self, cell: Cell, progress: Progress) -> Made:
+        """The cell's backbone with its weights."""
+        spec = cell.backbone_spec
+        seed = cell.seed if spec.weights == "random" else 0
+        key = keys.canonical({"meaning": backbone_meaning(self.registry, spec), "seed": seed})
+        return self._reused(key, lambda: self._weights(spec, seed, progress))
+
+    def _reused(self, key: str, make: Callable[[], Made]) -> Made:
+        """Make once a process; whoever comes later is told that it was made before."""
+        known = key in self._made
+        made = self._made.get(key, make)
+        return replace(made, cached=True) if known else made
+
+    def _weights(self, spec: BackboneSpec, seed: int, progress: Progress) -> Made:
+        match spec.weights:
+            case "hub":
+                return Made(self.build(spec, pretrained=True, seed=0), 0.0, False, {})
+            case FileWeights(file=file):
+                backbone = self.build(spec, pretrained=False, seed=0)
+                load_weights(backbone, file)
+                return Made(backbone, 0.0, False, {})
+            case SourceWeights() as weights:
+                return self._pretrained(spec, weights, progress)
+            case _:
+                backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
+                return Made(backbone, 0.0, False, {})
+
+    def _pretrained(
+        self, spec: BackboneSpec, weights: SourceWeights, progress: Progress
+    ) -> Made:
+        meaning = backbone_meaning(self.registry, spec)
+
+        def make(backbone: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
+            source = self.source(
+                SourceSpec(
+                    dataset=weights.source, args=weights.args, rotations=weights.rotations
+                ),
+                backbone,
+                model_id(spec),
+            )
+            trained, accuracy = pretrain(
+                backbone, source, run, lr=weights.lr, weight_decay=weights.weight_decay
+            )
+            return trained, {"source_accuracy": accuracy, "source_classes": source.classes}
+
+        run = self._run(weights.seed, weights.steps, weights.batch_size, "pretrain", progress)
+        start = self.build(spec, pretrained=False, seed=seed_of(weights.seed, "weights"))
+        return self._artefact("weights", meaning, start, run, make)
+
+    def prepared(
+        self,
+        cell: Cell,
+        strategy: Strategy,
+        backbone: Backbone,
+        settings: Mapping[str, Any],
+        progress: Progress,
+    ) -> Made:
+        """What the strategy's ``prepare`` makes of ``backbone``, kept for all cells that share
+        backbone, source, seed and settings."""
+        if type(strategy).prepare is Strategy.prepare:
+            return Made(backbone, 0.0, False, {})
+        source = cell.source_spec
+        meaning = {
+            "strategy": {
+                "name": strategy.name,
+                "arguments": repr(strategy),
+                "source": cell.meaning["strategy"]["source"],
+            },
+            "backbone": backbone.digest(),
+            "source": source_meaning(self.registry, source),
+            "settings": settings,
+            "steps": cell.budget.steps,
+            "batch_size": cell.budget.batch_size,
+            "seed": cell.seed,
+        }
+
+        def make(start: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
+            shown = source and self.source(source, start, model_id(cell.backbone_spec))
+            return strategy.prepare(start, shown, settings, run).eval(), {}
+
+        def find_or_make() -> Made:
+            start = self.build(cell.backbone_spec, pretrained=False, seed=0)
+            start.load_state_dict(backbone.state_dict())
+            run = self._run(
+                cell.seed, cell.budget.steps, cell.budget.batch_size, "prepare", progress
+            )
+            return self._artefact("prepared", meaning, start, run, make)
+
+        return self._reused(keys.canonical(meaning), find_or_make)
+
+    def _run(
+        self, seed: int, steps: int, batch_size: int, stage: str, progress: Progress
+    ) -> CellRun:
+        run = CellRun(
+            device=self.device,
+            seed=seed,
+            steps=steps,
+            batch_size=batch_size,
+            store=self.features,
+            clock=Clock(self.device),
+            progress=progress,
+        )
+        run.stage = stage
+        return run
+
+    def _artefact(
+        self,
+        kind: str,
+        meaning: Mapping[str, Any],
+        start: Backbone,
+        run: CellRun,
+        make: Callable[[Backbone, CellRun], tuple[Backbone, dict[str, Any]]],
+    ) -> Made:
+        """Find an artefact by its meaning, or make it; one process at a time does."""
+        folder = self.cache / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = folder / f"{keys.key(meaning)}.safetensors"
+        notes = weights.with_suffix(".json")
+        with FileLock(weights.with_suffix(".lock")):
+            if weights.is_file() and notes.is_file():
+                told = json.loads(notes.read_text())
+                start.load_state_dict(load_file(weights, device=str(self.device)))
+                return Made(start, told["seconds"], True, told)
+            with run.clock.phase("make"):
+                made, told = make(start, run)
+            told = {**told, "seconds": sum(run.clock.seconds.values()), "meaning": meaning}
+            state = {name: t.contiguous().cpu() for name, t in made.state_dict().items()}
+            temporary = weights.with_suffix(".partial")
+            save_file(state, temporary)
+            temporary.replace(weights)
+            write_atomically(notes, json.dumps(told, indent=1).encode())
+            return Made(made, told["seconds"], False, told)
+
+
+def load_weights(backbone: Backbone, file: Path) -> None:
+    """Load a safetensors file into a backbone's body.
+
+    Names may be those of the body or of a module within it, such as the timm model itself. A
+    classifier that the file also has is left out; every weight of the body has to be there.
+
+    Raises:
+        HarnessError: the file is damaged, or does not fit the model; names what differs.
+    """
+    try:
+        found = load_file(file, device=str(next(backbone.parameters()).device))
+    except Exception as error:
+        raise HarnessError(
+            f"cannot read weights from {file}: {error}", "Give a safetensors file"
+        ) from error
+    wanted = backbone.body.state_dict()
+    prefixes = {"", *(f"{name}." for name, _ in backbone.body.named_children())}
+    best = min(prefixes, key=lambda prefix: len(_missing(wanted, found, prefix)))
+    missing = _missing(wanted, found, best)
+    if missing:
+        raise HarnessError(
+            f"{file} does not fit the model: it lacks {len(missing)} of {len(wanted)} tensors, "
+            f"such as {missing[0]}",
+            "Check the model's name and arguments",
+        )
+    state = {name: found[name.removeprefix(best)] for name in wanted if name.removeprefix(best) in found}
+    backbone.body.load_state_dict(state, strict=False)
+
+
+def _missing(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str) -> list[str]:
+    """Names (with shapes) that the file would have to hold; counters of steps are not needed."""
+    return [
+        f"{name} {list(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if not name.endswith("num_batches_tracked")
+        and (
+            (given := found.get(name.removeprefix(prefix))) is None or given.shape != tensor.shape
+        )
+    ]
+
+
+def model_id(spec: BackboneSpec) -> str:
+    """What preprocessing depends on."""
+    return keys.canonical(spec.model_dump(mode="json", include={"model", "input_size", "args"}))

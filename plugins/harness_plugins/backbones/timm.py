@@ -1,0 +1,97 @@
+"""Any model of timm as a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import timm
+from timm.models import group_parameters
+from timm.optim._param_groups import auto_group_layers
+from torch import Tensor, nn
+
+from harness.api import BackboneFactory, ImageBackbone, Unsupported, hookimpl
+
+
+class TimmBody(nn.Module):
+    """A timm model up to its classifier.
+
+    Features are what timm's own classifier would see, ``forward_head(…, pre_logits=True)``:
+    their number is not ``num_features`` in many models.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        model: Any = self.model
+        features: Tensor = model.forward_head(model.forward_features(images), pre_logits=True)
+        return features.flatten(1)
+
+
+class Timm(BackboneFactory):
+    """A timm model by name, such as ``resnet50`` or ``vit_small_patch16_224.augreg_in21k``.
+
+    ``args`` go to the model's constructor; ``input_size`` also does, where the model asks for it.
+    """
+
+    name: ClassVar[str] = "timm"
+    citation: ClassVar[str] = "Wightman 2019, PyTorch Image Models"
+
+    def models(self) -> Iterable[str]:
+        return [*timm.list_models(), *timm.list_pretrained()]
+
+    def build(
+        self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
+    ) -> ImageBackbone:
+        network = _create(model, input_size, pretrained, dict(args))
+        config = timm.data.resolve_model_data_config(
+            network,
+            args={
+                "in_chans": args.get("in_chans"),
+                "img_size": input_size,
+            },
+        )
+        blocks = _blocks(network)
+        network.reset_classifier(0)
+        kept = {name for name, _ in network.named_parameters()}
+        return ImageBackbone(
+            TimmBody(network),
+            blocks=[
+                named for names in blocks if (named := [f"model.{n}" for n in names if n in kept])
+            ],
+            input_size=input_size or config["input_size"][-1],
+            mean=config["mean"],
+            std=config["std"],
+            interpolation=config["interpolation"],
+        )
+
+
+def _create(model: str, input_size: int | None, pretrained: bool, args: dict[str, Any]) -> Any:
+    sized = {**args, "img_size": input_size} if input_size else args
+    for options in (sized, args):  # not every constructor knows img_size, and then needs none
+        try:
+            return timm.create_model(model, pretrained=pretrained, **options)
+        except TypeError as error:
+            if "img_size" in str(error) and options is not args:
+                continue
+            raise Unsupported(f"timm cannot build {model} with {options}: {error}") from error
+        except (RuntimeError, AssertionError, ValueError, OSError) as error:
+            raise Unsupported(f"timm cannot build {model} with {options}: {error}") from error
+    raise AssertionError("unreachable")
+
+
+def _blocks(network: Any) -> list[list[str]]:
+    """Parameter names by block, input to output, as timm groups them for layer decay."""
+    if hasattr(network, "group_matcher"):
+        return list(group_parameters(network, network.group_matcher(coarse=True)).values())
+    layers: dict[int, list[str]] = {}
+    for name, layer in auto_group_layers(network).items():
+        layers.setdefault(layer, []).append(name)
+    return [layers[layer] for layer in sorted(layers)]
+
+
+@hookimpl
+def harness_backbones() -> list[type[BackboneFactory]]:
+    return [Timm]

@@ -1,0 +1,179 @@
+"""Images and labels in one ``.npz`` file, as ``numpy.savez`` writes it."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from harness.api import ArrayInputs, Data, Dataset, HarnessError, Split, hookimpl
+from harness.errors import Mistakes
+
+Array: TypeAlias = NDArray[Any]
+
+CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class Arrays(Dataset):
+    """``x_train`` and ``y_train`` of an npz file and, both or neither, ``x_test`` and ``y_test``.
+
+    ``x`` is uint8: ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels.
+    ``y`` holds any integers, ``[N]``; each distinct value of ``y_train`` is a class, in rising
+    order. ``classes``, where present, holds the names of these classes, as strings.
+
+    Args:
+        path: the npz file.
+    """
+
+    name: ClassVar[str] = "arrays"
+    licence: ClassVar[str] = "that of your data"
+
+    path: Path | str
+
+    def load(self) -> Data:
+        """Read the file: images uint8 ``[N, C, H, W]``, labels int64 ``[N]``.
+
+        Raises:
+            HarnessError: there is no such file, or it is no npz, or all that is wrong inside.
+        """
+        path = Path(self.path).expanduser()
+        arrays, unreadable = _read(path)
+        if mistakes := list(_mistakes(arrays, unreadable)):
+            raise Mistakes(str(path), mistakes)
+
+        values = np.unique(arrays["y_train"])
+        splits: list[Split] = []
+        for half in _halves(arrays):
+            images = np.ascontiguousarray(_readings(arrays[f"x_{half}"])[0])
+            labels = np.searchsorted(values, arrays[f"y_{half}"]).astype(np.int64)
+            splits.append(Split(ArrayInputs(torch.from_numpy(images)), torch.from_numpy(labels)))
+        names = arrays.get("classes", values)
+        return Data(
+            train=splits[0],
+            classes=tuple(str(name) for name in names),
+            test=splits[1] if len(splits) == 2 else None,
+        )
+
+
+def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """The arrays of the file by name, and why the others cannot be read."""
+    if not path.exists():
+        raise HarnessError(f"there is no file {path}", "Give the path of an npz file")
+    broken = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
+    try:
+        archive = np.load(path, allow_pickle=False)
+    except broken:
+        archive = None
+    if not isinstance(archive, NpzFile):  # np.load takes npy files too
+        raise HarnessError(
+            f"{path} is not an npz file", "Write one: numpy.savez(path, x_train=…, y_train=…)"
+        )
+    arrays: dict[str, Array] = {}
+    unreadable: dict[str, str] = {}
+    with archive:
+        for name in archive.files:
+            try:
+                content = archive[name]
+            except broken as error:
+                unreadable[name] = str(error)
+                continue
+            if isinstance(content, np.ndarray):  # of any other file in the zip: its bytes
+                arrays[name] = content
+    return arrays, unreadable
+
+
+def _halves(held: Mapping[str, object]) -> tuple[str, ...]:
+    return ("train", "test") if {"x_test", "y_test"} & held.keys() else ("train",)
+
+
+def _readings(images: Array) -> list[Array]:
+    """Every way to read the array as ``[N, C, H, W]``: exactly one, if it is unambiguous."""
+    if images.ndim == 3:
+        return [images[:, None]]
+    if images.ndim == 4:
+        views = images, images.transpose(0, 3, 1, 2)
+        return [view for view in views if view.shape[1] in CHANNELS]
+    return []
+
+
+def _mistakes(arrays: Mapping[str, Array], unreadable: Mapping[str, str]) -> Iterator[str]:
+    """All that is wrong with the file, one line each."""
+    held = {**arrays, **unreadable}
+    for name, reason in unreadable.items():
+        yield f"{name} cannot be read: {reason}"
+    for half in _halves(held):
+        for name in (f"x_{half}", f"y_{half}"):
+            if name not in held:
+                yield f"{name} is missing; the file holds {', '.join(held) or 'nothing'}"
+        x, y = arrays.get(f"x_{half}"), arrays.get(f"y_{half}")
+        if x is not None:
+            yield from _wrong_images(f"x_{half}", x)
+        if y is not None:
+            yield from _wrong_labels(f"y_{half}", y)
+        if x is not None and y is not None and x.ndim and y.ndim and len(x) != len(y):
+            yield f"x_{half} has {len(x)} images, but y_{half} has {len(y)} labels"
+    both = [_readings(arrays[name]) for name in ("x_train", "x_test") if name in arrays]
+    if [len(readings) for readings in both] == [1, 1]:
+        train, test = (list(reading.shape[1:]) for (reading,) in both)
+        if train != test:
+            yield f"x_train has images [C, H, W] = {train}, but x_test {test}"
+    yield from _wrong_classes(arrays)
+
+
+def _wrong_images(name: str, images: Array) -> Iterator[str]:
+    shape = list(images.shape)
+    if images.dtype != np.uint8:
+        yield f"{name} holds {images.dtype}, not uint8 (pixels from 0 to 255)"
+    if 0 in shape:
+        yield f"{name} is empty: {shape}"
+    elif not _readings(images):
+        yield f"{name} is {shape}, not [N, H, W], [N, H, W, C] or [N, C, H, W] with C 1 or 3"
+    elif len(_readings(images)) > 1:
+        yield f"{name} is {shape}: [N, H, W, C] or [N, C, H, W]? Give grey images as [N, H, W]"
+
+
+def _wrong_labels(name: str, labels: Array) -> Iterator[str]:
+    shape = list(labels.shape)
+    if labels.dtype.kind not in "iu":
+        yield f"{name} holds {labels.dtype}, not integers"
+    if labels.ndim != 1:
+        hint = f"; save {name}.ravel()" if labels.ndim == 2 and 1 in shape else ""
+        yield f"{name} is {shape}, not [N]{hint}"
+
+
+def _wrong_classes(arrays: Mapping[str, Array]) -> Iterator[str]:
+    labels = {name: arrays[name] for name in ("y_train", "y_test") if name in arrays}
+    if "y_train" not in labels or any(y.dtype.kind not in "iu" for y in labels.values()):
+        return
+    values = np.unique(labels["y_train"])
+    if len(values) < 2:
+        yield f"y_train has labels of one class only: {_listed(values)}"
+    if len(unseen := np.setdiff1d(labels.get("y_test", values), values)):
+        yield f"y_test has labels that y_train lacks: {_listed(unseen)}"
+    if "classes" in arrays:
+        names = arrays["classes"]
+        if names.dtype.kind != "U" or names.ndim != 1:
+            yield f"classes is {names.dtype} {list(names.shape)}, not a list of strings"
+        elif len(names) != len(values):
+            yield f"classes has {len(names)} names, but y_train {len(values)} distinct labels"
+        elif len(set(names.tolist())) < len(names):
+            yield f"classes has names twice: {_listed(names)}"
+
+
+def _listed(values: Array, most: int = 5) -> str:
+    shown = ", ".join(str(value) for value in values[:most])
+    return f"{shown}, …" if len(values) > most else shown
+
+
+@hookimpl
+def harness_datasets() -> Sequence[type[Dataset]]:
+    return [Arrays]

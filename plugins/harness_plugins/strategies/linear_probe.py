@@ -1,0 +1,40 @@
+"""Linear probe: a linear classifier on frozen features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.api import (
+    Backbone,
+    FloatDistribution,
+    GradientStrategy,
+    Recipe,
+    Run,
+    Settings,
+    Space,
+    Strategy,
+    Task,
+    hookimpl,
+)
+
+
+@dataclass(frozen=True)
+class LinearProbe(GradientStrategy):
+    """Train a linear head on frozen features."""
+
+    name: ClassVar[str] = "linear_probe"
+    citation: ClassVar[str] = "Alain & Bengio 2016, Understanding intermediate layers"
+    space: ClassVar[Space] = {
+        "lr": FloatDistribution(1e-3, 1.0, log=True),
+        "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
+    }
+    defaults: ClassVar[Settings] = {"lr": 1e-2, "weight_decay": 1e-4}
+
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        return Recipe(backbone, trainable=(), lr=hp["lr"], weight_decay=hp["weight_decay"])
+
+
+@hookimpl
+def harness_strategies() -> list[type[Strategy]]:
+    return [LinearProbe]

@@ -1,0 +1,46 @@
+"""Partial freeze: the first blocks stay as they are, the last ones train."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.api import (
+    Backbone,
+    GradientStrategy,
+    IntDistribution,
+    Recipe,
+    Run,
+    Settings,
+    Space,
+    Strategy,
+    Task,
+    hookimpl,
+)
+
+
+@dataclass(frozen=True)
+class PartialFreeze(GradientStrategy):
+    """Train the last blocks and the head; how many is a hyperparameter.
+
+    ``train_blocks`` counts from the output; the first block stays frozen whatever it says.
+    """
+
+    name: ClassVar[str] = "partial_freeze"
+    citation: ClassVar[str] = "Yosinski et al. 2014, How transferable are features"
+    space: ClassVar[Space] = {**GradientStrategy.space, "train_blocks": IntDistribution(1, 4)}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "train_blocks": 1}
+
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        first = max(1, len(backbone.blocks) - hp["train_blocks"])
+        return Recipe(
+            backbone,
+            backbone.parameters_from(first),
+            lr=hp["lr"],
+            weight_decay=hp["weight_decay"],
+        )
+
+
+@hookimpl
+def harness_strategies() -> list[type[Strategy]]:
+    return [PartialFreeze]
