@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class HarnessError(Exception):
@@ -18,15 +19,24 @@ class HarnessError(Exception):
         self.message = message
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:  # worker processes send errors home
+        return type(self), (self.message, self.remedy)
+
 
 class Mistakes(HarnessError):
-    """Every mistake found in one input, shown together, one line each."""
+    """Every mistake found in one input: one stands on its line, several below each other."""
 
     def __init__(self, where: str, lines: Iterable[str]) -> None:
+        self.where = where
         self.lines = list(lines)
-        count = len(self.lines)
-        head = f"{where}: {count} mistake{'s' if count > 1 else ''}"
-        super().__init__("\n".join([head, *(f"  {line}" for line in self.lines)]))
+        if len(self.lines) == 1:
+            super().__init__(f"{where}: {self.lines[0]}")
+        else:
+            listed = [f"\n  {line}" for line in self.lines]
+            super().__init__(f"{where}: {len(self.lines)} mistakes{''.join(listed)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.where, self.lines)
 
 
 class Unsupported(Exception):
@@ -37,12 +47,17 @@ class Diverged(Exception):
     """The loss is no longer a number; the trial ends and, if it was the last, the cell."""
 
 
+def one_line(error: BaseException) -> str:
+    """An exception on one line: its type and its message, without line breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the nearest known word, or the known words if there are few."""
-    names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    names = {name.casefold(): name for name in sorted(known)}
+    close = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
     if close:
-        return f" (did you mean '{close[0]}'?)"
+        return f" (did you mean '{names[close[0]]}'?)"
     if 0 < len(names) <= 12:
-        return f" (known: {', '.join(names)})"
+        return f" (known: {', '.join(names.values())})"
     return ""

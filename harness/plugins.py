@@ -8,9 +8,10 @@ import importlib.metadata
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from typing import Any, Literal
 import pluggy
 
 from harness import hookspecs
-from harness.errors import HarnessError, did_you_mean
+from harness.errors import HarnessError, did_you_mean, one_line
 
 BUILT_IN = (
     "harness_plugins.strategies.from_scratch",
@@ -64,13 +65,26 @@ class Plugin:
     name: str
     cls: type[Any]
     origin: str
-    """``built-in``, ``package NAME`` or ``file``."""
+    """``built-in``, ``package NAME``, ``file`` or ``folder``."""
     file: Path
 
     @property
     def summary(self) -> str:
         """The first line of the docstring."""
-        return (inspect.getdoc(self.cls) or "").partition("\n")[0]
+        return self.about.partition("\n")[0]
+
+    @property
+    def about(self) -> str:
+        """The class's own docstring, not its base's, nor what a dataclass makes up for one."""
+        text = vars(self.cls).get("__doc__") or ""
+        return "" if text.startswith(f"{self.cls.__name__}(") else inspect.cleandoc(text)
+
+    def blame(self, what: str, error: Exception) -> HarnessError:
+        """An error of the plugin's own making, for people: names the plugin, its file and line."""
+        return HarnessError(
+            f"{self.kind} '{self.name}' {what}: {one_line(error)}{_at(error, self.file)}",
+            f"Mend {self.file}",
+        )
 
     def arguments(self) -> dict[str, dataclasses.Field[Any]]:
         """What a suite may give in ``args``."""
@@ -85,6 +99,8 @@ class Registry:
 
     manager: pluggy.PluginManager
     plugins: dict[tuple[Kind, str], Plugin] = field(default_factory=dict)
+    models: dict[str, Plugin] = field(default_factory=dict)
+    """The backbone plugin that builds each model."""
     problems: list[str] = field(default_factory=list)
 
     def names(self, kind: Kind) -> list[str]:
@@ -108,20 +124,16 @@ class Registry:
         Raises:
             HarnessError: none does.
         """
-        known: list[str] = []
-        for plugin in self.plugins.values():
-            if plugin.kind == "backbone":
-                models = list(plugin.cls().models())
-                if model in models:
-                    return plugin
-                known += models
-        raise HarnessError(
-            f"unknown model '{model}'{did_you_mean(model, known)}",
-            "Name a timm model or one that a backbone plugin brings",
-        )
+        try:
+            return self.models[model]
+        except KeyError:
+            raise HarnessError(
+                f"unknown model '{model}'{did_you_mean(model, self.models)}",
+                "Name a timm model or one that a backbone plugin brings",
+            ) from None
 
 
-def load(sources: Sources = Sources()) -> Registry:  # noqa: B008 (immutable)
+def load(sources: Sources = Sources()) -> Registry:
     """Load every plugin that can be loaded.
 
     What is broken, misspelt or duplicate becomes a line in ``problems``; the rest goes on.
@@ -130,12 +142,12 @@ def load(sources: Sources = Sources()) -> Registry:  # noqa: B008 (immutable)
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
     for name in BUILT_IN:
-        _attempt(registry, name, "built-in", lambda name=name: importlib.import_module(name))  # type: ignore[misc]
+        _attempt(registry, name, "built-in", partial(importlib.import_module, name))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         origin = f"package {entry.dist.name}" if entry.dist else "package"
         _attempt(registry, f"{entry.name} = {entry.value}", origin, entry.load)
-    for file in _plugin_files(sources, registry):
-        _attempt(registry, str(file), "file", lambda file=file: _import_file(file))  # type: ignore[misc]
+    for file, origin in _plugin_files(sources, registry).items():
+        _attempt(registry, str(file), origin, partial(_import_file, file))
     return registry
 
 
@@ -145,51 +157,59 @@ def load_once(sources: Sources) -> Registry:
     return load(sources)
 
 
-def _plugin_files(sources: Sources, registry: Registry) -> Iterator[Path]:
-    yield from sources.files
+def _plugin_files(sources: Sources, registry: Registry) -> dict[Path, str]:
+    """Every file that was asked for, once, and how it was."""
+    files = dict.fromkeys((file.resolve() for file in sources.files), "file")
     for directory in sources.directories:
         if not directory.is_dir():
             registry.problems.append(f"plugin folder {directory}: there is no such folder")
-        yield from sorted(
-            file for file in directory.glob("*.py") if not file.name.startswith(("_", "."))
-        )
+        for file in sorted(directory.glob("*.py")):
+            if not file.name.startswith(("_", ".")):
+                files.setdefault(file.resolve(), "folder")
+    return files
 
 
-def _attempt(registry: Registry, name: str, origin: str, importer: Any) -> None:
+def _attempt(registry: Registry, name: str, origin: str, importer: Callable[[], Any]) -> None:
+    problems: list[str] = []
     try:
-        module = importer()
-        registry.manager.register(module, name=name)
+        plugin = importer()
+        registry.manager.register(plugin, name=name)
+        problems += _misspelt(plugin)
+        if origin == "file" and not problems and not registry.manager.get_hookcallers(plugin):
+            problems.append("it has no function marked @hookimpl, so it brings nothing")
+        problems += _collect(registry, plugin, name, origin)
     except HarnessError as error:
-        registry.problems.append(f"plugin {name}: {error}")
-        return
+        problems.append(str(error))
     except (Exception, SystemExit) as error:
-        where = f" (line {line})" if (line := _line_of(error)) else ""
-        registry.problems.append(
-            f"plugin {name}: cannot be loaded: {type(error).__name__}: {error}{where}"
-        )
-        return
-    file = Path(getattr(module, "__file__", None) or name)
-    registry.problems += [f"plugin {name}: {line}" for line in _misspelt(registry, module)]
-    _collect(registry, module, origin, file)
+        if registry.manager.has_plugin(name):  # half registered: a hook of it has wrong arguments
+            registry.manager.unregister(name=name)
+        problems.append(f"cannot be loaded: {one_line(error)}{_at(error, Path(name))}")
+    where = f" ({origin})" if origin.startswith("package") else ""
+    registry.problems += [f"plugin {name}{where}: {problem}" for problem in problems]
 
 
-def _line_of(error: BaseException) -> int | None:
-    """The line of the plugin's own file at which loading it failed."""
+def _at(error: BaseException, file: Path) -> str:
+    """`` (line 7)``: where in ``file``, or else in which module's own code, an error was raised."""
     if isinstance(error, SyntaxError):
-        return error.lineno
-    traceback = error.__traceback__
-    lines = []
-    while traceback:
-        lines.append((traceback.tb_frame.f_code.co_name, traceback.tb_lineno))
-        traceback = traceback.tb_next
-    return next((line for name, line in reversed(lines) if name == "<module>"), None)
+        return ""  # its message says so
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(file) or frame.name == "<module>"
+    ]
+    if not frames:
+        return ""
+    module = "" if frames[-1].filename == str(file) else f"{frames[-1].filename}, "
+    return f" ({module}line {frames[-1].lineno})"
 
 
 def _import_file(file: Path) -> ModuleType:
     """Import a user's file by its stem, so that dataclasses and worker processes find it too."""
-    file = file.resolve()
     if not file.is_file():
-        raise HarnessError("there is no such file", "Check the path given to --plugin")
+        remedy = "Give a folder to --plugins-dir" if file.is_dir() else "Check the path"
+        raise HarnessError("there is no such file", remedy)
+    if file.suffix != ".py" or "." in file.stem:
+        raise HarnessError("its name is not that of a Python module", "Call it NAME.py")
     known = sys.modules.get(file.stem)
     if known is not None and getattr(known, "__file__", None) == str(file):
         return known
@@ -210,43 +230,60 @@ def _import_file(file: Path) -> ModuleType:
     return importlib.import_module(file.stem)
 
 
-def _misspelt(registry: Registry, module: object) -> Iterable[str]:
-    """Functions that look like hooks but that nothing will call."""
+def _misspelt(plugin: object) -> Iterator[str]:
+    """What looks like a hook but is none."""
     specified = [name for name in vars(hookspecs) if name.startswith("harness_")]
-    for name in dir(module):
-        function = getattr(module, name)
-        marked = bool(getattr(function, "harness_impl", None))
+    for name in dir(plugin):
+        function = getattr(plugin, name, None)
+        if not inspect.isroutine(function):
+            continue
+        marked = hasattr(function, "harness_impl")
         if marked and name not in specified:
             yield f"there is no hook '{name}'{did_you_mean(name, specified)}"
-        elif name.startswith("harness_") and inspect.isfunction(function) and not marked:
+        elif name.startswith("harness_") and not marked:
             yield f"'{name}' lacks @hookimpl, so nothing calls it"
 
 
-def _collect(registry: Registry, module: object, origin: str, file: Path) -> None:
+def _collect(registry: Registry, plugin: object, name: str, origin: str) -> Iterator[str]:
+    """Enter what a plugin brings, and say what is wrong with the rest."""
+    file = getattr(plugin, "__file__", None)
     for kind, hook in KINDS.items():
-        function = getattr(module, hook, None)
-        if function is None or not getattr(function, "harness_impl", None):
+        function = getattr(plugin, hook, None)
+        if function is None or not hasattr(function, "harness_impl"):
             continue
         try:
             classes = list(function())
-        except Exception as error:
-            registry.problems.append(
-                f"plugin {file}: {hook} failed: {type(error).__name__}: {error}"
-            )
+        except (Exception, SystemExit) as error:
+            yield f"{hook} failed: {one_line(error)}{_at(error, Path(file or name))}"
             continue
         for cls in classes:
-            mistake = check(kind, cls)
-            if mistake:
-                registry.problems.append(f"plugin {file}: {mistake}")
-                continue
-            known = registry.plugins.get((kind, cls.name))
-            if known is not None:
-                registry.problems.append(
-                    f"plugin {file}: {kind} '{cls.name}' is already brought by {known.file}, "
-                    "which stays in force; rename one of them"
+            try:
+                mistake = check(kind, cls) or _enter(
+                    registry,
+                    Plugin(kind, cls.name, cls, origin, Path(file or inspect.getfile(cls))),
                 )
-                continue
-            registry.plugins[kind, cls.name] = Plugin(kind, cls.name, cls, origin, file)
+            except Exception as error:
+                mistake = f"{kind} class {cls.__name__}: {one_line(error)}"
+            if mistake:
+                yield mistake
+
+
+def _enter(registry: Registry, plugin: Plugin) -> str | None:
+    """Enter a plugin, or say which other one has its name or builds one of its models."""
+    models = dict.fromkeys(plugin.cls().models()) if plugin.kind == "backbone" else {}
+    known = {
+        f"{plugin.kind} '{plugin.name}'": registry.plugins.get((plugin.kind, plugin.name)),
+        **{f"model '{model}'": registry.models.get(model) for model in models},
+    }
+    for thing, other in known.items():
+        if other is not None:
+            return (
+                f"{thing} is already brought by {other.file}, which stays in force; "
+                "rename one of them"
+            )
+    registry.plugins[plugin.kind, plugin.name] = plugin
+    registry.models.update(dict.fromkeys(models, plugin))
+    return None
 
 
 def check(kind: Kind, cls: Any) -> str | None:
@@ -280,6 +317,14 @@ def _check_spaces(cls: Any) -> str | None:
         wrong = ", ".join(sorted(set(space) ^ set(cls.defaults)))
         return f"strategy '{cls.name}': its defaults and its spaces differ in {wrong}"
     for name, distribution in space.items():
-        if not distribution._contains(distribution.to_internal_repr(cls.defaults[name])):
-            return f"strategy '{cls.name}': the default of {name} lies outside {distribution}"
+        default = cls.defaults[name]
+        try:
+            inside = distribution._contains(distribution.to_internal_repr(default))
+        except (TypeError, ValueError):
+            inside = False
+        if not inside:
+            return (
+                f"strategy '{cls.name}': the default of {name}, {default!r}, lies outside "
+                f"{distribution}"
+            )
     return None

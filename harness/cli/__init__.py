@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.errors import HarnessError
+from harness.errors import HarnessError, did_you_mean
 
 COMMANDS = {
     "suite": "Run a suite, or go on with it, and write its report.",
@@ -43,8 +43,6 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from harness.errors import did_you_mean
-
             ctx.fail(f"there is no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}.")
         return super().resolve_command(ctx, args)
 
@@ -67,7 +65,10 @@ def main() -> None:
     """Entry point: a mistake of the user's is one line and exit status 2, never a traceback."""
     try:
         status: Any = cli.main(standalone_mode=False)
-    except HarnessError as error:
+    except (HarnessError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         if os.environ.get("HARNESS_RAISE"):
             raise
         click.echo(f"harness: {error}", err=True)
@@ -81,7 +82,4 @@ def main() -> None:
             err=True,
         )
         sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="PLUGIN")
 @plugin_options
 @format_option
-def command(
-    name: str, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
-) -> int:
+def command(name: str, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str) -> int:
     """Show what a plugin is, what a suite can give it, and what is tuned.
 
     \b
@@ -42,7 +40,7 @@ def command(
             "'harness plugins' lists them all",
         )
     if output == "json":
-        click.echo(json.dumps([_facts(described) for described in found], indent=1))
+        click.echo(json.dumps([_facts(described) for described in found], indent=1, default=str))
     else:
         click.echo("\n\n".join("\n".join(_lines(described)) for described in found))
     return 0
@@ -55,10 +53,10 @@ def _facts(plugin: Plugin) -> dict[str, Any]:
         "name": plugin.name,
         "origin": plugin.origin,
         "file": str(plugin.file),
-        "about": inspect.getdoc(cls) or "",
+        "about": plugin.about,
         **{key: value for key in ("citation", "licence") if (value := getattr(cls, key, ""))},
         "arguments": {
-            name: {"type": str(field.type), "default": _default(field)}
+            name: {"type": _type(field), "default": _default(field)}
             for name, field in plugin.arguments().items()
         },
     }
@@ -69,6 +67,10 @@ def _facts(plugin: Plugin) -> dict[str, Any]:
                 for name, distribution in getattr(cls, key).items()
             }
     return facts
+
+
+def _type(field: dataclasses.Field[Any]) -> str:
+    return field.type if isinstance(field.type, str) else inspect.formatannotation(field.type)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from harness.errors import HarnessError
+
 
 @click.command("export")
 @click.argument("directory", metavar="DIR/NAME", type=click.Path(path_type=Path))
@@ -29,16 +31,13 @@ def command(directory: Path, output: str) -> int:
       harness export results/quickstart --format parquet > quickstart.parquet
     """
     from harness.record.store import Store
+    from harness.record.table import to_csv, to_json, to_parquet
 
     frame = Store(directory).frame()
-    if output == "csv":
-        frame.to_csv(sys.stdout, index=False)
-    elif output == "json":
-        click.echo(frame.to_json(orient="records", indent=1))
+    if output == "parquet":
+        if sys.stdout.isatty():
+            raise HarnessError("Parquet is no text for a terminal", "Add > FILE.parquet")
+        sys.stdout.buffer.write(to_parquet(frame))
     else:
-        import io
-
-        content = io.BytesIO()  # Parquet is one type a column, and shots are numbers or 'all'
-        frame.astype({"shots": "string"}).to_parquet(content, index=False)
-        sys.stdout.buffer.write(content.getvalue())
+        click.echo(to_csv(frame) if output == "csv" else to_json(frame), nl=False)
     return 0

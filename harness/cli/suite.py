@@ -79,6 +79,7 @@ def command(
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
     """
     from harness.plan.cells import plan, select
+    from harness.plan.configure import Datasets
     from harness.plan.estimate import estimate
     from harness.plan.suite import find, read
     from harness.record.store import Store
@@ -95,7 +96,7 @@ def command(
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
-    planned = plan(read(path, overrides), registry, where=str(path))
+    planned = plan(read(path, overrides), registry, Datasets(registry), where=str(path))
     chosen = select(planned.cells, only)
     directory = results_folder(results, planned.suite.name)
     retried = _statuses(retry)
@@ -137,7 +138,7 @@ def _statuses(retry: str) -> frozenset[str]:
 
 
 def _show_plan(
-    chosen: list[Cell], seconds: dict[str, float], directory: Path, output: str
+    chosen: list[Cell], seconds: dict[str, float | None], directory: Path, output: str
 ) -> None:
     """Print the cells; those in ``seconds`` are still to do, and cost that much."""
     rows = [
@@ -155,10 +156,10 @@ def _show_plan(
     for row in rows:
         cost = "done" if row["done"] else _duration(row["seconds"])
         click.echo(f"{row['cell']}  {cost:>9}  {row['title']}")
-    total = sum(seconds.values())
+    known = [cost for cost in seconds.values() if cost is not None]
+    total = f": {_duration(sum(known))} on this machine, one at a time" if known else ""
     click.echo(
-        f"{len(chosen)} cells, {len(chosen) - len(seconds)} done, {len(seconds)} to do"
-        + (f": {_duration(total)} on this machine, one at a time" if seconds else "")
+        f"{len(chosen)} cells, {len(chosen) - len(seconds)} done, {len(seconds)} to do{total}"
     )
 
 
@@ -177,15 +178,20 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
     page = report(store, registry)
     frame = store.frame()
     if output == "json":
-        click.echo(frame.to_json(orient="records", indent=1))
-    else:
-        from harness.report.stats import summarise
-        from harness.report.tables import results_text
+        from harness.record.table import to_json
 
-        click.echo(results_text(summarise(frame)))
+        click.echo(to_json(frame))
+    else:
+        from harness.report.stats import summary, tidy
+        from harness.report.tables import markdown, results
+
+        tidied = tidy(frame)
+        click.echo(markdown(results(tidied, summary(tidied))))
     click.echo(f"report: {page}", err=True)
     ours = frame[frame.cell.isin([cell.cell for cell in chosen])]
     bad = ours[ours.status != "ok"]
     for row in bad.itertuples():
-        click.echo(f"{row.status}: {row.label} on {row.problem} (seed {row.seed}): {row.reason}", err=True)
+        click.echo(
+            f"{row.status}: {row.label} on {row.problem} (seed {row.seed}): {row.reason}", err=True
+        )
     return int(len(bad) > 0)

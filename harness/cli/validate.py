@@ -31,10 +31,11 @@ def command(
       harness validate mine.toml --plugin my_strategy.py
     """
     from harness.plan.cells import plan
+    from harness.plan.configure import Datasets
     from harness.plan.suite import find, read
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
-    planned = plan(read(path, overrides), registry, where=str(path))
+    planned = plan(read(path, overrides), registry, Datasets(registry), where=str(path))
     click.echo(f"{path}: {len(planned.cells)} cells, no mistakes")
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import load_plugins, plugin_options
+from harness.errors import HarnessError
 
 
 @click.command("why")
@@ -32,34 +33,25 @@ def command(
     Examples:
       harness why 3fa9c1
     """
-    from harness.errors import HarnessError
-    from harness.plan.cells import plan
-    from harness.plan.keys import differences
-    from harness.plan.suite import parse
+    from harness.plan.why import Candidate, candidates
     from harness.record.store import Store
 
     registry = load_plugins(plugin, plugins_dir)
+    found: dict[str, Candidate] = {}
+    obstacle: HarnessError | None = None
     for file in sorted(results.glob("*/plan.json")):
-        store = Store(file.parent)
-        planned = plan(parse(store.plan().config, where=str(file)), registry, where=str(file))
-        records = store.records()
-        for now in planned.cells:
-            before = [record for record in records if record.title == now.title]
-            if not any(key.startswith(cell) for key in (now.cell, *(r.cell for r in before))):
-                continue
-            current = store.record(now.cell)
-            click.echo(f"{now.cell}  {now.title}")
-            if current is not None:
-                click.echo(f"is done ({current.status}): nothing that it depends on has changed")
-                return 0
-            if not before:
-                click.echo("has to run: there is no record of such a cell yet")
-                return 0
-            changes = min((list(differences(r.meaning, now.meaning)) for r in before), key=len)
-            click.echo("has to run again, because since the nearest record")
-            click.echo("\n".join(f"  {line}" for line in changes))
-            return 0
-    raise HarnessError(
+        try:
+            for candidate in candidates(Store(file.parent), registry):
+                if candidate.known_as(cell):
+                    found.setdefault(candidate.cell.cell, candidate)
+        except HarnessError as error:  # of a suite that may not be the one
+            obstacle = error
+    if len(found) > 1:
+        raise HarnessError(f"the keys of {len(found)} cells begin with '{cell}'", "Give more of it")
+    for candidate in found.values():
+        click.echo("\n".join(candidate.explained()))
+        return 0
+    raise obstacle or HarnessError(
         f"no suite under {results} has a cell '{cell}'",
         "'harness suite NAME --dry-run' prints the cells' keys",
     )

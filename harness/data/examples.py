@@ -158,7 +158,7 @@ class Inputs:
         return len(self.rows)
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        """The model inputs at ``index`` (int64 positions or a slice), ``[b, ...]`` on the device."""
+        """Model inputs at ``index`` (int64 positions or a slice), ``[b, ...]`` on the device."""
         return self.pool.take(self.rows[index])
 
     def subset(self, index: Tensor) -> Inputs:

@@ -1,9 +1,8 @@
-"""Load a dataset once a process, and refuse data that no comparison could be made on."""
+"""Load a dataset, and refuse data that no comparison could be made on."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from harness.data.examples import Data, Split
@@ -21,7 +20,6 @@ class Loaded:
     digest: str
 
 
-@lru_cache(maxsize=16)
 def load(dataset: Dataset) -> Loaded:
     """Load and check a dataset.
 

@@ -34,9 +34,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.body = body
         self.blocks = tuple(tuple(f"body.{name}" for name in names) for names in blocks)
-        self.head: nn.Linear | None = None
-        """A head that was learned with the features, such as MAML's; most backbones have none."""
         self.rebuild: Callable[[], Backbone] | None = None
+        """Builds the same model with random weights; the harness sets it."""
         self.register_buffer("_example", example, persistent=False)
         self._enterable: dict[int, bool] = {}
         self._digest: tuple[tuple[int, ...], str] | None = None
@@ -45,7 +44,7 @@ class Backbone(nn.Module):
     def num_features(self) -> int:
         """``D``, by trying the model out."""
         example = self._example_input()
-        with torch.no_grad(), _evaluating(self):
+        with torch.no_grad(), evaluating(self):
             features = self.features(example)
         if features.ndim != 2 or len(features) != len(example):
             raise ValueError(f"features must be [B, D], not {list(features.shape)}")
@@ -69,17 +68,25 @@ class Backbone(nn.Module):
 
     def block_of(self, name: str) -> int:
         """The block that a parameter belongs to."""
-        for index, members in enumerate(self.blocks):
-            if any(name == member or name.startswith(f"{member}.") for member in members):
-                return index
-        return len(self.blocks) - 1
+        return self._block_of[name]
+
+    @cached_property
+    def _block_of(self) -> dict[str, int]:
+        """The block of every parameter: that of the longest name which is, or contains, it."""
+        named = {member: index for index, members in enumerate(self.blocks) for member in members}
+        blocks = {}
+        for name, _ in self.body_parameters():
+            parts = name.split(".")
+            owners = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            blocks[name] = next((named[o] for o in owners if o in named), len(self.blocks) - 1)
+        return blocks
 
     def parameters_from(self, block: int) -> list[str]:
         """Names of the parameters in ``block`` and all blocks after it."""
         return [name for name, _ in self.body_parameters() if self.block_of(name) >= block]
 
     def body_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Every parameter but the head's."""
+        """Every parameter, by the name that :class:`Recipe` knows it by."""
         for name, parameter in self.body.named_parameters():
             yield f"body.{name}", parameter
 
@@ -119,7 +126,7 @@ class Backbone(nn.Module):
     @torch.no_grad()
     def _try_entering(self, block: int) -> bool:
         example = self._example_input()
-        with _evaluating(self):
+        with evaluating(self):
             whole = self.features(example)
             try:
                 parts = self.features_from(self.activations(example, block), block)
@@ -144,7 +151,10 @@ class Backbone(nn.Module):
             entered = True
             return (action(args[0]), *args[1:])
 
-        handles = [module.register_forward_pre_hook(hook) for module in self._modules_of(block)]
+        handles = [
+            self.get_submodule(name).register_forward_pre_hook(hook)
+            for name in self._modules_by_block[block]
+        ]
         try:
             yield
             if not entered:
@@ -153,13 +163,16 @@ class Backbone(nn.Module):
             for handle in handles:
                 handle.remove()
 
-    def _modules_of(self, block: int) -> list[nn.Module]:
-        """Modules whose parameters are all in ``block``."""
-        found = []
-        for name, module in self.named_modules():
-            blocks = {self.block_of(f"{name}.{own}") for own, _ in module.named_parameters()}
-            if blocks == {block}:
-                found.append(module)
+    @cached_property
+    def _modules_by_block(self) -> list[list[str]]:
+        """For each block, the outermost modules whose parameters are all in it."""
+        found: list[list[str]] = [[] for _ in self.blocks]
+        inside: tuple[str, ...] = ()
+        for name, module in self.body.named_modules(prefix="body"):
+            blocks = {self.block_of(own) for own, _ in module.named_parameters(prefix=name)}
+            if len(blocks) == 1 and not name.startswith(inside):
+                found[blocks.pop()].append(name)
+                inside = (*inside, f"{name}.")
         return found
 
     # ── state ─────────────────────────────────────────────────────────────────────────────────
@@ -235,7 +248,9 @@ class ImageBackbone(Backbone):
         channels, size = len(self.mean), [self.input_size, self.input_size]
         if images.shape[1] != channels:
             to_grey = image_ops.rgb_to_grayscale
-            images = to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
+            images = (
+                to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
+            )
         if list(images.shape[-2:]) != size:
             images = image_ops.resize(
                 images, [self.input_size], interpolation=self.interpolation, antialias=True
@@ -255,7 +270,8 @@ def _stop(activations: Tensor) -> Tensor:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; each module then goes back to its own mode."""
     modes = [(child, child.training) for child in module.modules()]
     module.eval()
     try:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples, Inputs, Task
 from harness.errors import Diverged
-from harness.model.backbone import Backbone
+from harness.model.backbone import Backbone, evaluating
 
 if TYPE_CHECKING:
     from harness.api import Run
@@ -70,21 +70,18 @@ class Classifier:
         entry = min(map(origin.block_of, trainable), default=len(origin.blocks))
         self._origin, self._run = origin, run
         self.entry = entry if origin.can_enter(entry) else 0
-        self.backbone = copy.deepcopy(origin) if trainable else origin
+        self.backbone = _copy_to_train(origin, trainable) if trainable else origin
         self.head = copy.deepcopy(recipe.head) or _zero_head(origin.num_features, classes)
         self.head.to(run.device)
-        if trainable:
-            self.backbone.train_only(trainable)
 
     @property
     def trained(self) -> dict[str, Tensor]:
         """Trained parameters by name, the head's under ``head``."""
-        names = {f"head.{name}": parameter for name, parameter in self.head.named_parameters()}
+        trained = {f"head.{name}": p.detach() for name, p in self.head.named_parameters()}
         if self.backbone is not self._origin:
-            for name, parameter in self.backbone.body_parameters():
-                if parameter.requires_grad:
-                    names[name] = parameter
-        return {name: parameter.detach() for name, parameter in names.items()}
+            own = self.backbone.body_parameters()
+            trained |= {name: p.detach() for name, p in own if p.requires_grad}
+        return trained
 
     def entering(self, inputs: Inputs) -> Tensor | None:
         """Stored activations at ``entry``, or ``None`` if the model has to run from the start."""
@@ -106,35 +103,25 @@ class Classifier:
 
     @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
-        modes = [(module, module.training) for module in self.backbone.modules()]
-        self.backbone.eval()
-        stored = self.entering(inputs)
-        parts = [
-            self.forward(inputs, stored, slice(start, start + EVALUATION_BATCH)).float()
-            for start in range(0, len(inputs), EVALUATION_BATCH)
-        ]
-        for module, training in modes:
-            module.training = training
+        with evaluating(self.backbone):
+            stored = self.entering(inputs)
+            parts = [
+                self.forward(inputs, stored, slice(start, start + EVALUATION_BATCH)).float()
+                for start in range(0, len(inputs), EVALUATION_BATCH)
+            ]
         return torch.cat(parts)
 
     def state(self) -> dict[str, Tensor]:
-        """A copy of all that training changes: parameters and, with them, buffers."""
-        modules = {"head": self.head}
+        """What training changes, by name: trained parameters, and the copy's buffers."""
+        changing = dict(self.trained)
         if self.backbone is not self._origin:
-            modules["backbone"] = self.backbone  # type: ignore[assignment]
-        return {
-            f"{part}.{name}": value.clone()
-            for part, module in modules.items()
-            for name, value in module.state_dict().items()
-            if value.dtype.is_floating_point
-        }
+            changing |= dict(self.backbone.named_buffers())
+        return changing
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        for part, module in (("head", self.head), ("backbone", self.backbone)):
-            own = module.state_dict()
-            for name, value in own.items():
-                if f"{part}.{name}" in state:
-                    value.copy_(state[f"{part}.{name}"])
+        """Go back to a copy of an earlier :meth:`state`."""
+        for name, value in self.state().items():
+            value.copy_(state[name])
 
     def save(self, path: Path) -> None:
         """Write what was trained to a safetensors file; the rest is the backbone's own."""
@@ -170,7 +157,7 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
         if recipe.penalty is not None:
             loss = loss + recipe.penalty(model.backbone)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         finite &= loss.detach().isfinite()
         if step in score_at:
@@ -181,7 +168,7 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
                 if task.val is not None:
                     score = validate(model, task.val)
                     if best is None or score > best[0]:
-                        best = score, model.state()
+                        best = score, {name: t.clone() for name, t in model.state().items()}
                     run.report(step, score[0])
     if best is not None:
         model.restore(best[1])
@@ -233,6 +220,14 @@ def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
         model.forward(examples.inputs, stored, slice(start, start + run.batch_size))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
+
+
+def _copy_to_train(origin: Backbone, trainable: set[str]) -> Backbone:
+    """A copy whose named parameters train; the frozen ones are shared with ``origin``."""
+    frozen = {id(p): p for name, p in origin.body_parameters() if name not in trainable}
+    backbone = copy.deepcopy(origin, memo=dict(frozen))
+    backbone.train_only(trainable)
+    return backbone
 
 
 def _zero_head(features: int, classes: int) -> nn.Linear:

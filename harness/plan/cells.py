@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pydantic import ConfigDict
 
 from harness import __version__
-from harness.data import loading
 from harness.data.loading import Loaded
 from harness.data.protocols import class_split, draw_episodes
 from harness.data.splits import draw_split
-from harness.errors import HarnessError, Mistakes
+from harness.errors import HarnessError, Mistakes, did_you_mean
 from harness.plan import configure, keys
+from harness.plan.configure import Datasets
 from harness.plan.suite import (
     BackboneSpec,
     Budget,
@@ -71,7 +72,7 @@ class Planned:
         return Plan(
             suite=self.suite.name,
             description=self.suite.description,
-            config=self.suite.model_dump(mode="json"),
+            config=self.suite.model_dump(mode="json", exclude_none=True),
             cells=[
                 Coordinates(**{n: getattr(cell, n) for n in Coordinates.model_fields})
                 for cell in self.cells
@@ -79,7 +80,7 @@ class Planned:
         )
 
 
-def plan(suite: Suite, registry: Registry, where: str) -> Planned:
+def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Planned:
     """Check a suite against the plugins and the data, and lay out its cells.
 
     Cells that share data, weights and features stand together, so that they are made once.
@@ -88,19 +89,44 @@ def plan(suite: Suite, registry: Registry, where: str) -> Planned:
         Mistakes: every unknown plugin, wrong argument, unreadable dataset and impossible
             combination, at once.
     """
-    mistakes = [*_plugin_mistakes(suite, registry)]
+    mistakes = [*_plugin_mistakes(suite, registry, datasets)]
     if not mistakes:
-        mistakes = [*_combination_mistakes(suite, registry)]
+        mistakes = [*_combination_mistakes(suite, registry, datasets)]
     if mistakes:
         raise Mistakes(where, dict.fromkeys(mistakes))
-    cells = [
-        _cell(suite, registry, backbone, problem, shots, seed, strategy)
-        for backbone in suite.backbones
-        for problem in suite.problems
-        for seed in suite.seeds
-        for shots in problem.shots
-        for strategy in suite.strategies
-    ]
+    strategies = [(spec, _strategy_meaning(registry, spec)) for spec in suite.strategies]
+    cells = []
+    for backbone in suite.backbones:
+        weights = backbone_meaning(registry, datasets, backbone)
+        for problem in suite.problems:
+            loaded = datasets.load(problem.dataset, problem.args)
+            source = source_of(backbone, problem, loaded)
+            shared = {
+                "schema": SCHEMA_VERSION,
+                "harness": __version__,
+                "data": loaded.digest,
+                "problem": problem.model_dump(
+                    mode="json", exclude={"dataset", "args", "label", "shots", "source"}
+                ),
+                "backbone": weights,
+                "source": source_meaning(datasets, source),
+                "budget": suite.budget.model_dump(mode="json"),
+            }
+            cells += [
+                _cell(
+                    suite,
+                    backbone,
+                    problem,
+                    source,
+                    strategy,
+                    {**shared, "strategy": meaning, "shots": shots, "seed": seed},
+                )
+                for seed in suite.seeds
+                for shots in problem.shots
+                for strategy, meaning in strategies
+            ]
+    if mistakes := [*_doubles(cells)]:
+        raise Mistakes(where, mistakes)
     return Planned(suite, tuple(cells))
 
 
@@ -120,7 +146,7 @@ def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceS
 # ── what is wrong ─────────────────────────────────────────────────────────────────────────────
 
 
-def _plugin_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
+def _plugin_mistakes(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
     for spec in suite.strategies:
         yield from _complaint(configure.strategy, registry, spec)
     for backbone in suite.backbones:
@@ -129,31 +155,28 @@ def _plugin_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
         if isinstance(weights, FileWeights) and not weights.file.is_file():
             yield f"backbone '{backbone.title}': there is no file {weights.file}"
         if isinstance(weights, SourceWeights):
-            yield from _complaint(_load, registry, weights.source, weights.args)
+            yield from _complaint(datasets.load, weights.source, weights.args)
     for problem in suite.problems:
-        yield from _complaint(_load, registry, problem.dataset, problem.args)
+        yield from _complaint(datasets.load, problem.dataset, problem.args)
         if problem.source is not None:
-            yield from _complaint(_load, registry, problem.source.dataset, problem.source.args)
+            yield from _complaint(datasets.load, problem.source.dataset, problem.source.args)
 
 
 def _complaint(function: Any, *args: Any) -> Iterator[str]:
     try:
         function(*args)
+    except Mistakes as error:
+        yield from (f"{error.where}: {line}" for line in error.lines)
     except HarnessError as error:
         yield str(error)
 
 
-def _load(registry: Registry, name: str, args: Mapping[str, Any]) -> Loaded:
-    return loading.load(configure.dataset(registry, name, args))
-
-
-def _combination_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
+def _combination_mistakes(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
     for problem in suite.problems:
-        loaded = _load(registry, problem.dataset, problem.args)
-        for seed in suite.seeds:
-            for shots in problem.shots:
-                for line in _complaint(_try_drawing, loaded, problem, shots, seed):
-                    yield f"problem '{problem.title}', {shots} shots: {line}"
+        loaded = datasets.load(problem.dataset, problem.args)
+        for shots in problem.shots:
+            for line in _complaint(_try_drawing, loaded, problem, shots):
+                yield f"problem '{problem.title}', {shots} shots: {line}"
         modality = registry.get("dataset", problem.dataset).cls.modality
         for backbone in suite.backbones:
             factory = registry.backbone_for(backbone.model)
@@ -163,7 +186,7 @@ def _combination_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
                     f"'{problem.dataset}' is {modality}"
                 )
             source = source_of(backbone, problem, loaded)
-            yield from _source_mistakes(registry, problem, backbone, source, loaded)
+            yield from _source_mistakes(datasets, problem, backbone, source, loaded)
             for spec in suite.strategies:
                 strategy = registry.get("strategy", spec.name).cls
                 if problem.protocol not in strategy.protocols:
@@ -184,8 +207,9 @@ def _combination_mistakes(suite: Suite, registry: Registry) -> Iterator[str]:
                     )
 
 
-def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots, seed: int) -> None:
-    data = loaded.data
+def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots) -> None:
+    """Draw a split with one seed: whether there are examples enough is the same for all."""
+    data, seed = loaded.data, 0
     if isinstance(problem, EpisodesProblem):
         split = class_split(data)
         assert shots != "all"
@@ -212,22 +236,48 @@ def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots, seed: int) -> N
 
 
 def _source_mistakes(
-    registry: Registry,
+    datasets: Datasets,
     problem: Problem,
     backbone: BackboneSpec,
     source: SourceSpec | None,
     loaded: Loaded,
 ) -> Iterator[str]:
-    """Refuse a source that shows what the problem tests on."""
-    if source is None:
-        return
-    shown = _load(registry, source.dataset, source.args)
-    safe = problem.protocol == "episodes" and bool(loaded.data.held_out)
-    if shown.digest == loaded.digest and not safe:
-        yield (
-            f"problem '{problem.title}' and its source are the same data: what is tested would "
-            "be learned from. Choose another source, or hold out classes and use 'episodes'"
-        )
+    """Refuse weights or a source that were shown what the problem tests on."""
+    shown = [(source.dataset, source.args)] if source is not None else []
+    if isinstance(backbone.weights, SourceWeights):
+        shown.append((backbone.weights.source, backbone.weights.args))
+    apart = problem.protocol == "episodes" and bool(loaded.data.held_out)
+    for name, args in shown:
+        given = datasets.load(name, args)
+        if _same_examples(given, loaded) and not (apart and given.digest == loaded.digest):
+            yield (
+                f"problem '{problem.title}' and its source '{name}' are the same data: what is "
+                "tested would be learned from. Choose another source, or use 'episodes' and hold "
+                "out the same classes in both"
+            )
+
+
+def _same_examples(one: Loaded, other: Loaded) -> bool:
+    """Whether two datasets train on the same examples, whichever classes they hold out."""
+    if one.digest == other.digest:
+        return True
+    first, second = one.data.train, other.data.train
+    return torch.equal(first.labels, second.labels) and first.digest() == second.digest()
+
+
+def _doubles(cells: Sequence[Cell]) -> Iterator[str]:
+    """Cells that mean the same under two names: one would be run, and compared with itself."""
+    first: dict[str, Cell] = {}
+    names: dict[tuple[str, str], None] = {}
+    for cell in cells:
+        if cell is not (known := first.setdefault(cell.cell, cell)):
+            names[_name(known), _name(cell)] = None
+    for one, other in names:
+        yield f"{one} and {other} are the same experiment under two names: remove one"
+
+
+def _name(cell: Cell) -> str:
+    return f"'{cell.label}' on '{cell.problem}' with '{cell.backbone}'"
 
 
 # ── what a cell means ─────────────────────────────────────────────────────────────────────────
@@ -235,36 +285,12 @@ def _source_mistakes(
 
 def _cell(
     suite: Suite,
-    registry: Registry,
     backbone: BackboneSpec,
     problem: Problem,
-    shots: Shots,
-    seed: int,
+    source: SourceSpec | None,
     strategy: StrategySpec,
+    meaning: dict[str, Any],
 ) -> Cell:
-    loaded = _load(registry, problem.dataset, problem.args)
-    source = source_of(backbone, problem, loaded)
-    plugin = registry.get("strategy", strategy.name)
-    configured = configure.strategy(registry, strategy)
-    meaning: dict[str, Any] = {
-        "schema": SCHEMA_VERSION,
-        "harness": __version__,
-        "strategy": {
-            "name": strategy.name,
-            "args": strategy.args,
-            "defaults": dict(configured.defaults()),
-            "source": keys.source_digest(plugin.file),
-        },
-        "data": loaded.digest,
-        "problem": problem.model_dump(
-            mode="json", exclude={"dataset", "args", "label", "shots", "source"}
-        ),
-        "shots": shots,
-        "backbone": backbone_meaning(registry, backbone),
-        "source": source_meaning(registry, source),
-        "budget": suite.budget.model_dump(mode="json"),
-        "seed": seed,
-    }
     return Cell(
         cell=keys.key(meaning),
         suite=suite.name,
@@ -273,10 +299,10 @@ def _cell(
         dataset=problem.dataset,
         problem=problem.title,
         protocol=problem.protocol,
-        shots=shots,
+        shots=meaning["shots"],
         ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
         backbone=backbone.title,
-        seed=seed,
+        seed=meaning["seed"],
         strategy_spec=strategy,
         problem_spec=problem,
         backbone_spec=backbone,
@@ -287,7 +313,19 @@ def _cell(
     )
 
 
-def backbone_meaning(registry: Registry, backbone: BackboneSpec) -> dict[str, Any]:
+def _strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:
+    configured = configure.strategy(registry, spec)
+    return {
+        "name": spec.name,
+        "args": spec.args,
+        "defaults": configured.defaults(),
+        "source": keys.source_digest(registry.get("strategy", spec.name).file),
+    }
+
+
+def backbone_meaning(
+    registry: Registry, datasets: Datasets, backbone: BackboneSpec
+) -> dict[str, Any]:
     """What a backbone's weights and code depend on."""
     weights = backbone.weights
     meaning: dict[str, Any] = {
@@ -300,7 +338,7 @@ def backbone_meaning(registry: Registry, backbone: BackboneSpec) -> dict[str, An
         case FileWeights():
             meaning["weights"] = {"file": keys.file_digest(weights.file)}
         case SourceWeights():
-            data = _load(registry, weights.source, weights.args).digest
+            data = datasets.load(weights.source, weights.args).digest
             settings = weights.model_dump(mode="json", exclude={"source", "args"})
             meaning["weights"] = {"source": data, **settings}
         case _:
@@ -308,11 +346,11 @@ def backbone_meaning(registry: Registry, backbone: BackboneSpec) -> dict[str, An
     return meaning
 
 
-def source_meaning(registry: Registry, source: SourceSpec | None) -> dict[str, Any] | None:
+def source_meaning(datasets: Datasets, source: SourceSpec | None) -> dict[str, Any] | None:
     """What ``prepare`` sees."""
     if source is None:
         return None
-    digest = _load(registry, source.dataset, source.args).digest
+    digest = datasets.load(source.dataset, source.args).digest
     return {"data": digest, "rotations": source.rotations}
 
 
@@ -331,10 +369,15 @@ def select(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
                 f"{', '.join(Coordinates.model_fields)}",
                 "For example --only label=maml --only shots=1,5",
             )
+        known = {str(getattr(cell, name)) for cell in cells}
         values = value.split(",")
+        if unknown := [value for value in values if value not in known]:
+            raise HarnessError(
+                f"--only {condition}: no cell has the {name} '{unknown[0]}'"
+                f"{did_you_mean(unknown[0], known)}",
+                "--dry-run lists the cells",
+            )
         chosen = [cell for cell in chosen if str(getattr(cell, name)) in values]
     if not chosen:
-        raise HarnessError(
-            f"no cell meets {' and '.join(conditions)}", "--dry-run lists the cells"
-        )
+        raise HarnessError(f"no cell meets {' and '.join(conditions)}", "--dry-run lists the cells")
     return chosen

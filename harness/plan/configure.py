@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import (
@@ -13,11 +15,13 @@ from optuna.distributions import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from harness.data.loading import Loaded, load
 from harness.errors import HarnessError, did_you_mean
+from harness.plan.keys import canonical
 from harness.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
-    from harness.api import Dataset, Strategy
+    from harness.api import Strategy
     from harness.plan.suite import StrategySpec
 
 
@@ -52,29 +56,67 @@ def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
     """
     known = plugin.arguments()
     mistakes = [
-        f"unknown argument '{name}'{did_you_mean(name, known)}" for name in args if name not in known
+        f"unknown argument '{name}'{did_you_mean(name, known)}"
+        for name in args
+        if name not in known
     ]
     if not mistakes:
         try:
-            return TypeAdapter(plugin.cls).validate_python(dict(args))
+            return _adapter(plugin).validate_python(dict(args)) if known else plugin.cls()
         except ValidationError as error:
-            mistakes = [
-                f"argument '{'.'.join(map(str, detail['loc']))}': {detail['msg']}"
-                for detail in error.errors(include_url=False)
-            ]
-        except (TypeError, ValueError) as error:
-            mistakes = [str(error)]
-    raise HarnessError(f"{plugin.kind} '{plugin.name}': " + "; ".join(mistakes))
+            mistakes = list(_wrong_arguments(error))
+        except HarnessError:
+            raise
+        except Exception as error:
+            raise plugin.blame("cannot be set up", error) from error
+    raise HarnessError(
+        f"{plugin.kind} '{plugin.name}': {'; '.join(mistakes)}",
+        f"'harness describe {plugin.name}' tells what it takes",
+    )
 
 
-def dataset(registry: Registry, name: str, args: Mapping[str, Any]) -> Dataset:
-    """A configured dataset.
+@cache
+def _adapter(plugin: Plugin) -> TypeAdapter[Any]:
+    return TypeAdapter(plugin.cls)
 
-    Raises:
-        HarnessError: it is unknown, or its arguments are wrong.
-    """
-    instance: Dataset = configure(registry.get("dataset", name), args)
-    return instance
+
+def _wrong_arguments(error: ValidationError) -> Iterator[str]:
+    for detail in error.errors(include_url=False):
+        name = ".".join(map(str, detail["loc"]))
+        match detail["type"]:
+            case "missing":
+                yield f"argument '{name}' is missing"
+            case "value_error":
+                yield str(detail["msg"]).removeprefix("Value error, ")
+            case _:
+                message = str(detail["msg"]).removeprefix("Input ")
+                yield f"argument '{name}' {message}, not {reprlib.repr(detail['input'])}"
+
+
+class Datasets:
+    """Datasets by name and arguments, each loaded once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._loaded: dict[str, Loaded] = {}
+
+    def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
+        """The data of a dataset plugin.
+
+        Raises:
+            HarnessError: it is unknown, its arguments are wrong, or it cannot be read.
+        """
+        key = canonical({"dataset": name, "args": args})
+        if key not in self._loaded:
+            plugin = self._registry.get("dataset", name)
+            dataset = configure(plugin, args)
+            try:
+                self._loaded[key] = load(dataset)
+            except HarnessError:
+                raise
+            except Exception as error:
+                raise plugin.blame("cannot be loaded", error) from error
+        return self._loaded[key]
 
 
 def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
@@ -95,7 +137,10 @@ def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
         if name not in plugin.arguments()
     ]
     if mistakes:
-        raise HarnessError(f"strategy '{spec.name}': " + "; ".join(mistakes))
+        raise HarnessError(
+            f"strategy '{spec.name}': {'; '.join(mistakes)}",
+            f"'harness describe {spec.name}' tells what it takes",
+        )
     return ConfiguredStrategy(configure(plugin, own), fixed)
 
 

@@ -27,15 +27,16 @@ FEW_SHOT_BATCH = 32
 
 def estimate(
     cells: Sequence[Cell], records: Iterable[Record], registry: Registry
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Seconds for each cell, by key: the median of what the same strategy took on the same
-    problem and backbone, or else an upper bound: every block trained for every step."""
+    problem and backbone, or else an upper bound: every block trained for every step. ``None``
+    where the model can't be built."""
     known: dict[tuple[object, ...], list[float]] = {}
     for record in records:
-        if record.status == "ok":
+        if record.status == "ok" and "total" in record.seconds:
             known.setdefault(_kind(record), []).append(record.seconds["total"])
     medians = {kind: statistics.median(seconds) for kind, seconds in known.items()}
-    forward: dict[str, float] = {}
+    forward: dict[str, float | None] = {}
     for cell in cells:
         if _kind(cell) not in medians and cell.backbone not in forward:
             forward[cell.backbone] = _forward_operations(cell.backbone_spec, registry)
@@ -51,9 +52,9 @@ def _kind(cell: Coordinates) -> tuple[object, ...]:
     return cell.label, cell.problem, cell.protocol, cell.shots, cell.ways, cell.backbone
 
 
-def _bound(cell: Cell, forward: float) -> float:
+def _bound(cell: Cell, forward: float | None) -> float | None:
     budget, problem = cell.budget, cell.problem_spec
-    if budget.seconds is not None:
+    if budget.seconds is not None or forward is None:
         return budget.seconds
     batch = budget.batch_size if cell.shots == "all" else min(budget.batch_size, FEW_SHOT_BATCH)
     trainings = budget.trials or 1
@@ -63,15 +64,18 @@ def _bound(cell: Cell, forward: float) -> float:
     return 3 * forward * batch * budget.steps * trainings / (REACHED * _matrix_rate())
 
 
-def _forward_operations(spec: BackboneSpec, registry: Registry) -> float:
+def _forward_operations(spec: BackboneSpec, registry: Registry) -> float | None:
     """Floating-point operations of one input through the model, as PyTorch counts them."""
     factory = registry.backbone_for(spec.model).cls()
-    with torch.random.fork_rng(devices=[]):
-        backbone = factory.build(
-            spec.model, input_size=spec.input_size, pretrained=False, args=spec.args
-        )
-    with FlopCounterMode(display=False) as counter:
-        backbone.num_features  # noqa: B018 (runs the model on its two examples)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            backbone = factory.build(
+                spec.model, input_size=spec.input_size, pretrained=False, args=spec.args
+            )
+        with FlopCounterMode(display=False) as counter:
+            backbone.num_features  # noqa: B018 (runs the model on its two examples)
+    except Exception:  # it is the cell's to say why, and its record's to keep
+        return None
     return float(counter.get_total_flops()) / 2
 
 

@@ -25,13 +25,25 @@ def canonical(meaning: Mapping[str, Any]) -> str:
     return json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
 
 
+DIGESTS = {
+    "backbone.code": "the backbone plugin's code",
+    "backbone.weights.file": "the file of weights",
+    "backbone.weights.source": "the data that the weights come from",
+    "data": "the dataset's data",
+    "source.data": "the source's data",
+    "strategy.source": "the strategy plugin's code, with its helpers",
+}
+"""What the hashes in a cell's meaning are of."""
+
+
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
     """One line for each entry in which two meanings differ."""
-    before, after = dict(_flat(old)), dict(_flat(new))
+    before, after = (dict(_flat(json.loads(canonical(meaning)))) for meaning in (old, new))
     for name in sorted({*before, *after}):
         was, now = before.get(name, "absent"), after.get(name, "absent")
         if was != now:
-            yield f"{name}: was {was}, is {now}"
+            told = f"{name} ({DIGESTS[name]})" if name in DIGESTS else name
+            yield f"{told}: was {was}, is {now}"
 
 
 def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
@@ -56,13 +68,12 @@ def source_digest(file: Path) -> str:
     A plugin file's own package is its folder. Modules reached only by names computed at run time
     are not seen.
     """
-    content = hashlib.sha256()
-    for path in sorted(_closure(file.resolve()), key=lambda path: path.name):
-        content.update(f"{path.name}:{file_digest(path)}".encode())
-    return content.hexdigest()[:LENGTH]
+    parts = sorted(f"{path.name}:{file_digest(path)}" for path in _closure(file.resolve()))
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:LENGTH]
 
 
 def _closure(file: Path) -> set[Path]:
+    home, own = _home(file)
     seen: set[Path] = set()
     waiting = [file]
     while waiting:
@@ -70,21 +81,34 @@ def _closure(file: Path) -> set[Path]:
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        waiting += _own_imports(path)
+        for name in _imports(path):
+            if name.partition(".")[0] in own:
+                origin = _origin(name)
+                if origin is not None and origin.suffix == ".py" and origin.is_relative_to(home):
+                    waiting.append(origin)
     return seen
 
 
-def _own_imports(file: Path) -> Iterator[Path]:
+def _home(file: Path) -> tuple[Path, set[str]]:
+    """The folder of a file's own package, and the names by which what is in it is imported."""
+    home = file.parent
+    if (home / "__init__.py").is_file():
+        while (home.parent / "__init__.py").is_file():
+            home = home.parent
+        return home, {home.name}
+    if home.name in ("site-packages", "dist-packages"):  # everybody's home
+        return home, {file.stem}
+    return home, {path.stem for path in home.iterdir() if path.suffix == ".py" or path.is_dir()}
+
+
+def _imports(file: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # a helper that can't be imported: the plugin has done without it so far
     package = _package_of(file)
-    root = package.partition(".")[0]
-    siblings = {sibling.stem for sibling in file.parent.glob("*.py")}
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        for name in _imported(node, package):
-            own = name.partition(".")[0]
-            if (root and own == root) or (not root and own in siblings):
-                origin = _origin(name)
-                if origin is not None and origin.suffix == ".py":
-                    yield origin
+    for node in ast.walk(tree):
+        yield from _imported(node, package)
 
 
 def _package_of(file: Path) -> str:

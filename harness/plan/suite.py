@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import reprlib
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -26,7 +29,7 @@ from harness.errors import HarnessError, Mistakes, did_you_mean
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _listed(value: object) -> object:
@@ -39,6 +42,7 @@ def _named(value: object) -> object:
 
 Shots: TypeAlias = PositiveInt | Literal["all"]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 Args: TypeAlias = dict[str, Any]
 
 
@@ -60,11 +64,12 @@ class Budget(_Table):
     @model_validator(mode="before")
     @classmethod
     def _one_of_two(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and {"trials", "seconds"} <= set(value):
+        if not isinstance(value, Mapping):
+            return value
+        given = {key for key in ("trials", "seconds") if value.get(key) is not None}
+        if len(given) == 2:
             raise ValueError("give 'trials' or 'seconds', not both")
-        if isinstance(value, Mapping) and not {"trials", "seconds"} & set(value):
-            return {"trials": 8, **value}
-        return value
+        return value if given else {**value, "trials": 8}
 
 
 class SourceWeights(_Table):
@@ -81,7 +86,7 @@ class SourceWeights(_Table):
     batch_size: PositiveInt = 128
     lr: PositiveFloat = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    seed: int = 0
+    seed: Seed = 0
 
 
 class FileWeights(_Table):
@@ -90,10 +95,12 @@ class FileWeights(_Table):
     file: Path = Field(strict=False)
 
 
-def _weights_kind(value: Any) -> str:
+def _weights_kind(value: object) -> str:
     if isinstance(value, Mapping):
         return "file" if "file" in value else "source"
-    return {FileWeights: "file", SourceWeights: "source"}.get(type(value), "named")
+    if isinstance(value, FileWeights):
+        return "file"
+    return "source" if isinstance(value, SourceWeights) else "named"
 
 
 Weights: TypeAlias = Annotated[
@@ -184,10 +191,10 @@ class EpisodesProblem(_Problem):
     val_episodes: PositiveInt = 40
 
 
-def _protocol(value: Any) -> str | None:
+def _protocol(value: object) -> str:
     if isinstance(value, Mapping):
-        return value.get("protocol", "transfer")
-    return getattr(value, "protocol", None)
+        return str(value.get("protocol", "transfer"))
+    return str(getattr(value, "protocol", ""))
 
 
 Problem: TypeAlias = Annotated[
@@ -199,9 +206,9 @@ Problem: TypeAlias = Annotated[
 class Suite(_Table):
     """Problems × backbones × strategies × seeds, and the budget of each cell."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1, strict=False)] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)] = (0, 1, 2)
     strategies: Annotated[
         tuple[Annotated[StrategySpec, BeforeValidator(_named)], ...],
         Field(min_length=1, strict=False),
@@ -226,9 +233,8 @@ def find(name: str) -> Path:
         Path(__file__).parent.parent.parent / "suites",
     ]
     folders = [Path("suites"), *bundled]
-    candidates = [Path(name), *(folder / f"{name}.toml" for folder in folders)]
-    for path in candidates:
-        if path.is_file():
+    for path in (Path(name), *(folder / f"{name}.toml" for folder in folders)):
+        if os.path.isfile(path):
             return path
     known = {path.stem for folder in folders for path in folder.glob("*.toml")}
     raise HarnessError(
@@ -244,8 +250,8 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Suite:
         Mistakes: everything that is wrong with its keys and types, at once.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also of bytes and numbers that can't be read
         raise HarnessError(f"{path} is not valid TOML: {error}", "Mend that line") from error
     except OSError as error:
         raise HarnessError(f"cannot read {path}: {error.strerror}", "Check the path") from error
@@ -276,108 +282,144 @@ def _override(table: dict[str, Any], override: str) -> None:
         raise HarnessError(f"--set {override}: not of the form KEY=VALUE", remedy)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = text
     here: Any = table
     *parents, last = key.split(".")
-    for step, name in enumerate([*parents, last]):
-        final = step == len(parents)
-        try:
-            if isinstance(here, list):
-                index = int(name)
-                if final:
-                    here[index] = value
-                else:
-                    here = here[index]
-            elif final:
-                here[name] = value
-            else:
-                here = here.setdefault(name, {})
-        except (ValueError, IndexError, TypeError, AttributeError):
-            raise HarnessError(f"--set {override}: there is no '{key}' to set", remedy) from None
+    try:
+        for name in parents:
+            here = here[int(name)] if isinstance(here, list) else here.setdefault(name, {})
+        here[int(last) if isinstance(here, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise HarnessError(f"--set {override}: there is no '{key}' to set", remedy) from None
 
 
-_TAGS = {"transfer", "episodes", "named", "file", "source", "int", "literal['all']"}
+# ── what is wrong ─────────────────────────────────────────────────────────────────────────────
+
+Location: TypeAlias = tuple[int | str, ...]
+"""Where pydantic found a mistake: keys and indices, and the branch it took of each union."""
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
     """One line a mistake, in the words of the file, without repeating a union's alternatives."""
-    seen: set[str] = set()
+    lines: dict[str, str] = {}
     for detail in error.errors(include_url=False):
-        place = _place(detail["loc"])
-        if place in seen:
-            continue
-        seen.add(place)
-        yield f"{place}: {_message(detail)}"
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # the items are there: each has a line of its own
+        lines.setdefault(_place(detail["loc"]), _message(detail))
+    return (f"{place}: {message}" for place, message in lines.items())
 
 
-def _place(location: Sequence[int | str]) -> str:
+def _place(location: Location) -> str:
+    """``problems[0].shots``: a location in the words of the file."""
+    match location:
+        case ("problems", int(), _, "shots", int(), _):
+            location = (*location[:2], *location[3:5])
+        case ("problems", int(), _, *_):
+            location = (*location[:2], *location[3:])
+        case ("backbones", int(), "weights", _, *_):
+            location = (*location[:3], *location[4:])
     path = ""
-    for position, part in enumerate(location):
+    for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not (
-            part in _TAGS | {"constrained-int", "function-before"}
-            and position > 0
-            and (isinstance(location[position - 1], int) or location[position - 1] == "weights")
-        ):
-            path += f".{part}" if path else part
-    return path or "suite"
+        else:
+            bare = part if re.fullmatch("[A-Za-z0-9_-]+", part) else repr(part)
+            path += f".{bare}" if path else bare
+    return path
 
 
-def _message(detail: ErrorDetails) -> str:
-    kind, location = detail["type"], detail["loc"]
-    match kind:
-        case "extra_forbidden":
-            word = str(location[-1])
-            return f"unknown key{did_you_mean(word, _keys_at(location))}"
-        case "missing":
-            return "is missing"
-        case "union_tag_invalid":
-            found = detail.get("ctx", {}).get("tag", "")
-            known = ["transfer", "episodes"]
-            return f"unknown protocol '{found}'{did_you_mean(str(found), known)}"
-        case "value_error":
-            return str(detail["msg"]).removeprefix("Value error, ")
-    found = detail["input"]
-    message = re.sub(r"^Input s", "s", str(detail["msg"]))
-    return message if isinstance(found, Mapping) else f"{message}, not {found!r}"
-
-
-_MODELS: dict[str, type[BaseModel]] = {
-    "budget": Budget,
-    "backbones": BackboneSpec,
-    "strategies": StrategySpec,
-    "transfer": TransferProblem,
-    "episodes": EpisodesProblem,
-    "weights": SourceWeights,
-    "source": SourceSpec,
+MESSAGES = {
+    "missing": "is missing",
+    "bool_type": "should be true or false",
+    "float_type": "should be a number",
+    "int_type": "should be a whole number",
+    "string_type": "should be a string",
+    "path_type": "should be a path",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "tuple_type": "should be a list",
+    "too_short": "should not be empty",
+    "string_pattern_mismatch": "should be letters, digits, '.', '_' and '-', the first no sign",
 }
 
 
-def _keys_at(location: Sequence[int | str]) -> list[str]:
-    """The keys that are known where an unknown one stands."""
-    names = [part for part in location[:-1] if isinstance(part, str)]
-    if "weights" in names:
-        return [*SourceWeights.model_fields, "file"]
-    model = next((_MODELS[name] for name in reversed(names) if name in _MODELS), Suite)
-    return list(model.model_fields)
+def _message(detail: ErrorDetails) -> str:
+    kind, location, found = detail["type"], detail["loc"], detail["input"]
+    match kind, location:
+        case "extra_forbidden", (*_, key):
+            return f"unknown key{_nearest(str(key), location)}"
+        case (("missing" | "too_short"), _):
+            return MESSAGES[kind]
+        case "value_error", _:
+            return str(detail["msg"]).removeprefix("Value error, ")
+        case "union_tag_invalid", _ if isinstance(found, Mapping):
+            protocol = str(found["protocol"])
+            return f"unknown protocol '{protocol}'{did_you_mean(protocol, PROTOCOLS)}"
+        case "union_tag_invalid", _:
+            message = "should be a table"
+        case "tuple_type", (str(key),) if isinstance(found, Mapping):
+            return f"should be a list of tables: write [[{key}]]"
+        case "model_type", ("strategies", _):
+            message = "should be a name or a table"
+        case _, ("backbones", _, "weights", "named"):
+            message = "should be 'hub', 'random', { source = … } or { file = … }"
+        case _, ("problems", _, "transfer", "shots", int(), _):
+            message = "should be a whole number above 0, or 'all'"
+        case _:
+            message = MESSAGES.get(kind, re.sub("^(Input|String) ", "", str(detail["msg"])))
+    return f"{message}, not {reprlib.repr(found)}"
+
+
+PROTOCOLS: dict[str, type[BaseModel]] = {"transfer": TransferProblem, "episodes": EpisodesProblem}
+
+
+def _nearest(key: str, location: Location) -> str:
+    """What an unknown key may have been meant to be, or where it belongs."""
+    table: type[BaseModel] = Suite
+    match location:
+        case ("backbones", _, ("source" | "file")):
+            return f" (write weights = {{ {key} = … }})"
+        case ("budget", _):
+            table = Budget
+        case ("strategies", _, _):
+            table = StrategySpec
+        case ("backbones", _, "weights", "file", _):
+            table = FileWeights
+        case ("backbones", _, "weights", _, _):
+            table = SourceWeights
+        case ("backbones", _, _):
+            table = BackboneSpec
+        case ("problems", _, _, "source", _):
+            table = SourceSpec
+        case ("problems", _, protocol, _):
+            table = PROTOCOLS[str(protocol)]
+    known = [*table.model_fields, *(["file"] if table is SourceWeights else [])]
+    if table is not Suite and key in Suite.model_fields:
+        return " (it belongs to the suite: put it above the first [table])"
+    if table is Suite and key in Budget.model_fields:
+        return " (it belongs in [budget])"
+    return did_you_mean(key, known)
 
 
 def _ambiguities(suite: Suite) -> Iterator[str]:
     """Things of one kind that a table could not tell apart."""
-    yield from _repeated("strategies", [spec.title for spec in suite.strategies])
-    yield from _repeated("backbones", [spec.title for spec in suite.backbones])
-    yield from _repeated("seeds", [str(seed) for seed in suite.seeds])
-    rows = [
-        f"{problem.title} ({problem.protocol}, {shots} shots)"
-        for problem in suite.problems
-        for shots in problem.shots
-    ]
-    yield from _repeated("problems", rows)
+    label = ": give each a 'label' of its own"
+    yield from _repeated("seeds", suite.seeds)
+    yield from _repeated("strategies", [spec.title for spec in suite.strategies], label)
+    yield from _repeated("backbones", [spec.title for spec in suite.backbones], label)
+    rows = []
+    for index, problem in enumerate(suite.problems):
+        yield from _repeated(f"problems[{index}].shots", problem.shots)
+        ways = f", {problem.ways} ways" if isinstance(problem, EpisodesProblem) else ""
+        rows += [
+            f"{problem.title} ({problem.protocol}{ways}, {shots} shots)"
+            for shots in dict.fromkeys(problem.shots)
+        ]
+    yield from _repeated("problems", rows, label)
 
 
-def _repeated(kind: str, titles: Sequence[str]) -> Iterator[str]:
-    for title in sorted({title for title in titles if titles.count(title) > 1}):
-        hint = "" if kind == "seeds" else ": give each a 'label' of its own"
-        yield f"{kind}: {title!r} stands there {titles.count(title)} times{hint}"
+def _repeated(kind: str, things: Sequence[object], hint: str = "") -> Iterator[str]:
+    for thing, count in Counter(things).items():
+        if count > 1:
+            yield f"{kind}: {thing!r} stands there {count} times{hint}"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed", "timeout", "oom", "crashed", "diverged", "unsupported"]
 TrialState = Literal["complete", "pruned", "failed", "diverged"]
+
+
+def _encodable(text: str | None) -> str | None:
+    return text and text.encode("utf-8", "backslashreplace").decode()
+
+
+Told: TypeAlias = Annotated[str | None, PlainSerializer(_encodable)]
+"""What an error said, which may name a file by bytes that are no text."""
 
 
 class Trial(BaseModel):
@@ -30,7 +38,7 @@ class Trial(BaseModel):
     seconds: float = 0.0
     fit_seconds: float = 0.0
     curve: list[tuple[int, float]] = Field(default_factory=list)
-    reason: str | None = None
+    reason: Told = None
 
 
 class Coordinates(BaseModel):
@@ -75,8 +83,8 @@ class Record(Coordinates):
 
     schema_version: int = SCHEMA_VERSION
     status: Status
-    reason: str | None = None
-    traceback: str | None = None
+    reason: Told = None
+    traceback: Told = None
     config: dict[str, Any] = Field(default_factory=dict)
     meaning: dict[str, Any] = Field(default_factory=dict)
     split_hash: str | None = None
@@ -95,7 +103,7 @@ class Record(Coordinates):
 class Plan(BaseModel):
     """``plan.json`` of a results folder: the suite as it was last asked for, and its cells."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     schema_version: int = SCHEMA_VERSION
     suite: str

@@ -47,9 +47,7 @@ class Store:
         self._write("plan.json", plan.model_dump_json(indent=1).encode())
 
     def write_record(self, record: Record) -> Path:
-        return self._write(
-            f"records/{record.cell}.json", record.model_dump_json(indent=1).encode()
-        )
+        return self._write(f"records/{record.cell}.json", record.model_dump_json(indent=1).encode())
 
     def write_predictions(self, cell: str, arrays: Mapping[str, np.ndarray]) -> None:
         import io
@@ -85,17 +83,20 @@ class Store:
         """
         path = self.directory / "plan.json"
         try:
-            return Plan.model_validate_json(path.read_bytes())
-        except FileNotFoundError as error:
+            plan = Plan.model_validate_json(path.read_bytes())
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise HarnessError(
                 f"{self.directory} holds no results (no plan.json)",
                 "Name the folder that 'harness suite' wrote, such as results/quickstart",
             ) from error
-        except ValidationError as error:
+        except ValidationError:
+            plan = None
+        if plan is None or plan.schema_version != SCHEMA_VERSION:
             raise HarnessError(
                 f"{path} is damaged or was written by another version of the harness",
                 "Run the suite again: finished cells are kept",
-            ) from error
+            )
+        return plan
 
     def record(self, cell: str) -> Record | None:
         """The record of a cell, or ``None`` where there is none that can be believed."""
@@ -140,7 +141,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink(missing_ok=True)
         raise
 
 

@@ -32,15 +32,7 @@ def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
         mine = rows[rows["label"] == label].set_index("shots").reindex(shots)
         # Drawn with NaN where a result is missing, so that the line breaks there.
         ax.plot(np.arange(len(shots)) + shift, 100 * mine["accuracy"], **looks[label].line)
-        known = np.flatnonzero(mine["accuracy_half"].notna())
-        ax.errorbar(
-            known + shift,
-            100 * mine["accuracy"].iloc[known],
-            100 * mine["accuracy_half"].iloc[known],
-            fmt="none",
-            ecolor=looks[label].colour,
-            elinewidth=1.2,
-        )
+        _bars(ax, looks[label], np.arange(len(shots)) + shift, mine)
     ax.set_xticks(range(len(shots)), [str(shot) for shot in shots])
     ax.set_xlim(-0.5, len(shots) - 0.5)
     ax.set_xlabel("shots: training examples of each class")
@@ -52,7 +44,9 @@ def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     present = [label for label in _present(rows, looks) if not _of(rows, label)["gap"]]
     for place, label in enumerate(present):
         row = _of(rows, label)
-        _mark(ax, looks[label], 100 * row["accuracy"], place, xerr=_half(row))
+        half = None if np.isnan(row["accuracy_half"]) else 100 * row["accuracy_half"]
+        mark = {**looks[label].line, "linestyle": "", "elinewidth": 1.2}
+        ax.errorbar(100 * row["accuracy"], place, xerr=half, **mark)
     ax.set_yticks(range(len(present)), [words.shortened(label, 22) for label in present])
     ax.set_ylim(len(present) - 0.5, -0.5)
     ax.grid(visible=True, axis="x")
@@ -63,21 +57,23 @@ def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
 def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, unit: _Unit) -> None:
     """Accuracy over ``x``, a cost in ``unit``; one strategy's marks grow with the shots."""
     shots = sorted(rows["shots"].unique(), key=shots_order)
-    sizes = dict(zip(shots, np.linspace(4.5 if len(shots) > 1 else 7, 9, len(shots)), strict=True))
+    sizes = dict(zip(shots, np.linspace(5.5 if len(shots) > 1 else 7, 9, len(shots)), strict=True))
     for label in _present(rows, looks):
-        mine = rows[rows["label"] == label]
-        path = {**looks[label].line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
+        look, mine = looks[label], rows[rows["label"] == label]
         # With the groups that have a gap, whose numbers are NaN, so that the line breaks there.
+        path = {**look.line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
         ax.plot(mine["x"], 100 * mine["accuracy"], **path)
-        for _, row in mine[mine["gap"] == ""].iterrows():
-            _mark(
-                ax,
-                looks[label],
-                row["x"],
-                100 * row["accuracy"],
-                yerr=_half(row),
-                markersize=sizes[row["shots"]],
-            )
+        _bars(ax, look, mine["x"].to_numpy(), mine)
+        ax.scatter(
+            mine["x"],
+            100 * mine["accuracy"],
+            s=mine["shots"].map(sizes).astype("float64") ** 2,
+            color=look.colour,
+            marker=look.marker,
+            edgecolors=PAPER,
+            linewidths=MARK["markeredgewidth"],
+            zorder=3,
+        )
     _log_axis(ax, rows["x"].min(), rows["x"].max(), unit)
     ax.set_xlabel(xlabel)
     _percent_axis(ax)
@@ -121,12 +117,11 @@ def _of(rows: pd.DataFrame, label: str) -> pd.Series[Any]:
     return rows[rows["label"] == label].iloc[0]
 
 
-def _half(row: pd.Series[Any]) -> float | None:
-    return None if np.isnan(row["accuracy_half"]) else 100 * row["accuracy_half"]
-
-
-def _mark(ax: Axes, look: Look, x: float, y: float, **options: Any) -> None:
-    ax.errorbar(x, y, color=look.colour, marker=look.marker, elinewidth=1.2, **{**MARK, **options})
+def _bars(ax: Axes, look: Look, x: Any, rows: pd.DataFrame) -> None:
+    """The intervals of accuracies at ``x``, where they are known."""
+    known = rows["accuracy_half"].notna().to_numpy()
+    y, half = 100 * rows["accuracy"][known], 100 * rows["accuracy_half"][known]
+    ax.errorbar(x[known], y, half, fmt="none", ecolor=look.colour, elinewidth=1.2)
 
 
 def _percent_axis(ax: Axes) -> None:

@@ -5,7 +5,6 @@ Ten thousand records hold too much to keep whole: each is read, used and let go.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,11 +16,9 @@ from harness.record.schema import Coordinates, Record
 from harness.record.store import PENDING, Store
 from harness.report.words import value_text
 
-MATTERS = re.compile(
-    r"device|host|machine|platform|system|version|package|python|torch|cuda|driver|gpu|cpu|thread"
-    r"|commit|dirty|digest"
-)
-"""Facts of provenance that can change an accuracy or a time: a report warns where they differ."""
+HOURS = {"started", "finished"}
+"""Facts of provenance that say nothing of how a result came about; where any other differs between
+cells, a report warns."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Fact:
 
     @property
     def warns(self) -> bool:
-        return len(self.values) > 1 and bool(MATTERS.search(self.name.lower()))
+        return len(self.values) > 1 and self.name not in HOURS
 
 
 @dataclass(frozen=True)

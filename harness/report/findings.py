@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from harness.report import words
-from harness.report.stats import Verdict, baseline, excludes_zero
+from harness.report.stats import Group, Verdict, baseline, by_setting, excludes_zero, place
+
+Groups = Mapping[str, Group]
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,18 @@ def findings(
 ) -> list[Finding]:
     """For each setting: who is ahead, what transfer brings, what it costs, what is missing."""
     reference = baseline(frame)
-    settings = {setting: rows.set_index("label") for setting, rows in table.groupby("setting")}
+    settings = by_setting(table)
     found = []
     for verdict in verdicts:
-        rows = settings[verdict.setting]
-        title = f"{rows['facet'].iloc[0]}, {words.shots_text(rows['shots'].iloc[0])}"
-        sentences = [*_lead(verdict, rows), *_gain(verdict, rows, reference), *_cost(verdict, rows)]
-        if verdict.missing:
-            lost = _and(_b(label) + f" ({gap})" for label, gap in verdict.missing)
-            sentences.append(Markup("Not judged, because a result is missing: {}.").format(lost))
-        found.append(Finding(title, sentences))
+        groups = settings[verdict.setting]
+        facet, shots = place(groups)
+        sentences = [
+            *_lead(verdict, groups),
+            *_gain(verdict, groups, reference),
+            *_cost(verdict, groups),
+            *_missing(verdict),
+        ]
+        found.append(Finding(f"{facet}, {words.shots_text(shots)}", sentences))
     return found
 
 
@@ -47,31 +50,28 @@ def overall(verdicts: Sequence[Verdict]) -> list[Markup]:
         return []
     total = len(judged)
     wins = Counter(verdict.winner for verdict in judged if verdict.winner)
-    top = Counter(label for verdict in judged for label in (verdict.ranking[0], *verdict.tied))
     if wins:
         named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
-        start = Markup("In {} of {} comparisons one strategy is ahead of all others: {}.").format(
-            wins.total(), total, named
-        )
+        text = "In {} of {} comparisons one strategy is ahead of all others: {}."
+        start = Markup(text).format(wins.total(), total, named)
     else:
-        start = Markup("In none of {} comparisons is one strategy ahead of all others.").format(
-            total
-        )
+        text = "In none of {} comparisons is one strategy ahead of all others."
+        start = Markup(text).format(total)
+    top = Counter(label for verdict in judged for label in (verdict.ranking[0], *verdict.tied))
     most = max(top.values())
     often = [label for label, count in top.items() if count == most]
     if len(often) > 3:
         return [start]
-    first = Markup("{} {} the best, or not distinguishable from the best, in {} of {}.").format(
-        _and(_b(label) for label in often), "is" if len(often) == 1 else "are", most, total
-    )
-    return [start, first]
+    text = "{} {} the best, or not distinguishable from the best, in {} of {}."
+    verb = "is" if len(often) == 1 else "are each"
+    return [start, Markup(text).format(_and(map(_b, often)), verb, most, total)]
 
 
-def _lead(verdict: Verdict, rows: pd.DataFrame) -> list[Markup]:
+def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
     if not verdict.ranking:
         return [Markup("No strategy has a complete result.")]
     first, *others = verdict.ranking
-    score = _score(rows, first)
+    score = _score(groups[first])
     if not others:
         return [Markup("Only {} has a complete result: {}.").format(_b(first), score)]
     if verdict.winner:
@@ -80,12 +80,10 @@ def _lead(verdict: Verdict, rows: pd.DataFrame) -> list[Markup]:
         return [Markup(text).format(_b(first), score, _unbroken(margin), _b(others[0]))]
     if not verdict.judged:
         text = "{} has the highest accuracy, {}, then {} with {}."
-        names = (_b(first), score, _b(others[0]), _score(rows, others[0]))
-        doubt = (
-            "With a single seed nothing tells whether that is more than luck: no winner is named."
-        )
-        return [Markup(text).format(*names), Markup(doubt)]
-    tied = _and(_b(label) + f" ({_score(rows, label)})" for label in verdict.tied)
+        second = _score(groups[others[0]])
+        doubt = "A single seed can't tell whether that is more than luck: no winner is named."
+        return [Markup(text).format(_b(first), score, _b(others[0]), second), Markup(doubt)]
+    tied = _and(_b(label) + f" ({_score(groups[label])})" for label in verdict.tied)
     text = "No winner: {} has the highest mean, {}, but is not distinguishable from {}."
     sentences = [Markup(text).format(_b(first), score, tied)]
     if behind := [label for label in others if label not in verdict.tied]:
@@ -93,50 +91,51 @@ def _lead(verdict: Verdict, rows: pd.DataFrame) -> list[Markup]:
     return sentences
 
 
-def _gain(verdict: Verdict, rows: pd.DataFrame, reference: str | None) -> list[Markup]:
+def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Markup]:
     """What transfer is worth: strategies that gain over the baseline, lose, or do neither."""
     others = [label for label in verdict.ranking if label != reference]
     if reference is None or not others:
         return []
-    base = _b(reference)
     if reference not in verdict.ranking:
-        return [Markup("{} has no complete result here: no gain over it is known.").format(base)]
-    gains = rows.loc[others, ["gain", "gain_half"]].dropna(subset=["gain"])
-    apart = excludes_zero(gains["gain"], gains["gain_half"])
-    known = gains["gain_half"].notna()
-    return [
-        Markup(text).format(base, _and(_points(label, *row) for label, *row in some.itertuples()))
-        for text, some in (
-            ("Gain over {}, in points: {}.", gains[apart & (gains["gain"] > 0)]),
-            ('<strong class="bad">Worse than {}</strong>, in points: {}.',
-             gains[apart & (gains["gain"] < 0)]),
-            ("Not distinguishable from {}: {}.", gains[known & ~apart]),
-            ("Above or below {}, but not tested: {}.", gains[~known]),
-        )
-        if len(some)
-    ]  # fmt: skip
+        text = "{} has no complete result here: no gain over it is known."
+        return [Markup(text).format(_b(reference))]
+    sorts: dict[str, list[Markup]] = {
+        "Gain over {}, in points: {}.": [],
+        '<strong class="bad">Worse than {}</strong>, in points: {}.': [],
+        "Not distinguishable from {}, in points: {}.": [],
+        "Difference from {} in points, which one seed can't test: {}.": [],
+    }
+    up, down, unclear, untested = sorts.values()
+    for label in others:
+        points, half = groups[label]["gain"], groups[label]["gain_half"]
+        told = _b(label) + " " + _unbroken(words.signed_plus_minus(points, half))
+        if excludes_zero(points, half):
+            (up if points > 0 else down).append(told)
+        else:
+            (untested if pd.isna(half) else unclear).append(told)
+    return [Markup(text).format(_b(reference), _and(some)) for text, some in sorts.items() if some]
 
 
-def _cost(verdict: Verdict, rows: pd.DataFrame) -> list[Markup]:
-    seconds = rows.loc[list(verdict.ranking), "seconds_total"].dropna()
-    if len(seconds) < 2:
+def _cost(verdict: Verdict, groups: Groups) -> list[Markup]:
+    seconds = {label: groups[label]["seconds_total"] for label in verdict.ranking}
+    known = {label: value for label, value in seconds.items() if not pd.isna(value)}
+    if len(known) < 2:
         return []
-    quick, slow = str(seconds.idxmin()), str(seconds.idxmax())
+    quick, slow = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
     text = "One cell took from {} ({}) to {} ({}), tuning included."
-    return [
-        Markup(text).format(
-            words.duration(seconds.min()), _b(quick), words.duration(seconds.max()), _b(slow)
-        )
-    ]
+    ends = (words.duration(known[quick]), _b(quick), words.duration(known[slow]), _b(slow))
+    return [Markup(text).format(*ends)]
 
 
-def _score(rows: pd.DataFrame, label: str) -> str:
-    row: Any = rows.loc[label]
-    return _unbroken(f"{words.plus_minus(row['accuracy'], row['accuracy_half'])} %")
+def _missing(verdict: Verdict) -> list[Markup]:
+    if not verdict.missing:
+        return []
+    lost = _and(_b(label) + f" ({gap})" for label, gap in verdict.missing)
+    return [Markup("Not judged, because a result is missing: {}.").format(lost)]
 
 
-def _points(label: str, points: float, half: float) -> Markup:
-    return Markup("{} {}").format(_b(label), _unbroken(words.signed_plus_minus(points, half)))
+def _score(group: Group) -> str:
+    return _unbroken(f"{words.plus_minus(group['accuracy'], group['accuracy_half'])} %")
 
 
 def _unbroken(text: str) -> str:

@@ -7,9 +7,10 @@ import re
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 
 from harness.report.style import INK, PAPER, RULE, STYLE, Look
 
@@ -42,16 +43,26 @@ def inline_svg(figure: Figure, name: str, alt: str) -> Markup:
     return Markup(text.replace("<svg", f"<svg {role}", 1))
 
 
-def inline_mark(look: Look, name: str) -> Markup:
+def inline_mark(look: Look) -> Markup:
     """The look of one strategy as a small ``<svg>``, for a legend in a page."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(0.36, 0.18))
-        figure.add_artist(Line2D([0.05, 0.5, 0.95], [0.5] * 3, markevery=[1], **look.line))
-    return inline_svg(figure, name, "")
+    marker = MarkerStyle(look.marker)
+    path = marker.get_transform().transform_path(marker.get_path())
+    outline = np.asarray(path.to_polygons()[0])
+    points = " ".join(f"{18 + 9 * x:.2f},{8 - 9 * y:.2f}" for x, y in outline)
+    dash = " ".join(str(2 * length) for length in look.dash)
+    return Markup(
+        '<svg viewBox="0 0 36 16" aria-hidden="true">'
+        '<path d="M1 8H35" stroke="{0}" stroke-width="2" stroke-dasharray="{1}"></path>'
+        '<polygon points="{2}" fill="{0}" stroke="var(--paper)"></polygon></svg>'
+    ).format(look.colour, dash, points)
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
     with mpl.rc_context(STYLE):
+        # Laid out once, however often it is saved: left to savefig, it would be drawn twice more.
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)
         figure.savefig(content, **options)
     return content.getvalue()

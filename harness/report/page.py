@@ -18,7 +18,17 @@ from harness.report import images, tables, words
 from harness.report.details import Details, Fault, collect
 from harness.report.findings import findings, overall
 from harness.report.plots import Plot, all_plots
-from harness.report.stats import baseline, excludes_zero, labels, summary, tidy, verdicts
+from harness.report.stats import (
+    Group,
+    baseline,
+    by_setting,
+    excludes_zero,
+    labels,
+    place,
+    summary,
+    tidy,
+    verdicts,
+)
 from harness.report.style import Look, looks
 
 if TYPE_CHECKING:
@@ -100,58 +110,57 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
             for status in words.STATES
             if counts[status]
         ],
-        "cached": bool(frame["cached"].fillna("").ne("").any()),
+        "cached": bool(frame["cached"].ne("").any()),
     }
 
 
 def _found(frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
     judged = verdicts(frame, table)
-    winners = {verdict.setting: verdict.winner for verdict in judged}
     return {
         "overall": overall(judged),
         "findings": findings(frame, table, judged),
-        "results": [
-            _results(str(title), rows, winners)
-            for title, rows in table.groupby("facet", sort=False)
-        ],
+        "results": _results(table, {verdict.setting: verdict.winner for verdict in judged}),
     }
 
 
-def _results(title: str, rows: pd.DataFrame, winners: Mapping[int, str | None]) -> dict[str, Any]:
-    """One problem's table: a row a strategy, accuracy and gain for each shots."""
-    settings = {int(str(setting)): part for setting, part in rows.groupby("setting")}
-    lines: dict[str, list[tuple[str, str, str, str]]] = {
-        str(label): [] for label in rows["label"].unique()
-    }
-    for setting, part in settings.items():
-        by_label = part.set_index("label")
-        for label, cells in lines.items():
-            cells.append(
-                _result(by_label.loc[label], winners[setting] == label)
-                if label in by_label.index
-                else (words.GAP, "gap", words.GAP, "")
-            )
-    return {
-        "title": title,
-        "shots": [words.shots_text(part["shots"].iloc[0]) for part in settings.values()],
-        "rows": lines,
-        "intervals": [kind for kind in ("seeds", "episodes") if kind in set(rows["interval"])],
-    }
+def _results(table: pd.DataFrame, winners: Mapping[int, str | None]) -> list[dict[str, Any]]:
+    """A table for each facet: a row a strategy, accuracy and gain for each shots."""
+    facets: dict[str, list[tuple[int, Any, dict[str, Group]]]] = {}
+    for setting, groups in by_setting(table).items():
+        facet, shots = place(groups)
+        facets.setdefault(facet, []).append((setting, shots, groups))
+    nothing = (words.GAP, "gap", words.GAP, "")
+    return [
+        {
+            "title": facet,
+            "shots": [words.shots_text(shots) for _, shots, _ in columns],
+            "rows": {
+                label: [
+                    _result(groups[label], winners[setting] == label)
+                    if label in groups
+                    else nothing
+                    for setting, _, groups in columns
+                ]
+                for label in dict.fromkeys(label for *_, groups in columns for label in groups)
+            },
+            "intervals": {group["interval"] for *_, groups in columns for group in groups.values()},
+        }
+        for facet, columns in facets.items()
+    ]
 
 
-def _result(row: Any, wins: bool) -> tuple[str, str, str, str]:
+def _result(group: Group, wins: bool) -> tuple[str, str, str, str]:
     """Accuracy and its class, gain and its class."""
-    apart = bool(excludes_zero(row["gain"], row["gain_half"]))
+    apart = excludes_zero(group["gain"], group["gain_half"])
     return (
-        tables.accuracy_text(row),
-        "gap" if row["gap"] else "best" if wins else "",
-        words.signed_plus_minus(row["gain"], row["gain_half"]),
-        "bad" if apart and row["gain"] < 0 else "" if apart else "unsure",
+        tables.accuracy_text(group),
+        "gap" if group["gap"] else "best" if wins else "",
+        tables.gain_text(group),
+        "bad" if apart and group["gain"] < 0 else "" if apart else "unsure",
     )
 
 
 def _plot(plot: Plot, look: Mapping[str, Look]) -> dict[str, Any]:
-    used = {label: style for label, style in look.items() if label in plot.labels}
     return {
         "name": plot.name,
         "title": plot.title,
@@ -161,13 +170,14 @@ def _plot(plot: Plot, look: Mapping[str, Look]) -> dict[str, Any]:
                 images.inline_svg(plot.single(facet, look), f"{plot.name}-{number}", facet.alt),
                 facet.absent,
             )
-            for number, facet in enumerate(plot.drawn)
+            for number, facet in enumerate(plot.facets)
         ],
         "legend": [
-            (images.inline_mark(style, f"{plot.name}-legend-{number}"), label)
-            for number, (label, style) in enumerate(used.items())
+            (images.inline_mark(style), label)
+            for label, style in look.items()
+            if label in plot.labels
         ],
-        "total": len(plot.facets),
+        "total": plot.total,
     }
 
 

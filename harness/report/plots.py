@@ -17,12 +17,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from harness.report import axes, words
 from harness.report.stats import labels
 from harness.report.style import STYLE, Look
 
-MOST = 12
+MOST = 9
 """Facets that are drawn, at most; the tables hold the rest."""
 
 
@@ -38,22 +39,22 @@ class Facet:
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot: ``caption`` says how to read it; ``draw`` fills one pair of axes."""
+    """A plot: ``caption`` says how to read it, ``draw`` fills one pair of axes.
+
+    Its facets are the first ``MOST`` of ``total``.
+    """
 
     name: str
     title: str
     caption: str
     facets: Sequence[Facet]
+    total: int
     draw: Callable[[Axes, pd.DataFrame, Mapping[str, Look]], None]
-
-    @property
-    def drawn(self) -> Sequence[Facet]:
-        return self.facets[:MOST]
 
     @property
     def labels(self) -> set[str]:
         """The strategies that appear in it."""
-        return {str(label) for facet in self.drawn for label in facet.data["label"]}
+        return {str(label) for facet in self.facets for label in facet.data["label"]}
 
     def figure(self, looks: Mapping[str, Look]) -> Figure:
         """All facets that are drawn, with a legend below."""
@@ -63,11 +64,11 @@ class Plot:
                 for label, look in looks.items()
                 if label in self.labels
             ]
-            across = min(3, len(self.drawn))
+            across = min(3, len(self.facets))
             longest = max(len(str(handle.get_label())) for handle in handles)
             columns = max(1, min(len(handles), across * 48 // (longest + 7)))
             lines = -(-len(handles) // columns)
-            figure = self._grid(self.drawn, looks, across, notes=True, legend=0.25 * lines)
+            figure = self._grid(self.facets, looks, across, notes=True, legend=0.25 * lines)
             figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False)
         return figure
 
@@ -92,7 +93,8 @@ class Plot:
         ]
         # Room for the longest note in every row, so that it takes none from the axes.
         height = 2.9 + 0.18 * max(map(len, below))
-        figure = Figure(figsize=(3.7 * across, height * down + legend), layout="constrained")
+        size = (3.7 * across, height * down + legend)
+        figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07))
         grid = list(figure.subplots(down, across, squeeze=False).flat)
         for ax, facet, note in zip(grid, facets, below, strict=False):
             self.draw(ax, facet.data, looks)
@@ -132,7 +134,7 @@ def accuracy_by_shots(table: pd.DataFrame) -> Plot:
         "Accuracy by shots",
         "Higher is better. A mark is the mean over seeds and its bar the 95 % interval. Marks of"
         " one column stand side by side only so that all can be seen.",
-        _places(table, "Test accuracy", tell),
+        *_places(table, "Test accuracy", tell),
         axes.by_shots,
     )
 
@@ -176,27 +178,31 @@ def _against_cost(
     def tell(row: pd.Series[Any]) -> str:
         return f"{words.percent(row['accuracy'])} % at {unit(row['x'])}"
 
-    facets = _places(table[(table["x"] > 0) | (table["gap"] != "")], title, tell)
+    facets, total = _places(table[(table["x"] > 0) | (table["gap"] != "")], title, tell)
     if any(facet.data["shots"].nunique() > 1 for facet in facets):
         caption += " A line joins the results of one strategy; a larger mark means more shots."
-    return Plot(name, title, caption, facets, partial(axes.against_cost, xlabel=xlabel, unit=unit))
+    draw = partial(axes.against_cost, xlabel=xlabel, unit=unit)
+    return Plot(name, title, caption, facets, total, draw)
 
 
-def _places(table: pd.DataFrame, what: str, tell: Callable[[pd.Series[Any]], str]) -> list[Facet]:
+def _places(
+    table: pd.DataFrame, what: str, tell: Callable[[pd.Series[Any]], str]
+) -> tuple[list[Facet], int]:
     """A facet for each problem and backbone in which some group is complete."""
+    table = table[(table["gap"] == "").groupby(table["facet"]).transform("any")]
     facets = []
-    for title, rows in table.groupby("facet", sort=False):
+    for title in table["facet"].unique()[:MOST]:
+        rows = table[table["facet"] == title]
         several = rows["shots"].nunique() > 1
-
-        def name(row: pd.Series[Any], several: bool = several) -> str:
-            return f"{row['label']}, {words.shots_text(row['shots'])}" if several else row["label"]
-
-        whole = rows["gap"] == ""
-        told = [f"{name(row)}: {tell(row)}" for _, row in rows[whole].iterrows()]
-        lost = [f"{name(row)} ({row['gap']})" for _, row in rows[~whole].iterrows()]
-        if told:
-            facets.append(_facet(str(title), rows, f"{what} on {title}", told, lost))
-    return facets
+        told, lost = [], []
+        for _, row in rows.iterrows():
+            name = f"{row['label']}, {words.shots_text(row['shots'])}" if several else row["label"]
+            if row["gap"]:
+                lost.append(f"{name} ({row['gap']})")
+            else:
+                told.append(f"{name}: {tell(row)}")
+        facets.append(_facet(title, rows, f"{what} on {title}", told, lost))
+    return facets, table["facet"].nunique()
 
 
 def _facet(
@@ -232,7 +238,7 @@ def tuning_curves(frame: pd.DataFrame, table: pd.DataFrame, trials: pd.DataFrame
         "The best validation accuracy found after so many trials (settings tried), mean over"
         " seeds. The first trial is the strategy's defaults. A curve that still rises at its end"
         " would gain from a larger budget.",
-        _settings(table, points, "Best validation accuracy", "trials"),
+        *_settings(table, points, "Best validation accuracy", "trials"),
         partial(axes.curves, xlabel="trials", ylabel="best validation accuracy (%)"),
     )
 
@@ -247,7 +253,7 @@ def learning_curves(frame: pd.DataFrame, table: pd.DataFrame, curves: pd.DataFra
         "How the chosen settings learn",
         "Validation accuracy while training with the settings that tuning chose, a line a seed. A"
         " line that still rises at its end would gain from more steps.",
-        _settings(table, points, "Validation accuracy", "optimiser steps"),
+        *_settings(table, points, "Validation accuracy", "optimiser steps"),
         partial(axes.curves, xlabel="optimiser steps", ylabel="validation accuracy (%)"),
     )
 
@@ -261,17 +267,17 @@ def _of_cells(frame: pd.DataFrame) -> pd.DataFrame:
     return known.loc[whole, ["cell", "setting", "label", "seed", "planned", "rank"]]
 
 
-def _settings(table: pd.DataFrame, points: pd.DataFrame, what: str, unit: str) -> list[Facet]:
+def _settings(
+    table: pd.DataFrame, points: pd.DataFrame, what: str, unit: str
+) -> tuple[list[Facet], int]:
     """A facet a setting; ``points`` has ``setting``, ``label``, ``x``, ``y`` and ``unit``.
 
     The text for who can't see a curve tells where it ends, mean over its lines.
     """
+    table = table[table["setting"].isin(points["setting"])]
     facets = []
-    groups = dict(iter(points.groupby("setting")))
-    for setting, group in table.groupby("setting"):
-        if setting not in groups:
-            continue
-        rows = groups[setting]
+    for setting in table["setting"].unique()[:MOST]:
+        group, rows = table[table["setting"] == setting], points[points["setting"] == setting]
         last = rows[rows["x"] == rows.groupby(["label", "unit"])["x"].transform("max")]
         ends = last.groupby("label", sort=False)[["x", "y"]].mean()
         told = [
@@ -285,4 +291,4 @@ def _settings(table: pd.DataFrame, points: pd.DataFrame, what: str, unit: str) -
         ]
         title = f"{group['facet'].iloc[0]}, {words.shots_text(group['shots'].iloc[0])}"
         facets.append(_facet(title, rows, f"{what} on {title}", told, lost))
-    return facets
+    return facets, table["setting"].nunique()

@@ -11,6 +11,7 @@ mean ± t(n - 1) · sd / √n, with sd the sample standard deviation (n - 1 in i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +54,11 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         HarnessError: two cells differ in nothing that a reader could tell them apart by.
     """
-    frame = frame.copy()
+    frame = frame.reset_index(drop=True)
+    for name in ("reason", "cached"):
+        # A column with nothing in it comes as floats, all NaN.
+        texts = frame[name].astype(object)
+        frame[name] = texts.where(texts.notna(), "")
     for name in _NUMBERS:
         frame[name] = frame[name].astype("float64")
     frame["shots"] = frame["shots"].astype(object)
@@ -130,7 +135,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     missing = frame[short.reindex(_index(frame)).to_numpy()]
     for key, cells in missing.groupby(["setting", "label"], sort=False):
         table.loc[[key], "gap"] = _gap(cells)
-        table.loc[[key], "reasons"] = "; ".join(dict.fromkeys(cells["reason"].dropna().astype(str)))
+        table.loc[[key], "reasons"] = "; ".join(dict.fromkeys(filter(None, cells["reason"])))
     table["accuracy"] = groups["accuracy"].mean()
     table["accuracy_sd"] = groups["accuracy"].std()
     over_seeds = half_width(table["accuracy_sd"], table["planned"])
@@ -157,6 +162,24 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     rank = {label: place for place, label in enumerate(labels(frame))}
     order = pd.DataFrame({"setting": table["setting"], "label": table["label"].map(rank)})
     return table.loc[order.sort_values(["setting", "label"]).index].reset_index(drop=True)
+
+
+Group = Mapping[str, Any]
+"""One row of ``summary``."""
+
+
+def by_setting(table: pd.DataFrame) -> dict[int, dict[str, Group]]:
+    """The groups of each setting by their label: rows of thousands are read much faster so."""
+    found: dict[int, dict[str, Group]] = {}
+    for row in table.to_dict("records"):
+        found.setdefault(row["setting"], {})[row["label"]] = {str(k): v for k, v in row.items()}
+    return found
+
+
+def place(groups: Mapping[str, Group]) -> tuple[str, Any]:
+    """The facet and the shots of a setting, from its groups."""
+    first = next(iter(groups.values()))
+    return first["facet"], first["shots"]
 
 
 def differences(frame: pd.DataFrame, reference: pd.Series[Any]) -> pd.DataFrame:
@@ -237,26 +260,22 @@ def verdicts(frame: pd.DataFrame, table: pd.DataFrame) -> list[Verdict]:
     leaders = ranked.groupby("setting")["label"].first()
     below = differences(frame, leaders)
     below["apart"] = excludes_zero(below["points"], below["half"])
-    margins = {
-        setting: rows.set_index("label").to_dict("index")
-        for setting, rows in below.groupby("setting")
-    }
-    rankings = ranked.groupby("setting")["label"].agg(tuple).to_dict()
+    margins: dict[int, dict[str, Group]] = by_setting(below)
     unknown = {"points": np.nan, "half": np.nan, "apart": False}
+    rankings = ranked.groupby("setting")["label"].agg(tuple).to_dict()
     found = []
-    for setting, rows in table.groupby("setting"):
+    for setting, groups in by_setting(table).items():
         ranking = rankings.get(setting, ())
         others = margins.get(setting, {})
         second = others.get(ranking[1], unknown) if len(ranking) > 1 else unknown
-        lost = rows[rows["gap"] != ""]
         found.append(
             Verdict(
-                setting=int(str(setting)),
+                setting=setting,
                 ranking=ranking,
                 tied=tuple(x for x in ranking[1:] if not others.get(x, unknown)["apart"]),
                 points=-float(second["points"]),
                 half=float(second["half"]),
-                missing=tuple(zip(lost["label"], lost["gap"], strict=True)),
+                missing=tuple((label, row["gap"]) for label, row in groups.items() if row["gap"]),
             )
         )
     return found
@@ -296,7 +315,7 @@ def _gap(cells: pd.DataFrame) -> str:
 
 def _phases(frame: pd.DataFrame) -> pd.Series[str]:
     """The phases that any cell of a group found ready, one space between them."""
-    marked = frame[frame["cached"].fillna("") != ""]
+    marked = frame[frame["cached"] != ""]
     found = marked.groupby(["setting", "label"])["cached"].agg(
         lambda texts: " ".join(sorted({phase for text in texts for phase in str(text).split()}))
     )

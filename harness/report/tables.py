@@ -8,13 +8,20 @@ does; CSV holds the plain numbers, a row an observation, so that a program needn
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from harness.report import words
-from harness.report.stats import PHASES, SECONDS, SETTING, baseline, labels
+from harness.report.stats import (
+    PHASES,
+    SECONDS,
+    SETTING,
+    Group,
+    baseline,
+    by_setting,
+    labels,
+    place,
+)
 
 MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
 """What a strategy costs besides seconds."""
@@ -29,34 +36,37 @@ def results(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     A group with a gap shows the gap's words instead.
     """
     reference = baseline(frame)
-    shown = pd.DataFrame({"strategy": labels(frame)})
-    for _, rows in table.groupby("setting"):
-        place = f"{rows['facet'].iloc[0]}, {words.shots_text(rows['shots'].iloc[0])}"
-        by_label = rows.set_index("label")
-        accuracy = {str(label): accuracy_text(row) for label, row in by_label.iterrows()}
-        shown[f"{place}: accuracy (%)"] = shown["strategy"].map(accuracy).fillna(words.GAP)
+    shown: dict[str, list[str]] = {"strategy": labels(frame)}
+    for groups in by_setting(table).values():
+        facet, shots = place(groups)
+        title = f"{facet}, {words.shots_text(shots)}"
+        rows = [groups.get(label) for label in shown["strategy"]]
+        shown[f"{title}: accuracy (%)"] = [accuracy_text(row) if row else words.GAP for row in rows]
         if reference is not None:
-            gain = {
-                str(label): words.signed_plus_minus(row["gain"], row["gain_half"])
-                for label, row in by_label.iterrows()
-            }
-            name = f"{place}: gain over {reference} (points)"
-            shown[name] = shown["strategy"].map(gain).fillna(words.GAP)
-    return shown
+            shown[f"{title}: gain over {reference} (points)"] = [
+                gain_text(row) if row else words.GAP for row in rows
+            ]
+    return pd.DataFrame(shown)
 
 
-def accuracy_text(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+def accuracy_text(group: Group) -> str:
     """``92.1 ± 0.8``, or the words for what is missing."""
-    return str(row["gap"]) or words.plus_minus(row["accuracy"], row["accuracy_half"])
+    return group["gap"] or words.plus_minus(group["accuracy"], group["accuracy_half"])
+
+
+def gain_text(group: Group) -> str:
+    """``+2.3 ± 1.1``."""
+    return words.signed_plus_minus(group["gain"], group["gain_half"])
 
 
 def cost(table: pd.DataFrame) -> pd.DataFrame:
     """Seconds by phase, bytes and parameters; phases that were found ready carry a †."""
     shown = _places(table)
     for phase, column in zip(PHASES, SECONDS, strict=True):
-        ready = table["cached"].str.split().map(lambda phases, phase=phase: phase in phases)
-        text = table[column].map(words.significant)
-        shown[f"{phase} (s)"] = text.where(~ready, text + " †")
+        shown[f"{phase} (s)"] = [
+            words.significant(seconds) + (" †" if phase in cached.split() else "")
+            for seconds, cached in zip(table[column], table["cached"], strict=True)
+        ]
     shown["peak on device"] = table["peak_device_bytes"].map(words.size)
     shown["peak on host"] = table["peak_host_bytes"].map(words.size)
     shown["trained parameters"] = table["trainable_params"].map(words.integer)

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-
 GAP = "–"
 """What stands where there is no number."""
 

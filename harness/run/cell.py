@@ -190,7 +190,7 @@ class Experiment:
         if made.cached and made.seconds:
             self.record.cached.append("pretrain")
         self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
-        loaded = self.bench.data(self.cell.dataset, self.cell.problem_spec.args)
+        loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
         if isinstance(self.cell.problem_spec, EpisodesProblem):
             self._episodes(self.cell.problem_spec, loaded, made.backbone)
         else:
@@ -412,7 +412,9 @@ class Experiment:
         self.run_context.stage = "adapt"
         with self.clock.phase("fit"):
             adapted = list(
-                self.strategy.adapt_batch(backbone, [(task, own) for task in tasks], self.run_context)
+                self.strategy.adapt_batch(
+                    backbone, [(task, own) for task in tasks], self.run_context
+                )
             )
         if len(adapted) != len(tasks):
             raise RuntimeError(f"adapt_batch gave {len(adapted)} predictors for {len(tasks)} tasks")

@@ -20,9 +20,7 @@ def unfinished(cells: Sequence[Cell], store: Store, retry: Collection[str] = ())
     """The cells without a record, or with one whose status is to be tried again."""
     records = {cell.cell: store.record(cell.cell) for cell in cells}
     return [
-        cell
-        for cell in cells
-        if (record := records[cell.cell]) is None or record.status in retry
+        cell for cell in cells if (record := records[cell.cell]) is None or record.status in retry
     ]
 
 

@@ -18,17 +18,16 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from harness.api import Source, Strategy
-from harness.data import loading
 from harness.data.examples import Pool, RawInputs
-from harness.data.loading import Loaded
 from harness.data.protocols import make_source
 from harness.data.resident import make_pool
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.model.pretrain import pretrain
-from harness.plan import configure, keys
+from harness.plan import keys
 from harness.plan.cells import Cell, backbone_meaning, source_meaning
+from harness.plan.configure import Datasets
 from harness.plan.suite import BackboneSpec, FileWeights, SourceSpec, SourceWeights
 from harness.plugins import Registry
 from harness.record.store import write_atomically
@@ -73,21 +72,19 @@ class Workbench:
 
     def __init__(self, registry: Registry, device: torch.device, cache: Path) -> None:
         self.registry, self.device, self.cache = registry, device, cache
+        self.datasets = Datasets(registry)
         self.features = FeatureStore()
         self._pools: Recent[Pool] = Recent(6)
         self._made: Recent[Made] = Recent(4)
 
-    def data(self, dataset: str, args: Mapping[str, Any]) -> Loaded:
-        return loading.load(configure.dataset(self.registry, dataset, args))
-
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
     def pool(self, raw: RawInputs, backbone: Backbone, meaning: str) -> Pool:
-        """``raw`` prepared for ``backbone``; ``meaning`` says which raw inputs and model they are."""
+        """``raw`` prepared for ``backbone``; ``meaning`` says which inputs and model they are."""
         return self._pools.get(meaning, lambda: make_pool(raw, backbone.preprocess, self.device))
 
     def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
-        loaded = self.data(spec.dataset, spec.args)
+        loaded = self.datasets.load(spec.dataset, spec.args)
         pool = self.pool(loaded.data.train.inputs, backbone, f"{model}:{loaded.digest}:train")
         return make_source(loaded.data, pool, rotations=spec.rotations, device=self.device)
 
@@ -119,7 +116,9 @@ class Workbench:
         """The cell's backbone with its weights."""
         spec = cell.backbone_spec
         seed = cell.seed if spec.weights == "random" else 0
-        key = keys.canonical({"meaning": backbone_meaning(self.registry, spec), "seed": seed})
+        key = keys.canonical(
+            {"meaning": backbone_meaning(self.registry, self.datasets, spec), "seed": seed}
+        )
         return self._reused(key, lambda: self._weights(spec, seed, progress))
 
     def _reused(self, key: str, make: Callable[[], Made]) -> Made:
@@ -142,16 +141,12 @@ class Workbench:
                 backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
                 return Made(backbone, 0.0, False, {})
 
-    def _pretrained(
-        self, spec: BackboneSpec, weights: SourceWeights, progress: Progress
-    ) -> Made:
-        meaning = backbone_meaning(self.registry, spec)
+    def _pretrained(self, spec: BackboneSpec, weights: SourceWeights, progress: Progress) -> Made:
+        meaning = backbone_meaning(self.registry, self.datasets, spec)
 
         def make(backbone: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
             source = self.source(
-                SourceSpec(
-                    dataset=weights.source, args=weights.args, rotations=weights.rotations
-                ),
+                SourceSpec(dataset=weights.source, args=weights.args, rotations=weights.rotations),
                 backbone,
                 model_id(spec),
             )
@@ -184,7 +179,7 @@ class Workbench:
                 "source": cell.meaning["strategy"]["source"],
             },
             "backbone": backbone.digest(),
-            "source": source_meaning(self.registry, source),
+            "source": source_meaning(self.datasets, source),
             "settings": settings,
             "steps": cell.budget.steps,
             "batch_size": cell.budget.batch_size,
@@ -192,7 +187,7 @@ class Workbench:
         }
 
         def make(start: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
-            shown = source and self.source(source, start, model_id(cell.backbone_spec))
+            shown = self.source(source, start, model_id(cell.backbone_spec)) if source else None
             return strategy.prepare(start, shown, settings, run).eval(), {}
 
         def find_or_make() -> Made:
@@ -274,7 +269,9 @@ def load_weights(backbone: Backbone, file: Path) -> None:
             f"such as {missing[0]}",
             "Check the model's name and arguments",
         )
-    state = {name: found[name.removeprefix(best)] for name in wanted if name.removeprefix(best) in found}
+    state = {
+        name: found[name.removeprefix(best)] for name in wanted if name.removeprefix(best) in found
+    }
     backbone.body.load_state_dict(state, strict=False)
 
 
@@ -284,9 +281,7 @@ def _missing(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str) -
         f"{name} {list(tensor.shape)}"
         for name, tensor in wanted.items()
         if not name.endswith("num_batches_tracked")
-        and (
-            (given := found.get(name.removeprefix(prefix))) is None or given.shape != tensor.shape
-        )
+        and ((given := found.get(name.removeprefix(prefix))) is None or given.shape != tensor.shape)
     ]
 
 

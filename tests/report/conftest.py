@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from harness.record.schema import Coordinates, Plan, Record, Trial
-from harness.record.store import Store
+from harness.record.store import COLUMNS, Store
 from harness.report.stats import summary, tidy
 
 STRATEGIES = {
@@ -162,31 +162,57 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     return summary(frame)
 
 
-Scores = dict[str, list[float | None]]
+Scores = Mapping[str, Sequence[float | None]]
+
+
+@pytest.fixture(scope="session")
+def frame_of() -> Callable[..., pd.DataFrame]:
+    """Makes the tidy frame of one setting: for each label an accuracy a seed, None if it failed.
+
+    ``changes`` are put over every row; a strategy's name is its label.
+    """
+
+    def make(scores: Scores, **changes: Any) -> pd.DataFrame:
+        rows = [
+            {
+                **coordinates(label, changes.get("shots", 5), seed).model_dump(),
+                "status": "failed" if accuracy is None else "ok",
+                "reason": "it broke" if accuracy is None else None,
+                "accuracy": accuracy,
+                "seconds_total": 1.0 + seed,
+                "peak_host_bytes": 1e9 + seed,
+                **changes,
+            }
+            for label, accuracies in scores.items()
+            for seed, accuracy in enumerate(accuracies)
+        ]
+        return tidy(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+    return make
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a folder with one setting: for each label an accuracy a seed, None where it failed."""
+    """Writes the results folder of the given records and of cells that have none."""
 
-    def write(scores: Scores, **changes: Any) -> Path:
+    def write(cells: Sequence[Coordinates], records: Sequence[Record] = (), **plan: Any) -> Path:
         store = Store(tmp_path / "made")
-        cells = []
-        for label, accuracies in scores.items():
-            for seed, accuracy in enumerate(accuracies):
-                cell = coordinates(label, 5, seed, **changes)
-                cells.append(cell)
-                if accuracy is None:
-                    store.write_record(record(cell, status="failed", reason="it broke"))
-                else:
-                    store.write_record(record(cell, accuracy))
-        store.write_plan(Plan(suite="made", cells=cells))
+        for done in records:
+            store.write_record(done)
+        bare = [
+            Coordinates(**cell.model_dump(include=set(Coordinates.model_fields))) for cell in cells
+        ]
+        store.write_plan(Plan(suite="made", cells=bare, **plan))
         return store.directory
 
     return write
 
 
-@pytest.fixture
-def setting(folder: Callable[..., Path]) -> Callable[..., pd.DataFrame]:
-    """The tidy frame of such a folder."""
-    return lambda scores, **changes: tidy(Store(folder(scores, **changes)).frame())
+@pytest.fixture(scope="session")
+def cell() -> Callable[..., Coordinates]:
+    return coordinates
+
+
+@pytest.fixture(scope="session")
+def done() -> Callable[..., Record]:
+    return record

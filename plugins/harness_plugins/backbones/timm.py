@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import timm
+from timm.data.config import resolve_model_data_config
 from timm.models import group_parameters
 from timm.optim._param_groups import auto_group_layers
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ class Timm(BackboneFactory):
         self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
     ) -> ImageBackbone:
         network = _create(model, input_size, pretrained, dict(args))
-        config = timm.data.resolve_model_data_config(
+        config = resolve_model_data_config(
             network,
             args={
                 "in_chans": args.get("in_chans"),

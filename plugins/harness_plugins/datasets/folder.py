@@ -15,9 +15,9 @@ from PIL import Image
 from harness.api import Data, Dataset, FileInputs, HarnessError, Split, hookimpl
 from harness.errors import did_you_mean
 
-SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split())
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
-SPLITS = frozenset("train training test testing val valid validation dev".split())
+SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")
 """What people call a split. Taken for groups of classes, they would give each class a double."""
 
 LAYOUT = "Expected root/<class>/<image> or root/<group>/<class>/<image>"
@@ -37,15 +37,15 @@ class Folder(Dataset):
 
     Args:
         root: the folder.
-        held_out: classes, or groups of them, that ``episodes`` are made of and that a backbone
-            with this source does not see.
+        held_out: a class or a group of them, or several: ``episodes`` are made of these, and a
+            backbone with this source does not see them.
     """
 
     name: ClassVar[str] = "folder"
     licence: ClassVar[str] = "that of your data"
 
     root: Path | str
-    held_out: Sequence[str] = ()
+    held_out: str | Sequence[str] = ()
 
     def load(self) -> Data:
         """Find the files, each to be decoded when needed to uint8 ``[3, H, W]``; labels int64.
@@ -97,7 +97,7 @@ def _train_and_test(root: Path) -> tuple[Classes, Classes]:
             f"{root} holds {_listed(names)}: beside 'train' only 'test' may stand",
             "Rename them, and merge a validation split into 'train': the harness draws its own",
         )
-    return _classes(root / "train"), _classes(root / "test") if "test" in splits else {}
+    return _classes(root / "train"), _classes(root / "test") if "test" in names else {}
 
 
 def _classes(root: Path) -> Classes:
@@ -111,16 +111,20 @@ def _classes(root: Path) -> Classes:
     for place, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
         name = Path(place).relative_to(root).as_posix()
         depth = len(PurePosixPath(name).parts)
-        # One level more than is allowed, to tell of it; and a link to a parent must end.
-        folders[:] = sorted(filter(_visible, folders), key=_natural) if depth < 3 else []
+        # Deeper than is allowed, so as to tell where images are; but a link to a parent must end.
+        folders[:] = sorted(filter(_visible, folders), key=_natural) if depth < 6 else []
         if images := sorted(filter(_is_image, files), key=_natural):
             found[name] = [Path(place, image) for image in images]
-        elif not folders:
+        elif not folders and depth < 6:
             empty.append(place)
-    if empty:
-        raise HarnessError(f"no image in {_listed(empty)}", "Fill or remove what is empty")
-    # An image at each depth at which there are any: '.' is the root itself.
-    samples = {len(PurePosixPath(name).parts): paths[0] for name, paths in found.items()}
+    if empty or not found:
+        raise HarnessError(
+            f"no image in {_listed(empty or [str(root)])}", "Fill or remove what is empty"
+        )
+    # The first image at each depth; the root itself is '.', which has no parts.
+    samples: dict[int, Path] = {}
+    for name, paths in found.items():
+        samples.setdefault(len(PurePosixPath(name).parts), paths[0])
     if len(samples) > 1:
         places = _listed(str(path.relative_to(root)) for path in samples.values())
         raise HarnessError(f"images lie at different depths in {root}: {places}", LAYOUT)
@@ -152,11 +156,12 @@ def _refuse(error: OSError) -> NoReturn:
     ) from error
 
 
-def _held_out(wanted: Sequence[str], classes: Iterable[str]) -> frozenset[str]:
+def _held_out(wanted: str | Sequence[str], classes: Iterable[str]) -> frozenset[str]:
     """The classes that ``wanted`` means, each its own name or that of its group."""
     group = {name: name.partition("/")[0] for name in classes}
     known = {*group, *group.values()}
-    for name in (wanted := [wanted] if isinstance(wanted, str) else wanted):
+    wanted = (wanted,) if isinstance(wanted, str) else wanted
+    for name in wanted:
         if name not in known:
             raise HarnessError(
                 f"held_out names '{name}', which is no class or group{did_you_mean(name, known)}"
@@ -166,7 +171,7 @@ def _held_out(wanted: Sequence[str], classes: Iterable[str]) -> frozenset[str]:
 
 def _verify(paths: Iterable[Path]) -> None:
     """Open every file, without decoding it: better a word now than in the middle of a run."""
-    broken = []
+    broken: list[tuple[Path, Exception]] = []
     for path in paths:
         try:
             with Image.open(path) as image:
@@ -174,11 +179,11 @@ def _verify(paths: Iterable[Path]) -> None:
         except Exception as error:  # Pillow's parsers let through whatever a broken file provokes
             broken.append((path, error))
     if broken:
-        path, error = broken[0]
+        first, reason = broken[0]
         others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise HarnessError(
-            f"cannot read the image {path}{others}: {error}", "Repair or remove it"
-        ) from error
+            f"cannot read the image {first}{others}: {reason}", "Repair or remove it"
+        ) from reason
 
 
 def _split(classes: Classes, names: Sequence[str]) -> Split:

@@ -3,8 +3,11 @@
 The 8×8 digits of scikit-learn were made by NIST's preprocessing: a segmented character is
 stretched to 20×32 pixels in a 32×32 frame, thinned or thickened towards equal ink, and counted
 down to 8×8 in blocks of 4×4. Crisp letters share nothing useful with such images; letters that
-are bent as a hand would bend them and then go through the same steps do. A small convolutional
-network that has learned these letters knows strokes, and digits are made of strokes.
+are bent as a hand would bend them and then go through the same steps do.
+
+Nearest class mean on digits, by the features of a small network of four convolutions trained for
+500 steps on these letters: 0.80 from 1 shot and 0.945 from 5 (means of 3 seeds). The same by the
+network's random features: 0.57 and 0.78; on raw pixels: 0.65 and 0.84.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ LETTERS = (
 double in every small letter that is a scaled capital (``c i j k l m o p s u v w x y z``, the ones
 that EMNIST merges too), in letters that alphabets share (``Α А``, ``Ρ Р`` …) and in those that
 differ by less than 8×8 pixels can show (``r`` from ``Γ``, ``n`` from ``Π``, ``Λ`` from ``A``,
-``Ж`` from ``X``, ``ε`` from ``ξ``, ``Щ`` from ``Ш``, ``Ь`` from ``b`` …): they are left out."""
+``Ж`` from ``X``, ``ε`` from ``ξ``, ``Щ`` from ``Ш``, ``Ь`` from ``b`` …): they are left out. Some
+letters look like digits (``O``, ``S``, ``З``): letters they are."""
 
 BLOCK = 4
 """Pixels of the drawing that are counted into one pixel of the image, in each direction."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import as_completed
@@ -57,10 +58,8 @@ def _settle(future: Any, job: Job, emit: Emit) -> None:
 
 
 def _pause(waiting: set[Any]) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         next(as_completed(waiting, timeout=0.2))
-    except TimeoutError:
-        pass
 
 
 def _work(job: Job, events: Any) -> None:

@@ -16,9 +16,7 @@ class FromScratch(GradientStrategy):
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         fresh = run.fresh(backbone)
-        return Recipe(
-            fresh, fresh.parameters_from(0), lr=hp["lr"], weight_decay=hp["weight_decay"]
-        )
+        return Recipe(fresh, fresh.parameters_from(0), lr=hp["lr"], weight_decay=hp["weight_decay"])
 
 
 @hookimpl

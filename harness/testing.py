@@ -1,0 +1,240 @@
+"""Conformance checks that plugin authors inherit, and small real things to try plugins on.
+
+::
+
+    from harness.testing import StrategyChecks
+
+    class TestMyStrategy(StrategyChecks):
+        strategy = MyStrategy()
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from harness import plugins
+from harness.api import (
+    ArrayInputs,
+    Backbone,
+    BackboneFactory,
+    Dataset,
+    Examples,
+    ImageBackbone,
+    Inputs,
+    Source,
+    Strategy,
+    Task,
+)
+from harness.data.loading import load
+from harness.data.resident import ResidentPool
+from harness.model.features import FeatureStore
+from harness.run.context import CellRun
+from harness.run.meters import Clock
+
+
+def small_backbone(seed: int = 0) -> ImageBackbone:
+    """Three convolutional blocks with batch norm for grey images of 16 pixels; 8 features."""
+
+    def build() -> ImageBackbone:
+        channels = (1, 8, 8, 8)
+        blocks = [
+            nn.Sequential(
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+                nn.AvgPool2d(2),
+            )
+            for before, after in zip(channels, channels[1:], strict=False)
+        ]
+        body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        backbone = ImageBackbone(
+            body, blocks=[["0"], ["1"], ["2"]], input_size=16, mean=[0.5], std=[0.5]
+        )
+        backbone.rebuild = build
+        return backbone
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build().eval()
+
+
+def digits(backbone: Backbone) -> Examples:
+    """All of scikit-learn's handwritten digits, prepared for ``backbone``."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    pixels = torch.from_numpy(data.images * 15.9375).to(torch.uint8)[:, None]
+    pool = ResidentPool(backbone.preprocess(pixels))
+    return Examples(Inputs(pool, torch.arange(len(pool))), torch.from_numpy(data.target).long())
+
+
+def shots(examples: Examples, each: int, classes: int, *, skip: int = 0) -> Examples:
+    """``each`` examples of each of the first ``classes`` classes, after the ``skip`` first."""
+    rows = [
+        torch.nonzero(examples.labels == label).flatten()[skip : skip + each]
+        for label in range(classes)
+    ]
+    return examples.subset(torch.cat(rows))
+
+
+def a_run(*, steps: int = 20, batch_size: int = 32, seed: int = 0) -> CellRun:
+    """A run on the CPU, outside any cell."""
+    device = torch.device("cpu")
+    return CellRun(
+        device=device,
+        seed=seed,
+        steps=steps,
+        batch_size=batch_size,
+        store=FeatureStore(),
+        clock=Clock(device),
+        progress=lambda stage, done, total: None,
+    )
+
+
+class StrategyChecks:
+    """What every strategy must do. Inherit, and set ``strategy``; name the class ``Test…``.
+
+    ``settings`` replaces some of the defaults, to make long ones short.
+    """
+
+    strategy: ClassVar[Strategy]
+    settings: ClassVar[Mapping[str, Any]] = {}
+
+    def _adapt(
+        self, *, classes: int, each: int, val: int, backbone: Backbone | None = None
+    ) -> tuple[Tensor, Backbone, Any]:
+        backbone = backbone or small_backbone()
+        examples = digits(backbone)
+        run = a_run()
+        hp = {**self.strategy.defaults, **self.settings}
+        prepare = {name: hp[name] for name in self.strategy.prepare_space}
+        adapt = {name: hp[name] for name in self.strategy.space}
+        source = Source(examples, 10)
+        prepared = self.strategy.prepare(copy.deepcopy(backbone), source, prepare, run)
+        task = Task(
+            shots(examples, each, classes),
+            classes,
+            shots(examples, val, classes, skip=each) if val else None,
+        )
+        predictor = self.strategy.adapt(prepared.eval(), task, adapt, run)
+        queries = shots(examples, 5, classes, skip=40)
+        return predictor.logits(queries.inputs), prepared, (predictor, queries, task, run)
+
+    def test_class_is_well_formed(self) -> None:
+        assert plugins.check("strategy", type(self.strategy)) is None
+
+    def test_adapts_to_a_whole_task(self) -> None:
+        logits, _, _ = self._adapt(classes=10, each=12, val=4)
+        assert logits.shape == (50, 10)
+        assert logits.isfinite().all()
+
+    def test_adapts_to_a_five_way_one_shot_episode(self) -> None:
+        logits, _, _ = self._adapt(classes=5, each=1, val=0)
+        assert logits.shape == (25, 5)
+        assert logits.isfinite().all()
+
+    def test_same_seed_gives_the_same_answers(self) -> None:
+        first, _, _ = self._adapt(classes=5, each=4, val=2)
+        second, _, _ = self._adapt(classes=5, each=4, val=2)
+        assert torch.equal(first, second)
+
+    def test_an_answer_does_not_depend_on_the_other_queries(self) -> None:
+        together, _, (predictor, queries, _, _) = self._adapt(classes=5, each=4, val=2)
+        alone = torch.cat(
+            [
+                predictor.logits(queries.inputs.subset(torch.tensor([row])))
+                for row in range(len(queries))
+            ]
+        )
+        assert torch.allclose(together, alone, atol=1e-4)
+
+    def test_adapt_leaves_the_shared_backbone_as_it_was(self) -> None:
+        hp = {**self.strategy.defaults, **self.settings}
+        _, backbone, (_, _, task, run) = self._adapt(classes=5, each=4, val=2)
+        before = backbone.digest()
+        self.strategy.adapt(backbone, task, {name: hp[name] for name in self.strategy.space}, run)
+        assert backbone.digest() == before
+
+    def test_what_was_trained_can_be_saved(self, tmp_path: Path) -> None:
+        from safetensors.torch import load_file
+
+        _, _, (predictor, _, _, _) = self._adapt(classes=5, each=4, val=2)
+        predictor.save(tmp_path / "predictor.safetensors")
+        saved = load_file(tmp_path / "predictor.safetensors")
+        assert {name: t.shape for name, t in saved.items()} == {
+            name: t.shape for name, t in predictor.trained.items()
+        }
+
+
+class DatasetChecks:
+    """What every dataset must do. Inherit, and set ``dataset`` or override :meth:`given`."""
+
+    dataset: ClassVar[Dataset]
+
+    def given(self, tmp_path: Path) -> Dataset:
+        """The dataset to check, on files made in ``tmp_path`` if it reads any."""
+        return self.dataset
+
+    def test_class_is_well_formed(self, tmp_path: Path) -> None:
+        assert plugins.check("dataset", type(self.given(tmp_path))) is None
+
+    def test_loads_examples_with_labels(self, tmp_path: Path) -> None:
+        data = load(self.given(tmp_path)).data
+        assert len(data.train.inputs.read([0, 1])) == 2
+        assert data.train.labels.unique().numel() == len(data.classes)
+        assert data.held_out <= set(data.classes)
+
+    def test_loads_the_same_twice(self, tmp_path: Path) -> None:
+        dataset = self.given(tmp_path)
+        assert dataset.load().digest() == dataset.load().digest()
+
+
+class BackboneChecks:
+    """What every backbone must do. Inherit, and set ``factory`` and ``model``."""
+
+    factory: ClassVar[type[BackboneFactory]]
+    model: ClassVar[str]
+    input_size: ClassVar[int | None] = None
+    args: ClassVar[Mapping[str, Any]] = {}
+
+    def build(self) -> Backbone:
+        return (
+            self.factory()
+            .build(self.model, input_size=self.input_size, pretrained=False, args=self.args)
+            .eval()
+        )
+
+    def inputs(self, backbone: Backbone) -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        raw = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8, generator=generator)
+        return backbone.preprocess(ArrayInputs(raw).images)
+
+    def test_class_is_well_formed(self) -> None:
+        assert plugins.check("backbone", self.factory) is None
+
+    def test_gives_features(self) -> None:
+        backbone = self.build()
+        features = backbone.features(self.inputs(backbone))
+        assert features.shape == (4, backbone.num_features)
+        assert features.isfinite().all()
+
+    def test_every_block_has_parameters(self) -> None:
+        backbone = self.build()
+        names = [name for name, _ in backbone.body_parameters()]
+        assert {backbone.block_of(name) for name in names} == set(range(len(backbone.blocks)))
+
+    @torch.no_grad()
+    def test_entering_at_a_block_gives_the_same_features(self) -> None:
+        backbone = self.build()
+        inputs = self.inputs(backbone)
+        whole = backbone.features(inputs)
+        for block in range(1, len(backbone.blocks) + 1):
+            assert backbone.can_enter(block)
+            entered = backbone.features_from(backbone.activations(inputs, block), block)
+            assert torch.allclose(entered, whole, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,120 @@
+"""What several folders share: plugins loaded once, plugin files, a tiny suite, a command line."""
+
+import contextlib
+import io
+import os
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from harness.plugins import Registry, Sources, load_once
+
+TINY = """\
+name = "tiny"
+seeds = [0, 1]
+strategies = ["linear_probe", "full_finetune"]
+
+[budget]
+trials = 2
+steps = 3
+batch_size = 16
+
+[[backbones]]
+model = "conv4"
+weights = "random"
+input_size = 16
+args = { width = 8 }
+
+[[problems]]
+dataset = "digits"
+shots = 2
+"""
+"""Four cells that take a moment together."""
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    """The built-in plugins."""
+    return load_once(Sources())
+
+
+@pytest.fixture
+def tiny_suite(tmp_path):
+    """The path of a suite of four cells that run in a moment."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def fresh_process(tmp_path, monkeypatch):
+    """Makes this process forget what plugin files it has imported and what it has cached, as if
+    it were a new one; also at the end of the test."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def forget():
+        from harness.plan import configure, keys
+        from harness.run import job
+
+        for name, module in list(sys.modules.items()):
+            if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+                del sys.modules[name]
+        sys.path[:] = [folder for folder in sys.path if not folder.startswith(str(tmp_path))]
+        for cached in (keys.file_digest, keys.source_digest, configure._adapter, job._workbench):
+            cached.cache_clear()
+        load_once.cache_clear()
+
+    yield forget
+    forget()
+
+
+@pytest.fixture
+def plugin_file(tmp_path, fresh_process):
+    """Writes a plugin file: ``plugin_file("mine", "code")``."""
+
+    def write(name, code):
+        path = tmp_path / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(code))
+        return path
+
+    return write
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    status: int
+    out: str
+    err: str
+    raw: bytes
+
+    @property
+    def complaint(self):
+        """The one line of standard error."""
+        (line,) = self.err.splitlines()
+        return line
+
+
+@pytest.fixture
+def harness(tmp_path, monkeypatch, fresh_process):
+    """Runs a command line as a new process would, in ``tmp_path``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        fresh_process()
+        out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+        monkeypatch.setattr(sys, "argv", ["harness", *map(os.fspath, words)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            with pytest.raises(SystemExit) as ended:
+                main()
+            out.flush(), err.flush()
+        raw, told = out.buffer.getvalue(), err.buffer.getvalue().decode()
+        return Ended(int(ended.value.code or 0), raw.decode(errors="replace"), told, raw)
+
+    return run

@@ -1,0 +1,134 @@
+"""A backbone can be entered between blocks, frozen for real, and told apart by its weights."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from harness.api import Backbone, ImageBackbone
+from harness.testing import digits, small_backbone
+
+
+@pytest.fixture
+def inputs():
+    return digits(small_backbone()).inputs[:8]
+
+
+class TestBlocks:
+    def test_entering_at_every_block_gives_the_same_features(self, inputs):
+        backbone = small_backbone()
+        with torch.no_grad():
+            whole = backbone.features(inputs)
+            for block in (1, 2, 3):
+                entered = backbone.features_from(backbone.activations(inputs, block), block)
+                assert torch.equal(entered, whole)
+
+    def test_a_model_whose_end_sees_its_start_cannot_be_entered_in_between(self):
+        class Shortcut(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.first = nn.Conv2d(1, 1, 3, padding=1)
+                self.last = nn.Conv2d(1, 1, 3, padding=1)
+
+            def forward(self, images):
+                start = self.first(images)
+                return (start + self.last(start)).flatten(1)
+
+        backbone = ImageBackbone(
+            Shortcut(), blocks=[["first"], ["last"]], input_size=4, mean=[0.5], std=[0.5]
+        ).eval()
+        assert not backbone.can_enter(1)
+
+    def test_parameters_from_a_block_are_those_of_it_and_all_after(self):
+        backbone = small_backbone()
+        assert backbone.parameters_from(2) == [
+            f"body.2.{name}" for name in ("0.weight", "0.bias", "1.weight", "1.bias")
+        ]
+        assert len(backbone.parameters_from(0)) == 12
+
+    def test_a_longer_name_wins_over_the_module_that_contains_it(self):
+        body = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+        backbone = Backbone(body, [["0", "1.bias"], ["1"]], torch.zeros(2, 4))
+        assert backbone.block_of("body.1.bias") == 0
+        assert backbone.block_of("body.1.weight") == 1
+
+    def test_features_must_be_a_matrix(self):
+        backbone = Backbone(nn.Conv2d(1, 2, 1), [[""]], torch.zeros(2, 1, 4, 4))
+        with pytest.raises(ValueError, match=r"features must be \[B, D\]"):
+            backbone.num_features  # noqa: B018
+
+
+class TestFreezing:
+    def test_only_what_is_named_trains(self):
+        backbone = small_backbone()
+        backbone.train_only({"body.2.0.weight"})
+        trains = [name for name, p in backbone.body_parameters() if p.requires_grad]
+        assert trains == ["body.2.0.weight"]
+
+    def test_frozen_batch_norm_does_not_drift(self, inputs):
+        backbone = small_backbone()
+        backbone.train_only(set(backbone.parameters_from(1)))
+        frozen, live = backbone.body[0][1], backbone.body[1][1]
+        before = frozen.running_mean.clone(), live.running_mean.clone()
+        backbone.features(inputs)
+        assert torch.equal(frozen.running_mean, before[0])
+        assert not torch.equal(live.running_mean, before[1])
+
+
+class TestDigest:
+    def test_is_that_of_the_weights(self):
+        assert small_backbone(0).digest() == small_backbone(0).digest()
+        assert small_backbone(0).digest() != small_backbone(1).digest()
+
+    def test_notices_a_change_in_place(self):
+        backbone = small_backbone()
+        before = backbone.digest()
+        with torch.no_grad():
+            backbone.body[0][0].bias[0] += 1
+        assert backbone.digest() != before
+
+    def test_notices_a_changed_buffer(self):
+        backbone = small_backbone()
+        before = backbone.digest()
+        backbone.body[0][1].running_mean.add_(1)
+        assert backbone.digest() != before
+
+    def test_of_a_copy_is_the_same(self):
+        backbone = small_backbone()
+        assert copy.deepcopy(backbone).digest() == backbone.digest()
+
+
+class TestPreprocess:
+    @pytest.mark.parametrize("channels", [1, 3])
+    @pytest.mark.parametrize("shape", [(8, 8), (40, 28), (16, 16), (20, 50)])
+    def test_gives_square_images_with_the_models_channels(self, channels, shape):
+        backbone = small_backbone()
+        raw = torch.randint(0, 256, (3, channels, *shape), dtype=torch.uint8)
+        prepared = backbone.preprocess(raw)
+        assert prepared.shape == (3, 1, 16, 16)
+        assert prepared.dtype == torch.uint8
+
+    def test_takes_images_of_different_sizes(self):
+        raw = [torch.zeros(3, 9, 12, dtype=torch.uint8), torch.zeros(1, 30, 30, dtype=torch.uint8)]
+        assert small_backbone().preprocess(raw).shape == (2, 1, 16, 16)
+
+    def test_crops_the_middle(self):
+        raw = torch.zeros(1, 1, 16, 48, dtype=torch.uint8)
+        raw[..., 16:32] = 200
+        assert (small_backbone().preprocess(raw) == 200).all()
+
+    def test_grey_is_repeated_for_a_colour_model(self):
+        body = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        backbone = ImageBackbone(body, [["1"]], input_size=4)
+        raw = torch.arange(16, dtype=torch.uint8).reshape(1, 1, 4, 4)
+        assert torch.equal(backbone.preprocess(raw), raw.expand(1, 3, 4, 4))
+
+    def test_normalises_to_mean_and_deviation(self):
+        body = nn.Sequential(nn.Flatten(), nn.Linear(48, 2))
+        backbone = ImageBackbone(
+            body, [["1"]], input_size=4, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+        )
+        white = torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
+        expected = torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+        assert torch.allclose(backbone.normalise(white)[0, :, 0, 0], expected)

@@ -1,0 +1,201 @@
+"""The training loop against independent ones: scikit-learn's optimum and a plain loop."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
+
+from harness.api import Diverged, ImageBackbone, Recipe, Task, fit
+from harness.model.fit import batch_order, recalibrate
+from harness.testing import digits, a_run, shots, small_backbone
+
+
+@pytest.fixture
+def backbone():
+    return small_backbone()
+
+
+@pytest.fixture
+def task(backbone):
+    examples = digits(backbone)
+    return Task(shots(examples, 10, 10), 10, shots(examples, 10, 10, skip=10))
+
+
+def probe(backbone, **options):
+    return Recipe(backbone, trainable=(), **{"lr": 1e-2, **options})
+
+
+def everything(backbone, **options):
+    return Recipe(backbone, backbone.parameters_from(0), **{"lr": 1e-3, **options})
+
+
+class TestOracles:
+    def test_a_linear_probe_comes_to_scikit_learns_optimum(self):
+        """Multinomial logistic regression by L-BFGS, on 4 pixels that no plane separates."""
+        pixels = torch.nn.Sequential(torch.nn.AvgPool2d(8), torch.nn.Flatten())
+        backbone = ImageBackbone(pixels, [["0"]], input_size=16, mean=[0.3], std=[0.3])
+        examples = shots(digits(backbone), 100, 10)
+        features = backbone.features(examples.inputs[:]).detach().double()
+        oracle = LogisticRegression(C=float("inf"), tol=1e-6, max_iter=5000)
+        oracle.fit(features.numpy(), examples.labels.numpy())
+        optimum = F.cross_entropy(
+            torch.from_numpy(oracle.decision_function(features.numpy())), examples.labels
+        )
+        run = a_run(steps=1500, batch_size=len(examples))
+        model = fit(probe(backbone, lr=0.3), Task(examples, 10), run)
+        reached = F.cross_entropy(model.logits(examples.inputs).double(), examples.labels)
+        assert reached.item() == pytest.approx(optimum.item(), abs=1e-3)
+
+    def test_stored_activations_change_nothing(self, backbone, task):
+        """Partial freeze on stored activations equals a loop that runs the whole model."""
+        backbone = backbone.double()
+        head = torch.nn.Linear(8, 10).double()
+        names = backbone.parameters_from(2)
+        recipe = Recipe(backbone, names, lr=1e-2, weight_decay=1e-3, head=head)
+        model = fit(recipe, Task(task.train, 10), a_run(steps=15, batch_size=1000))
+
+        plain = copy.deepcopy(backbone)
+        plain.train_only(set(recipe.trainable))
+        live = [*head.parameters(), *(p for p in plain.parameters() if p.requires_grad)]
+        groups = [
+            {"params": [p for p in live if p.ndim > 1], "weight_decay": 1e-3},
+            {"params": [p for p in live if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=1e-2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 15)
+        for _ in range(15):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(head(plain.features(task.train.inputs[:])), task.train.labels)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        plain.eval()
+        expected = head(plain.features(task.train.inputs[:])).float()
+        assert torch.allclose(model.logits(task.train.inputs), expected, atol=1e-6)
+
+
+class TestWhatTrains:
+    def test_frozen_parameters_stay_bit_for_bit(self, backbone, task):
+        recipe = Recipe(backbone, backbone.parameters_from(1), lr=1e-2)
+        model = fit(recipe, task, a_run())
+        for name, parameter in model.backbone.body_parameters():
+            same = torch.equal(parameter, dict(backbone.body_parameters())[name])
+            assert same == (backbone.block_of(name) == 0)
+
+    def test_the_backbone_it_started_from_is_left_alone(self, backbone, task):
+        before = backbone.digest()
+        fit(everything(backbone), task, a_run())
+        assert backbone.digest() == before
+        assert not any(module.training for module in backbone.modules())
+
+    def test_a_probe_shares_the_backbone_and_trains_only_the_head(self, backbone, task):
+        model = fit(probe(backbone), task, a_run())
+        assert model.backbone is backbone
+        assert {name: tuple(t.shape) for name, t in model.trained.items()} == {
+            "head.weight": (10, 8),
+            "head.bias": (10,),
+        }
+
+    def test_a_head_to_start_from_is_where_training_starts(self, backbone, task):
+        head = torch.nn.Linear(8, 10)
+        run = a_run(steps=1)
+        model = fit(probe(backbone, head=head, lr=1e-12), Task(task.train, 10), run)
+        assert torch.allclose(model.head.weight, head.weight, atol=1e-9)
+        assert model.head is not head
+
+    def test_a_penalty_pulls(self, backbone, task):
+        """L2-SP (Li et al. 2018): the further from the start, the more it costs."""
+        start = {name: p.detach().clone() for name, p in backbone.body_parameters()}
+
+        def distance(model):
+            return sum((p - start[name]).square().sum() for name, p in model.body_parameters())
+
+        free = fit(everything(backbone, lr=1e-2), Task(task.train, 10), a_run())
+        held = fit(
+            everything(backbone, lr=1e-2, penalty=lambda model: 10 * distance(model)),
+            Task(task.train, 10),
+            a_run(),
+        )
+        assert distance(held.backbone) < 0.5 * distance(free.backbone)
+
+    def test_plain_gradient_descent_takes_the_step_that_calculus_says(self, backbone, task):
+        """From a zero head, one step moves the weights by the class means of the features."""
+        recipe = probe(backbone, lr=0.5, optimizer="sgd", schedule="constant", steps=1)
+        run = a_run(batch_size=1000)
+        model = fit(recipe, Task(task.train, 10), run)
+        features = backbone.features(task.train.inputs[:]).detach().double()
+        targets = F.one_hot(task.train.labels, 10).double() - 0.1
+        expected = 0.5 * targets.T @ features / len(features)
+        assert torch.allclose(model.head.weight.double(), expected, atol=1e-6)
+
+
+class TestSelection:
+    def test_returns_the_state_that_validated_best(self, backbone, task):
+        run = a_run(steps=40)
+        model = fit(everything(backbone, lr=1e-2), task, run)
+        accuracy = (model.logits(task.val.inputs).argmax(1) == task.val.labels).double().mean()
+        assert [step for step, _ in run.curve] == [10, 20, 30, 40]
+        assert accuracy.item() == pytest.approx(max(value for _, value in run.curve))
+
+    def test_without_validation_nothing_is_reported(self, backbone, task):
+        run = a_run()
+        fit(everything(backbone), Task(task.train, 10), run)
+        assert run.curve == []
+
+    def test_validation_is_not_billed_to_fitting(self, backbone, task):
+        run = a_run()
+        with run.clock.phase("fit"):
+            fit(everything(backbone), task, run)
+        assert run.clock.seconds["score"] > 0
+
+    def test_a_recipe_may_take_fewer_steps_than_the_budget_but_not_more(self, backbone, task):
+        for asked, taken in ((4, 4), (400, 20)):
+            run = a_run(steps=20)
+            fit(probe(backbone, steps=asked), task, run)
+            assert run.curve[-1][0] == taken
+
+    @pytest.mark.parametrize("rate", [1e30, float("nan")])
+    def test_a_loss_that_is_not_a_number_ends_the_trial(self, backbone, task, rate):
+        recipe = everything(backbone, lr=rate, optimizer="sgd")
+        with pytest.raises(Diverged, match="not a number|not finite"):
+            fit(recipe, task, a_run())
+
+
+class TestBatches:
+    @given(examples=st.integers(2, 60), size=st.integers(1, 20), steps=st.integers(1, 30))
+    def test_every_example_is_seen_once_an_epoch(self, examples, size, steps):
+        generator = torch.Generator().manual_seed(0)
+        batches = list(batch_order(examples, size, steps, generator))
+        assert len(batches) == steps
+        if examples <= size:
+            assert batches == [slice(None)] * steps
+            return
+        assert all(len(batch) == size for batch in batches)
+        seen = torch.cat(batches)
+        for start in range(0, len(seen) - examples + 1, examples):
+            assert seen[start : start + examples].sort().values.tolist() == list(range(examples))
+
+
+def test_recalibrating_sets_batch_norm_to_the_training_inputs(backbone, task):
+    run = a_run(batch_size=1000)
+    model = fit(everything(backbone, recalibrate=True, lr=1e-2), Task(task.train, 10), run)
+    recalibrate(model, task.train, run)
+    convolved = model.backbone.body[0][0](model.backbone.normalise(task.train.inputs[:]))
+    norm = model.backbone.body[0][1]
+    assert torch.allclose(norm.running_mean, convolved.mean((0, 2, 3)), atol=1e-5)
+    assert torch.allclose(norm.running_var, convolved.var((0, 2, 3)), rtol=1e-4)
+    assert norm.momentum == 0.1
+
+
+def test_what_was_trained_is_what_is_saved(backbone, task, tmp_path):
+    from safetensors.torch import load_file
+
+    model = fit(Recipe(backbone, backbone.parameters_from(2), lr=1e-2), task, a_run())
+    model.save(tmp_path / "model.safetensors")
+    saved = load_file(tmp_path / "model.safetensors")
+    assert saved.keys() == {"head.weight", "head.bias", *backbone.parameters_from(2)}
+    assert torch.equal(saved["head.weight"], model.head.weight)

@@ -1,0 +1,58 @@
+"""Scores against scikit-learn and against cases worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics
+
+from harness.model.metrics import calibration_error, mean_scores, scores
+
+
+@given(st.integers(0, 1000), st.integers(2, 6), st.integers(2, 40))
+def test_agree_with_scikit_learn(seed, classes, examples):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(examples, classes, generator=generator)
+    labels = torch.randint(classes, (examples,), generator=generator)
+    found = scores(logits, labels)
+    truth, guess = labels.numpy(), logits.argmax(1).numpy()
+    average = {"y_true": truth, "y_pred": guess, "zero_division": 0}
+    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, guess))
+    assert found["f1_macro"] == pytest.approx(metrics.f1_score(**average, average="macro"))
+    assert found["f1_weighted"] == pytest.approx(metrics.f1_score(**average, average="weighted"))
+    assert found["recall_macro"] == pytest.approx(metrics.recall_score(**average, average="macro"))
+    expected = metrics.log_loss(
+        truth, logits.double().softmax(1).numpy(), labels=list(range(classes))
+    )
+    assert found["log_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_balanced_accuracy_counts_classes_alike():
+    logits = torch.tensor([[1.0, 0.0]] * 4)  # always says class 0: right in 3 of 4
+    found = scores(logits, torch.tensor([0, 0, 0, 1]))
+    assert found["accuracy"] == 0.75
+    assert found["balanced_accuracy"] == 0.5
+
+
+def test_calibration_error_of_a_case_by_hand():
+    """Two answers at 0.9, one of them right, and two at 0.6, both right."""
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    labels = np.array([0, 1, 0, 0])
+    assert calibration_error(probabilities, labels) == pytest.approx((0.8 + 0.8) / 4)
+
+
+def test_a_certain_and_right_model_is_calibrated():
+    assert calibration_error(np.eye(3), np.arange(3)) == 0
+
+
+def test_episodes_are_averaged_with_a_t_interval():
+    accuracies = [0.5, 0.7, 0.9, 0.6]
+    means = mean_scores([{"accuracy": a, "log_loss": 1.0} for a in accuracies])
+    low, high = stats.t.interval(0.95, 3, np.mean(accuracies), stats.sem(accuracies))
+    assert means["accuracy"] == pytest.approx(0.675)
+    assert means["accuracy_ci95"] == pytest.approx((high - low) / 2)
+    assert not math.isnan(means["log_loss"])

@@ -1,0 +1,81 @@
+"""The built-in backbones keep the contract, block by block."""
+
+import pytest
+import torch
+from harness_plugins.backbones.conv4 import Conv4
+from harness_plugins.backbones.timm import Timm
+
+from harness.api import Unsupported
+from harness.testing import BackboneChecks
+
+
+class TestConv4(BackboneChecks):
+    factory = Conv4
+    model = "conv4"
+    input_size = 28
+
+    def test_is_the_network_of_the_papers(self):
+        backbone = self.build()
+        assert backbone.num_features == 64
+        assert len(backbone.blocks) == 4
+        counted = sum(p.numel() for p in backbone.parameters())
+        conv, norm = 64 * 64 * 9 + 64, 2 * 64
+        assert counted == (64 * 9 + 64) + 3 * conv + 4 * norm
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"pretrained": True}, "no published weights"),
+            ({"args": {"depth": 3}}, "not \\['depth'\\]"),
+            ({"input_size": 8}, "8 pixels are too few"),
+        ],
+    )
+    def test_says_what_it_cannot_do(self, options, message):
+        given = {"input_size": 28, "pretrained": False, "args": {}, **options}
+        with pytest.raises(Unsupported, match=message):
+            Conv4().build("conv4", **given)
+
+
+class TestResNet(BackboneChecks):
+    factory = Timm
+    model = "test_resnet"
+    input_size = 32
+
+    def test_blocks_are_the_stem_and_the_stages(self):
+        backbone = self.build()
+        assert len(backbone.blocks) == 5
+        assert all("layer4" in name for name in backbone.parameters_from(4))
+
+
+class TestViT(BackboneChecks):
+    factory = Timm
+    model = "test_vit"
+    input_size = 32
+
+    def test_is_built_for_the_size_it_is_given(self):
+        assert self.build().preprocess(torch.zeros(1, 3, 9, 9, dtype=torch.uint8)).shape[-1] == 32
+
+
+class TestConvNeXt(BackboneChecks):
+    factory = Timm
+    model = "test_convnext"
+    input_size = 64
+
+
+class TestEfficientNet(BackboneChecks):
+    factory = Timm
+    model = "test_efficientnet"
+    input_size = 64
+
+
+def test_a_colour_model_can_be_built_for_grey_images():
+    backbone = Timm().build(
+        "test_resnet", input_size=32, pretrained=False, args={"in_chans": 1}
+    )
+    raw = torch.zeros(2, 3, 20, 20, dtype=torch.uint8)
+    assert backbone.preprocess(raw).shape == (2, 1, 32, 32)
+
+
+def test_an_argument_that_the_model_does_not_take_is_named():
+    with pytest.raises(Unsupported, match="test_resnet"):
+        Timm().build("test_resnet", input_size=32, pretrained=False, args={"flavour": 3})

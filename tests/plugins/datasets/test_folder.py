@@ -1,0 +1,256 @@
+"""Image files in a folder a class."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from harness_plugins.datasets.folder import Folder, harness_datasets
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from harness.api import FileInputs, HarnessError, Split
+from harness.testing import DatasetChecks
+
+REAL = Path(__file__).parents[3] / "../shared/data"
+
+
+def draw(root: Path, *names: str) -> Path:
+    """Write a tiny image for each name, none like another."""
+    for shade, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 3), (shade, 0, 0)).save(path)
+    return root
+
+
+def files(split: Split, root: Path) -> list[str]:
+    assert isinstance(split.inputs, FileInputs)
+    return [path.relative_to(root).as_posix() for path in split.inputs.paths]
+
+
+def test_the_plugin_brings_folder() -> None:
+    assert harness_datasets() == [Folder]
+
+
+class TestFolder(DatasetChecks):
+    def given(self, tmp_path: Path) -> Folder:
+        return Folder(draw(tmp_path, "a/1.png", "b/1.png"), held_out=["b"])
+
+
+# ── the shapes a tree may have ────────────────────────────────────────────────────────────────
+
+
+def test_a_folder_a_class(tmp_path: Path) -> None:
+    draw(tmp_path, "dog/1.png", "cat/x.jpg", "cat/y.PNG")
+    data = Folder(tmp_path).load()
+    assert data.classes == ("cat", "dog")
+    assert files(data.train, tmp_path) == ["cat/x.jpg", "cat/y.PNG", "dog/1.png"]
+    assert data.train.labels.tolist() == [0, 0, 1]
+    assert data.train.labels.dtype == torch.int64
+    assert data.test is None
+
+
+def test_train_and_test_make_an_official_test_split(tmp_path: Path) -> None:
+    draw(tmp_path, "train/a/1.png", "train/b/1.png", "test/b/1.png", "test/a/1.png")
+    data = Folder(str(tmp_path)).load()
+    assert data.classes == ("a", "b")
+    assert files(data.train, tmp_path) == ["train/a/1.png", "train/b/1.png"]
+    assert data.test is not None
+    assert files(data.test, tmp_path) == ["test/a/1.png", "test/b/1.png"]
+    assert data.test.labels.tolist() == [0, 1]
+
+
+def test_train_may_stand_alone_and_test_may_lack_a_class(tmp_path: Path) -> None:
+    draw(tmp_path, "train/a/1.png", "train/b/1.png")
+    assert Folder(tmp_path).load().test is None
+    draw(tmp_path, "test/b/1.png")
+    test = Folder(tmp_path).load().test
+    assert test is not None
+    assert test.labels.tolist() == [1]
+
+
+def test_a_class_may_be_called_train(tmp_path: Path) -> None:
+    draw(tmp_path, "train/loco.png", "car/beetle.png", "test/tube.png")
+    assert Folder(tmp_path).load().classes == ("car", "test", "train")
+
+
+def test_two_levels_as_in_omniglot(tmp_path: Path) -> None:
+    draw(tmp_path, "Greek/character01/1.png", "Greek/character02/1.png", "Latin/character01/1.png")
+    data = Folder(tmp_path).load()
+    assert data.classes == ("Greek/character01", "Greek/character02", "Latin/character01")
+
+
+def test_two_levels_in_train_and_test(tmp_path: Path) -> None:
+    draw(tmp_path, "train/A/1/x.png", "train/B/1/x.png", "test/B/1/x.png")
+    data = Folder(tmp_path).load()
+    assert data.classes == ("A/1", "B/1")
+    assert data.test is not None
+    assert data.test.labels.tolist() == [1]
+
+
+def test_numbers_in_names_sort_as_numbers(tmp_path: Path) -> None:
+    draw(tmp_path, "c10/1.png", "c9/i10.png", "c9/i2.png", "c9/i02.png", "10/1.png", "9/1.png")
+    data = Folder(tmp_path).load()
+    assert data.classes == ("9", "10", "c9", "c10")
+    assert files(data.train, tmp_path)[2:5] == ["c9/i02.png", "c9/i2.png", "c9/i10.png"]
+
+
+def test_litter_is_passed_over(tmp_path: Path) -> None:
+    draw(tmp_path, "a/1.png", "b/1.png", "a/._1.png", ".cache/x/1.png", "__MACOSX/a/1.png")
+    for name in ("a/.DS_Store", "a/Thumbs.db", "README.md", "b/labels.csv"):
+        (tmp_path / name).write_text("not an image")
+    data = Folder(tmp_path).load()
+    assert data.classes == ("a", "b")
+    assert files(data.train, tmp_path) == ["a/1.png", "b/1.png"]
+
+
+# What a file system cannot hold is left out, as is what means something else than a class.
+name = st.text(
+    st.characters(codec="utf-8", exclude_characters='/\\:*?"<>|', exclude_categories=("C", "Z")),
+    min_size=1,
+    max_size=12,
+).filter(lambda name: name[0] != "." and name != "__MACOSX")
+
+
+@given(st.lists(name, min_size=2, max_size=5, unique_by=lambda name: name.casefold()))
+def test_class_names_survive_the_round_trip_through_folders(
+    tmp_path_factory: pytest.TempPathFactory, names: list[str]
+) -> None:
+    root = draw(tmp_path_factory.mktemp("tree"), *(f"{name}/1.png" for name in names))
+    data = Folder(root, held_out=names[:1]).load()
+    assert sorted(data.classes) == sorted(names)
+    assert data.held_out == {names[0]}
+    for path, label in zip(files(data.train, root), data.train.labels.tolist(), strict=True):
+        assert path == f"{data.classes[label]}/1.png"
+
+
+# ── what is in it ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_images_are_read_when_asked_for(tmp_path: Path) -> None:
+    pixels = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
+    draw(tmp_path, "a/1.png", "b/1.png")
+    Image.fromarray(pixels).save(tmp_path / "b/2.png")
+    (image,) = Folder(tmp_path).load().train.inputs.read([2])
+    assert isinstance(image, torch.Tensor)
+    assert torch.equal(image, torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def test_content_and_names_make_the_digest_not_the_place(tmp_path: Path) -> None:
+    names = "a/1.png", "a/2.png", "b/1.png"
+    here, there = draw(tmp_path / "here", *names), draw(tmp_path / "there", *names)
+    assert Folder(here).load().digest() == Folder(there).load().digest()
+    Image.new("RGB", (4, 3), (99, 0, 0)).save(there / "b/1.png")
+    assert Folder(here).load().digest() != Folder(there).load().digest()
+
+
+def test_classes_or_whole_groups_can_be_held_out(tmp_path: Path) -> None:
+    draw(tmp_path, "Greek/1/x.png", "Greek/2/x.png", "Latin/1/x.png", "Latin/2/x.png")
+    assert Folder(tmp_path, held_out=["Greek"]).load().held_out == {"Greek/1", "Greek/2"}
+    assert Folder(tmp_path, held_out=("Latin/2",)).load().held_out == {"Latin/2"}
+    assert Folder(tmp_path, held_out="Latin").load().held_out == {"Latin/1", "Latin/2"}
+    with pytest.raises(HarnessError, match=r"'Grek'.*did you mean 'Greek'\?"):
+        Folder(tmp_path, held_out=["Grek"]).load()
+
+
+# ── what is refused, in one line that names it ────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("names", "complaint"),
+    [
+        (["1.png", "2.png"], "in no class folder: 1.png"),
+        (["a/1.png", "2.png"], "different depths in .*: 2.png, a/1.png"),
+        (["a/1.png", "b/c/1.png"], "different depths in .*: a/1.png, b/c/1.png"),
+        (["x/train/a/1.png", "x/test/a/1.png"], "too deep: x/test/a/1.png"),
+        (["v/w/x/y/1.png", "v/w/x/z/1.png"], "too deep: v/w/x/y/1.png"),
+        (["a/1.png"], "labels of one class only: a"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "the class c, which train lacks"),
+        (["train/cat/1.png", "train/b/1.png", "test/cats/1.png"], r"did you mean 'cat'\?"),
+        (["train/a/1.png", "val/a/1.png"], "holds train, val: beside 'train' only 'test' may"),
+        (["Train/a/1.png", "Test/a/1.png"], "holds Test, Train: .* Rename"),
+        (["test/a/1.png", "test/b/1.png"], "holds test: beside 'train'"),
+        (["train/a/1.png", "train/b/1.png", "test/1.png"], "test lie in no class folder: 1.png"),
+    ],
+)
+def test_other_trees_are_refused(tmp_path: Path, names: list[str], complaint: str) -> None:
+    with pytest.raises(HarnessError, match=complaint) as caught:
+        Folder(draw(tmp_path, *names)).load()
+    assert caught.value.remedy or "did you mean" in caught.value.message or "lacks" in complaint
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
+    draw(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/notes.txt").write_text("to be scanned")
+    with pytest.raises(HarnessError, match=f"no image in {tmp_path}/c"):
+        Folder(tmp_path).load()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(HarnessError, match=f"no image in {tmp_path}/empty"):
+        Folder(tmp_path / "empty").load()
+
+
+def test_a_missing_root_and_an_archive_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match=f"there is no folder {tmp_path}/nowhere"):
+        Folder(tmp_path / "nowhere").load()
+    with zipfile.ZipFile(tmp_path / "images.zip", "w"):
+        pass
+    with pytest.raises(HarnessError, match=r"images\.zip is a file. Give a folder: unpack"):
+        Folder(tmp_path / "images.zip").load()
+
+
+@pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(40), b"text"])
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, content: bytes) -> None:
+    draw(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "b/2.png").write_bytes(content)
+    with pytest.raises(HarnessError, match=f"cannot read the image {tmp_path}/b/2.png: "):
+        Folder(tmp_path).load()
+
+
+def test_a_damaged_png_is_found_and_the_others_are_counted(tmp_path: Path) -> None:
+    draw(tmp_path, "a/1.png", "b/1.png", "b/2.png", "b/3.png")
+    for path in (tmp_path / "b/1.png", tmp_path / "b/3.png"):
+        content = bytearray(path.read_bytes())
+        content[-20] ^= 0xFF  # in the image data, which have a checksum
+        path.write_bytes(content)
+    with pytest.raises(HarnessError, match=r"b/1.png \(and 1 more\): "):
+        Folder(tmp_path).load()
+
+
+def test_a_link_to_a_parent_ends(tmp_path: Path) -> None:
+    draw(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "a/up").symlink_to(tmp_path, target_is_directory=True)
+    with pytest.raises(HarnessError, match="different depths"):
+        Folder(tmp_path).load()
+
+
+# ── real data, where there is some ────────────────────────────────────────────────────────────
+
+needs_real_data = pytest.mark.skipif(not REAL.exists(), reason="no ../shared/data")
+
+
+@pytest.mark.realdata
+@needs_real_data
+def test_omniglot_has_242_characters_in_8_alphabets(tmp_path: Path) -> None:
+    with zipfile.ZipFile(REAL / "omniglot-small.zip") as archive:
+        archive.extractall(tmp_path)
+    data = Folder(tmp_path / "omniglot", held_out=["Balinese"]).load()
+    assert len(data.classes) == 242
+    assert len({name.split("/")[0] for name in data.classes}) == 8
+    assert data.train.labels.bincount().tolist() == [20] * 242
+    assert len(data.held_out) == 24
+
+
+@pytest.mark.realdata
+@needs_real_data
+def test_cifar10_has_an_official_test_split(tmp_path: Path) -> None:
+    with zipfile.ZipFile(REAL / "cifar10-12k.zip") as archive:
+        archive.extractall(tmp_path)
+    data = Folder(tmp_path / "cifar10").load()
+    assert data.train.labels.bincount().tolist() == [1000] * 10
+    assert data.test is not None
+    assert data.test.labels.bincount().tolist() == [200] * 10

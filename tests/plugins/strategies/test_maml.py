@@ -1,0 +1,172 @@
+"""MAML's meta-gradient against a loop written out by hand, in float64, and against differences."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from harness_plugins.strategies.maml import Episode, Maml, SupportNorms, task_loss
+
+from harness.api import HarnessError, Source, Task
+from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
+
+
+class TestMaml(StrategyChecks):
+    strategy = Maml(tasks=1)
+    settings = {"meta_steps": 2}
+
+
+@pytest.fixture
+def backbone():
+    backbone = small_backbone().double()
+    backbone.train_only(set(backbone.parameters_from(0)))
+    return backbone
+
+
+@pytest.fixture
+def episode(backbone):
+    examples = digits(backbone)
+    support, query = shots(examples, 2, 3), shots(examples, 4, 3, skip=2)
+    return Episode(support.inputs[:], support.labels, query.inputs[:], query.labels)
+
+
+def by_hand(parameters, episode, lr, steps, *, second_order=True):
+    """The same loss, with every operation of the network and of batch norm written out."""
+    names = ["0.weight", "0.bias", "1.weight", "1.bias"]
+
+    def forward(values, inputs, statistics=None):
+        measured = []
+        x = (inputs.double() / 255 - 0.5) / 0.5
+        for block in range(3):
+            weight, bias, gain, shift = (values[f"body.{block}.{name}"] for name in names)
+            x = F.conv2d(x, weight, bias, padding=1)
+            if statistics is None:
+                mean, variance = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
+                count = x.numel() / x.shape[1]
+                measured.append((mean, variance * count / (count - 1)))
+            else:
+                mean, variance = statistics[block]
+            x = (x - mean[:, None, None]) / (variance[:, None, None] + 1e-5).sqrt()
+            x = F.avg_pool2d(F.relu(x * gain[:, None, None] + shift[:, None, None]), 2)
+        return x.mean((2, 3)), measured
+
+    values = dict(parameters)
+    values["w"] = torch.zeros(3, 8, dtype=torch.float64, requires_grad=True)
+    values["b"] = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    for _ in range(steps):
+        features, _ = forward(values, episode.support)
+        loss = F.cross_entropy(features @ values["w"].T + values["b"], episode.support_labels)
+        gradients = torch.autograd.grad(loss, list(values.values()), create_graph=second_order)
+        values = {
+            name: value - lr * gradient
+            for (name, value), gradient in zip(values.items(), gradients, strict=True)
+        }
+    _, statistics = forward(values, episode.support)
+    features, _ = forward(values, episode.query, statistics)
+    return F.cross_entropy(features @ values["w"].T + values["b"], episode.query_labels)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_meta_gradient_equals_a_plain_double_backward_loops(
+    backbone, episode, steps, first_order
+):
+    parameters = dict(backbone.body_parameters())
+    loss = task_loss(backbone, parameters, episode, lr=0.4, steps=steps, first_order=first_order)
+    expected = by_hand(parameters, episode, 0.4, steps, second_order=not first_order)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-10)
+    ours = torch.autograd.grad(loss, list(parameters.values()))
+    theirs = torch.autograd.grad(expected, list(parameters.values()))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(mine, other, atol=1e-9, rtol=1e-6)
+
+
+def test_second_derivatives_are_not_nothing(backbone, episode):
+    parameters = dict(backbone.body_parameters())
+    first, second = (
+        torch.autograd.grad(
+            task_loss(backbone, parameters, episode, lr=0.4, steps=3, first_order=order),
+            list(parameters.values()),
+        )
+        for order in (True, False)
+    )
+    assert not torch.allclose(first[0], second[0], rtol=1e-2)
+
+
+def test_the_meta_gradient_agrees_with_finite_differences(backbone, episode):
+    parameters = dict(backbone.body_parameters())
+    loss = task_loss(backbone, parameters, episode, lr=0.1, steps=2, first_order=False)
+    name = "body.1.0.weight"
+    gradient = torch.autograd.grad(loss, [parameters[name]])[0]
+    direction = torch.randn(gradient.shape, dtype=torch.float64, generator=torch.manual_seed(0))
+
+    def moved(distance):
+        there = {**parameters, name: (parameters[name] + distance * direction).detach()}
+        there = {n: p.detach().requires_grad_() for n, p in there.items()}
+        return task_loss(backbone, there, episode, lr=0.1, steps=2, first_order=False).item()
+
+    difference = (moved(1e-6) - moved(-1e-6)) / 2e-6
+    assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-3)
+
+
+def test_adapting_is_what_meta_training_rehearsed(backbone, episode):
+    """``adapt`` on the support set gives the very loss that ``prepare`` made small."""
+    support = Task(shots(digits(backbone), 2, 3), 3)
+    hp = {"adapt_lr": 0.4, "adapt_steps": 2}
+    start = copy.deepcopy(backbone).float().eval()
+    model = Maml().adapt(start, support, hp, a_run())
+    queries = shots(digits(backbone), 4, 3, skip=2)
+    reached = F.cross_entropy(model.logits(queries.inputs), queries.labels)
+    parameters = dict(backbone.body_parameters())
+    rehearsed = task_loss(backbone, parameters, episode, lr=0.4, steps=2, first_order=False)
+    assert reached.item() == pytest.approx(rehearsed.item(), rel=1e-4)
+
+
+def test_running_statistics_are_left_alone(backbone, episode):
+    before = backbone.body[0][1].running_mean.clone()
+    parameters = dict(backbone.body_parameters())
+    task_loss(backbone, parameters, episode, lr=0.4, steps=1, first_order=False)
+    assert torch.equal(backbone.body[0][1].running_mean, before)
+
+
+def test_norms_without_weights_are_normalised_too():
+    norms, x = SupportNorms(), torch.randn(6, 3, 4)
+    with norms.measuring():
+        F.batch_norm(x, None, None, training=True)
+    with norms.applying():
+        y = F.batch_norm(x, None, None, training=True)
+    assert torch.allclose(y.mean((0, 2)), torch.zeros(3), atol=1e-6)
+    assert torch.allclose(y.var((0, 2)), torch.ones(3), rtol=1e-3)
+
+
+def test_meta_training_makes_adapting_better():
+    """Meta-trained on five digits, tested on the five others, from the same random start."""
+    examples = digits(small_backbone())
+    low = examples.subset(torch.nonzero(examples.labels < 5).flatten())
+    hp = {"inner_lr": 0.4, "inner_steps": 1, "meta_lr": 3e-3, "meta_steps": 60}
+    strategy = Maml(ways=3, tasks=4)
+    start = small_backbone()
+    trained = strategy.prepare(copy.deepcopy(start), Source(low, 5), hp, a_run()).eval()
+
+    def loss(backbone):
+        total = 0.0
+        for first in range(0, 40, 2):
+            rows = [torch.nonzero(examples.labels == c).flatten() for c in range(5, 10)]
+            support = examples.subset(torch.cat([r[first : first + 1] for r in rows]))
+            query = examples.subset(torch.cat([r[first + 50 : first + 60] for r in rows]))
+            task = Task(
+                type(support)(support.inputs, support.labels - 5), 5
+            )
+            model = strategy.adapt(backbone, task, {"adapt_lr": 0.4, "adapt_steps": 1}, a_run())
+            total += F.cross_entropy(model.logits(query.inputs), query.labels - 5).item()
+        return total / 20
+
+    assert loss(trained) < loss(start) - 0.1
+
+
+def test_too_few_source_classes_are_refused():
+    examples = digits(small_backbone())
+    with pytest.raises(HarnessError, match="too few for 20 ways"):
+        Maml(ways=20).prepare(
+            small_backbone(), Source(examples, 10), {"meta_steps": 1, "meta_lr": 1e-3}, a_run()
+        )

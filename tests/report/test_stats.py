@@ -1,0 +1,308 @@
+"""Statistics against hand-derived cases, scipy and properties that must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import stats as scipy_stats
+
+from harness.errors import HarnessError
+from harness.report.stats import (
+    baseline,
+    differences,
+    excludes_zero,
+    half_width,
+    shots_order,
+    summary,
+    tidy,
+    verdicts,
+)
+
+FrameOf = Callable[..., pd.DataFrame]
+
+few = settings(max_examples=20, deadline=None)
+fractions = st.integers(0, 1000).map(lambda n: n / 1000)
+
+
+def row(frame: pd.DataFrame, label: str) -> Any:
+    table = summary(frame)
+    return table[table["label"] == label].iloc[0]
+
+
+# ── one group ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_mean_and_interval_by_hand(frame_of: FrameOf) -> None:
+    # sd of .5 .6 .7 is .1; t(2) at 97.5 % is 4.302653; 4.302653 · .1 / √3 = .248414
+    got = row(frame_of({"a": [0.5, 0.6, 0.7]}), "a")
+    assert got["accuracy"] == pytest.approx(0.6)
+    assert got["accuracy_sd"] == pytest.approx(0.1)
+    assert got["accuracy_half"] == pytest.approx(0.248414, abs=1e-6)
+    assert (got["planned"], got["ok"], got["gap"], got["interval"]) == (3, 3, "", "seeds")
+
+
+@few
+@given(st.lists(fractions, min_size=2, max_size=12))
+def test_the_interval_is_scipys(frame_of: FrameOf, accuracies: list[float]) -> None:
+    assume(len(set(accuracies)) > 1)
+    got = row(frame_of({"a": accuracies}), "a")
+    low, high = scipy_stats.t.interval(
+        0.95, len(accuracies) - 1, np.mean(accuracies), scipy_stats.sem(accuracies)
+    )
+    assert got["accuracy"] - got["accuracy_half"] == pytest.approx(low)
+    assert got["accuracy"] + got["accuracy_half"] == pytest.approx(high)
+
+
+def test_one_value_has_no_spread() -> None:
+    assert half_width(pd.Series([0.1]), pd.Series([1])).isna().all()
+
+
+def test_one_seed_has_no_interval(frame_of: FrameOf) -> None:
+    got = row(frame_of({"a": [0.5]}), "a")
+    assert got["accuracy"] == 0.5
+    assert np.isnan(got["accuracy_half"])
+    assert got["interval"] == ""
+
+
+def test_one_seed_of_episodes_has_the_interval_over_episodes(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5]}, protocol="episodes", ways=5, accuracy_ci95=0.01)
+    got = row(frame, "a")
+    assert (got["accuracy_half"], got["interval"]) == (0.01, "episodes")
+
+
+def test_several_seeds_of_episodes_have_the_interval_over_seeds(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, 0.6]}, protocol="episodes", ways=5, accuracy_ci95=0.01)
+    got = row(frame, "a")
+    assert got["interval"] == "seeds"
+    assert got["accuracy_half"] == pytest.approx(12.7062 * 0.0707107 / 2**0.5, rel=1e-4)
+
+
+def test_costs_are_medians_and_peaks_the_highest(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, 0.6, 0.9]}, cached="features")
+    frame["seconds_total"] = [1.0, 2.0, 30.0]
+    frame["peak_host_bytes"] = [10.0, 30.0, 20.0]
+    frame["trainable_params"] = [5.0, 7.0, 6.0]
+    frame["trials_failed"] = [0.0, 1.0, 1.0]
+    frame["cached"] = ["", "features", "pretrain features"]
+    got = row(frame, "a")
+    names = ["seconds_total", "peak_host_bytes", "trainable_params", "trials_failed", "cached"]
+    assert list(got[names]) == [2.0, 30.0, 6.0, 2.0, "features pretrain"]
+
+
+# ── gaps ──────────────────────────────────────────────────────────────────────────────────────
+
+NUMBERS = ["accuracy", "accuracy_sd", "accuracy_half", "gain", "gain_half", "seconds_total"]
+
+
+def test_a_group_with_a_failure_is_a_gap_and_never_a_mean(frame_of: FrameOf) -> None:
+    got = row(frame_of({"from_scratch": [0.1, 0.2, 0.3], "a": [0.5, None, 0.7]}), "a")
+    assert (got["gap"], got["reasons"]) == ("1 of 3 failed", "it broke")
+    assert got[NUMBERS].isna().all()
+    assert (got["planned"], got["ok"]) == (3, 2)
+
+
+def test_a_gap_counts_each_status(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, 0.5, 0.5, 0.5]})
+    frame["status"] = ["ok", "pending", "oom", "pending"]
+    frame["counts"] = frame["status"] == "ok"
+    assert row(frame, "a")["gap"] == "2 of 4 pending, 1 of 4 oom"
+
+
+def test_ok_without_an_accuracy_is_a_gap(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, None]}, status="ok")
+    assert row(frame, "a")["gap"] == "1 of 2 without accuracy"
+
+
+def test_a_metric_of_a_failed_cell_is_not_used(frame_of: FrameOf) -> None:
+    got = row(frame_of({"a": [0.5, 0.5]}, status="timeout"), "a")
+    assert got["gap"] == "2 of 2 timeout"
+    assert np.isnan(got["accuracy"])
+
+
+def test_a_gap_in_the_baseline_leaves_no_gain(frame_of: FrameOf) -> None:
+    got = row(frame_of({"from_scratch": [0.1, None], "a": [0.5, 0.7]}), "a")
+    assert got["accuracy"] == pytest.approx(0.6)
+    assert np.isnan(got["gain"])
+
+
+# ── gains ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_gain_is_paired_and_in_points(frame_of: FrameOf) -> None:
+    # Differences 10, 20 and 30 points: mean 20, sd 10, half 4.302653 · 10 / √3.
+    frame = frame_of({"from_scratch": [0.1, 0.5, 0.3], "a": [0.2, 0.7, 0.6]})
+    got = row(frame, "a")
+    assert got["gain"] == pytest.approx(20)
+    assert got["gain_half"] == pytest.approx(24.8414, abs=1e-4)
+    assert np.isnan(row(frame, "from_scratch")["gain"])
+
+
+@few
+@given(st.lists(st.tuples(fractions, fractions), min_size=2, max_size=12))
+def test_gain_and_its_interval_are_those_of_the_paired_t_test(
+    frame_of: FrameOf, pairs: list[tuple[float, float]]
+) -> None:
+    ours, base = zip(*pairs, strict=True)
+    assume(np.std(np.subtract(ours, base)) > 1e-6)
+    got = row(frame_of({"from_scratch": base, "a": ours}), "a")
+    test = scipy_stats.ttest_rel(ours, base)
+    low, high = test.confidence_interval(0.95)
+    assert got["gain"] - got["gain_half"] == pytest.approx(100 * low)
+    assert got["gain"] + got["gain_half"] == pytest.approx(100 * high)
+    assume(abs(test.pvalue - 0.05) > 1e-6)
+    assert excludes_zero(got["gain"], got["gain_half"]) == (test.pvalue < 0.05)
+
+
+@few
+@given(
+    st.lists(st.tuples(fractions, fractions, st.floats(-0.3, 0.3)), min_size=2, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_what_a_seed_does_to_all_and_the_order_of_rows_are_no_gain(
+    frame_of: FrameOf, rows: list[tuple[float, float, float]], random: Any
+) -> None:
+    plain = frame_of({"from_scratch": [b for _, b, _ in rows], "a": [a for a, _, _ in rows]})
+    lucky = frame_of(
+        {"from_scratch": [b + s for _, b, s in rows], "a": [a + s for a, _, s in rows]}
+    )
+    order = list(range(len(lucky)))
+    random.shuffle(order)
+    lucky = lucky.iloc[order]
+    assert row(lucky, "a")["gain"] == pytest.approx(row(plain, "a")["gain"], abs=1e-9)
+    assert row(lucky, "a")["gain_half"] == pytest.approx(row(plain, "a")["gain_half"], abs=1e-6)
+
+
+@few
+@given(st.lists(st.tuples(fractions, fractions), min_size=2, max_size=8))
+def test_differences_turn_round(frame_of: FrameOf, pairs: list[tuple[float, float]]) -> None:
+    left, right = zip(*pairs, strict=True)
+    frame = frame_of({"a": left, "b": right})
+    over = differences(frame, pd.Series({0: "b"})).iloc[0]
+    under = differences(frame, pd.Series({0: "a"})).iloc[0]
+    assert (over["label"], under["label"]) == ("a", "b")
+    assert over["points"] == pytest.approx(-under["points"])
+    assert over["half"] == pytest.approx(under["half"])
+
+
+def test_other_seeds_than_the_baselines_leave_no_gain(frame_of: FrameOf) -> None:
+    frame = frame_of({"from_scratch": [0.1, 0.2, 0.3], "a": [0.5, 0.6, 0.7]})
+    frame.loc[frame["label"] == "a", "seed"] += 1
+    assert np.isnan(row(frame, "a")["gain"])
+
+
+def test_the_baseline_is_known_by_its_strategy(frame_of: FrameOf) -> None:
+    frame = frame_of({"random start": [0.1], "a": [0.5]})
+    assert baseline(frame) is None
+    assert summary(frame)["gain"].isna().all()
+    frame.loc[frame["label"] == "random start", "strategy"] = "from_scratch"
+    assert baseline(frame) == "random start"
+    assert row(frame, "a")["gain"] == pytest.approx(40)
+
+
+# ── who is ahead ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_winner_needs_its_interval_to_leave_out_0(frame_of: FrameOf) -> None:
+    clear = frame_of({"a": [0.90, 0.91, 0.92], "b": [0.80, 0.82, 0.81]})
+    verdict = verdicts(clear, summary(clear))[0]
+    assert (verdict.winner, verdict.ranking, verdict.tied) == ("a", ("a", "b"), ())
+    assert verdict.points == pytest.approx(10)
+    assert verdict.half == pytest.approx(4.302653 * 1 / 3**0.5)
+
+    close = frame_of({"a": [0.90, 0.80, 0.91], "b": [0.80, 0.82, 0.81]})
+    verdict = verdicts(close, summary(close))[0]
+    assert (verdict.winner, verdict.ranking, verdict.tied) == (None, ("a", "b"), ("b",))
+
+
+def test_a_winner_is_ahead_of_all_and_not_of_the_next_alone(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.90, 0.90, 0.90], "b": [0.85, 0.85, 0.85], "c": [0.95, 0.6, 0.9]})
+    verdict = verdicts(frame, summary(frame))[0]
+    assert verdict.ranking == ("a", "b", "c")
+    assert (verdict.tied, verdict.winner) == (("c",), None)
+
+
+def test_a_single_seed_has_no_winner(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.9], "b": [0.1]})
+    verdict = verdicts(frame, summary(frame))[0]
+    assert (verdict.ranking, verdict.judged, verdict.winner) == (("a", "b"), False, None)
+
+
+def test_equal_results_have_no_winner(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.9, 0.8], "b": [0.9, 0.8]})
+    assert verdicts(frame, summary(frame))[0].winner is None
+
+
+def test_what_is_missing_is_not_ranked(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.9, None], "b": [0.1, 0.2], "c": [None, None]})
+    verdict = verdicts(frame, summary(frame))[0]
+    assert verdict.ranking == ("b",)
+    assert verdict.missing == (("a", "1 of 2 failed"), ("c", "2 of 2 failed"))
+    assert verdict.winner is None
+
+
+# ── the whole folder ──────────────────────────────────────────────────────────────────────────
+
+
+def test_every_complete_group_is_numpys_mean(frame: pd.DataFrame, table: pd.DataFrame) -> None:
+    complete = table[table["gap"] == ""]
+    assert len(complete) == 22
+    for _, group in complete.iterrows():
+        cells = frame[(frame["setting"] == group["setting"]) & (frame["label"] == group["label"])]
+        assert group["accuracy"] == pytest.approx(np.mean(cells["accuracy"].to_list()))
+        assert group["seconds_total"] == np.median(cells["seconds_total"].to_list())
+
+
+def test_order_is_the_suites_with_shots_rising(table: pd.DataFrame) -> None:
+    settings = table.drop_duplicates("setting")
+    assert list(settings["shots"]) == [1, 5, "all", 1, 5]
+    assert list(settings["facet"]) == ["digits"] * 3 + ["omniglot · 5-way"] * 2
+    assert list(table["label"][:5]) == [
+        "from_scratch",
+        "linear_probe",
+        "partial_freeze",
+        "full_finetune",
+        "maml",
+    ]
+    assert sorted(["all", 10, 2, 1], key=shots_order) == [1, 2, 10, "all"]
+
+
+def test_gaps_of_the_folder(table: pd.DataFrame) -> None:
+    gaps = table[table["gap"] != ""]
+    found = zip(gaps["label"], gaps["shots"], gaps["gap"], strict=True)
+    assert set(found) == {
+        ("maml", 1, "1 of 3 pending"),
+        ("full_finetune", 5, "1 of 3 failed"),
+        ("maml", "all", "3 of 3 unsupported"),
+    }
+
+
+def test_facets_name_what_differs(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5]})
+    other = frame_of({"a": [0.5]}, backbone="vit")
+    episodes = frame_of({"a": [0.5]}, protocol="episodes", ways=5)
+    columns = ["setting", "facet", "counts"]
+    joined = tidy(pd.concat([frame, other, episodes]).drop(columns=columns))
+    assert list(joined["facet"]) == [
+        "digits · transfer · test_resnet",
+        "digits · transfer · vit",
+        "digits · episodes · 5-way · test_resnet",
+    ]
+
+
+def test_two_cells_that_cannot_be_told_apart_are_an_error(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5]}).drop(columns=["setting", "facet", "counts"])
+    with pytest.raises(HarnessError, match="two cells for 'a' on 'digits' with seed 0"):
+        tidy(pd.concat([frame, frame]))
+
+
+def test_no_cells_are_no_groups(frame_of: FrameOf) -> None:
+    frame = frame_of({})
+    table = summary(frame)
+    assert len(table) == 0
+    assert verdicts(frame, table) == []

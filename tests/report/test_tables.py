@@ -1,0 +1,154 @@
+"""The tables hold what the statistics say, in every format, whatever a label is made of."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats as scipy_stats
+
+from harness.record.store import COLUMNS, Store
+from harness.report import tables, words
+from harness.report.stats import summary
+
+NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
+
+
+@pytest.fixture(scope="module")
+def files(results: Path, frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
+    return tables.files(frame, table, Store(results).frame())
+
+
+def lines(markdown: str) -> list[list[str]]:
+    """The cells of a pipe table, its rule left out."""
+    rows = [row.strip("|").split(" | ") for row in markdown.splitlines()]
+    return [[cell.strip() for cell in row] for place, row in enumerate(rows) if place != 1]
+
+
+def test_every_table_comes_in_every_format(files: dict[str, str]) -> None:
+    names = {
+        f"{table}.{kind}" for table in ("results", "cost", "cells") for kind in ("csv", "md", "tex")
+    }
+    assert files.keys() == names
+
+
+def test_results_are_mean_half_width_and_gain(frame: pd.DataFrame, files: dict[str, str]) -> None:
+    head, *body = lines(files["results.md"])
+    rows = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+    cells = frame[(frame["problem"] == "digits") & (frame["shots"] == 1)]
+    probe = cells[cells["label"] == "linear_probe"].sort_values("seed")["accuracy"].to_numpy()
+    scratch = cells[cells["label"] == "from_scratch"].sort_values("seed")["accuracy"].to_numpy()
+    mean, half = probe.mean(), scipy_stats.t.ppf(0.975, 2) * scipy_stats.sem(probe)
+    gain = probe - scratch
+    gain_half = scipy_stats.t.ppf(0.975, 2) * scipy_stats.sem(gain)
+    got = rows["linear_probe"]
+    assert got["digits, 1 shot: accuracy (%)"] == f"{100 * mean:.1f} ± {100 * half:.1f}"
+    expected = f"{100 * gain.mean():+.1f} ± {100 * gain_half:.1f}"
+    assert got["digits, 1 shot: gain over from_scratch (points)"] == expected
+
+
+def test_gaps_are_shown_as_gaps(files: dict[str, str]) -> None:
+    head, *body = lines(files["results.md"])
+    rows = {row[0]: dict(zip(head, row, strict=True)) for row in body}
+    assert rows["full_finetune"]["digits, 5 shots: accuracy (%)"] == "1 of 3 failed"
+    assert rows["full_finetune"]["digits, 5 shots: gain over from_scratch (points)"] == "–"
+    assert rows["maml"]["digits, all data: accuracy (%)"] == "3 of 3 unsupported"
+    assert "1 of 3 failed" in files["results.tex"]
+    numbers = pd.read_csv(io.StringIO(files["results.csv"]))
+    assert (numbers["accuracy"].isna() == numbers["gap"].notna()).all()
+
+
+def test_csv_holds_the_numbers_themselves(files: dict[str, str], table: pd.DataFrame) -> None:
+    read = pd.read_csv(io.StringIO(files["results.csv"]))
+    for name in ("accuracy", "accuracy_half", "gain", "gain_half"):
+        pd.testing.assert_series_equal(read[name], table[name])
+    cost = pd.read_csv(io.StringIO(files["cost.csv"]))
+    pd.testing.assert_series_equal(cost["seconds_total"], table["seconds_total"])
+    cells = pd.read_csv(io.StringIO(files["cells.csv"]))
+    assert list(cells.columns[: len(COLUMNS)]) == COLUMNS
+    assert len(cells) == 55
+
+
+def test_a_cached_phase_is_marked(files: dict[str, str]) -> None:
+    head, *body = lines(files["cost.md"])
+    rows = [dict(zip(head, row, strict=True)) for row in body]
+    probe = next(row for row in rows if row["strategy"] == "linear_probe")
+    assert probe["features (s)"] == "0.210 †"
+    assert not probe["tune (s)"].endswith("†")
+
+
+def test_markdown_shows_a_label_as_it_is() -> None:
+    text = tables.markdown(pd.DataFrame({"strategy": [NASTY], "n": ["1"]}))
+    assert len(text.splitlines()) == 3
+    assert r"\[g\] \| \`h\` \*i\*" in text
+    assert "&lt;f&gt;" in text
+    assert "a_b" in text
+    assert tables.markdown_escape("_a_ b\nc") == r"\_a\_ b c"
+
+
+def test_latex_escapes_what_it_would_act_on() -> None:
+    escaped = tables.latex_escape("a_b & 100% $5 #1 {c} ~ ^ \\")
+    assert escaped == (
+        r"a\_b \& 100\% \$5 \#1 \{c\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
+    )
+    assert tables.latex_escape("92.1 ± 0.8 −") == r"92.1 $\pm$ 0.8 $-$"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles(
+    tmp_path: Path, files: dict[str, str], frame_of: Callable[..., pd.DataFrame]
+) -> None:
+    nasty = frame_of({NASTY: [0.5, 0.6], "from_scratch": [0.1, None]}, problem=f"on {NASTY}")
+    fragments = [text for name, text in files.items() if name.endswith(".tex")]
+    fragments.append(tables.latex(tables.results(nasty, summary(nasty))))
+    document = (
+        r"\documentclass{article}\usepackage[a0paper,landscape]{geometry}"
+        r"\usepackage{booktabs,longtable}\begin{document}"
+        + "\n\n".join(fragments)
+        + r"\end{document}"
+    )
+    (tmp_path / "all.tex").write_text(document)
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0123, "12 ms"),
+        (0.9999, "1 s"),
+        (4.52, "4.5 s"),
+        (59.6, "1 min"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+        (float("nan"), "–"),
+    ],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(12, "12 B"), (1500, "1.5 kB"), (527e6, "527 MB"), (1.35e9, "1.35 GB"), (2e9, "2 GB")],
+)
+def test_sizes(amount: float, text: str) -> None:
+    assert words.size(amount) == text
+
+
+def test_numbers_in_words() -> None:
+    assert [words.significant(n) for n in (0, 0.04686, 4.5678, 12345.6)] == [
+        "0",
+        "0.0469",
+        "4.57",
+        "12,346",
+    ]
+    assert [words.signed(n) for n in (2.34, -2.34, 0.04, -0.04)] == ["+2.3", "−2.3", "0.0", "0.0"]
+    assert words.plus_minus(0.9214, float("nan")) == "92.1"
+    assert [words.shots_text(shots) for shots in (1, 5, "all")] == ["1 shot", "5 shots", "all data"]

@@ -1,0 +1,116 @@
+"""Budgets are equal, trial 0 is the defaults, and one seed draws alike for every strategy."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.api import (
+    CategoricalDistribution,
+    FloatDistribution,
+    GradientStrategy,
+    IntDistribution,
+    Settings,
+    Space,
+)
+from harness.plan.configure import ConfiguredStrategy
+from harness.plan.suite import Budget
+from harness.run.tune import Tuner
+
+RATE = FloatDistribution(1e-4, 1e-1, log=True)
+
+
+@dataclass(frozen=True)
+class One(GradientStrategy):
+    name: ClassVar[str] = "one"
+    space: ClassVar[Space] = {"lr": RATE, "depth": IntDistribution(1, 6)}
+    defaults: ClassVar[Settings] = {"lr": 1e-2, "depth": 2}
+
+    def recipe(self, backbone, task, hp, run):
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Other(One):
+    name: ClassVar[str] = "other"
+    prepare_space: ClassVar[Space] = {"warm": FloatDistribution(0, 1)}
+    space: ClassVar[Space] = {
+        "kind": CategoricalDistribution(["a", "b", "c"]),
+        "depth": IntDistribution(1, 3),
+        "lr": RATE,
+    }
+    defaults: ClassVar[Settings] = {"lr": 3e-2, "kind": "a", "depth": 1, "warm": 0.5}
+
+
+def trials(strategy, fixed=None, *, seed=0, spent=lambda: 0.0, **budget):
+    tuner = Tuner(ConfiguredStrategy(strategy, fixed or {}), Budget(**budget), seed)
+    drawn = []
+    for trial, hp in tuner.trials(spent):
+        tuner.study.tell(trial, 0.5)
+        drawn.append(hp)
+    return drawn
+
+
+def test_trial_zero_is_the_defaults():
+    assert trials(One(), trials=1) == [{"lr": 1e-2, "depth": 2}]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 2**31), st.integers(2, 6))
+def test_the_same_name_and_range_are_drawn_alike_whatever_the_strategy(seed, count):
+    one = trials(One(), seed=seed, trials=count)
+    other = trials(Other(), seed=seed, trials=count)
+    assert [hp["lr"] for hp in one[1:]] == [hp["lr"] for hp in other[1:]]
+
+
+def test_another_range_or_seed_or_trial_is_drawn_anew():
+    one, other = trials(One(), trials=30), trials(Other(), trials=30)
+    assert [hp["depth"] for hp in one[1:]] != [hp["depth"] for hp in other[1:]]
+    assert trials(One(), trials=3) != trials(One(), trials=3, seed=1)
+    assert len({hp["lr"] for hp in one}) == 30
+
+
+def test_draws_do_not_depend_on_the_results():
+    tuner = Tuner(ConfiguredStrategy(One(), {}), Budget(trials=4), 0)
+    drawn = []
+    for trial, hp in tuner.trials(lambda: 0.0):
+        tuner.study.tell(trial, float(trial.number))
+        drawn.append(hp)
+    assert drawn == trials(One(), trials=4)
+
+
+def test_a_fixed_value_leaves_the_search():
+    drawn = trials(One(), {"lr": 0.5}, trials=5)
+    assert {hp["lr"] for hp in drawn} == {0.5}
+    assert len({hp["depth"] for hp in drawn}) > 1
+
+
+def test_a_strategy_with_nothing_to_tune_still_gets_its_trials():
+    assert len(trials(One(), {"lr": 0.1, "depth": 3}, trials=3)) == 3
+
+
+def test_seconds_end_the_search_after_the_trial_that_crosses_them():
+    clock = iter(range(100))
+    assert len(trials(One(), spent=lambda: float(next(clock)), seconds=3)) == 4
+
+
+def test_the_first_trial_runs_however_short_the_time():
+    assert len(trials(One(), spent=lambda: 99.0, seconds=1)) == 1
+
+
+@pytest.mark.parametrize(("turns", "different"), [(1, 1), (2, 2), (3, 3)])
+def test_few_settings_of_prepare_take_turns(turns, different):
+    drawn = [hp["warm"] for hp in trials(Other(), trials=6, prepare_trials=turns)]
+    assert drawn[0] == 0.5
+    assert len(set(drawn)) == different
+    assert drawn == drawn[:turns] * (6 // turns)
+
+
+def test_tpe_starts_with_the_same_draws_and_then_learns():
+    random = trials(One(), trials=14)
+    tpe = trials(One(), trials=14, sampler="tpe")
+    assert tpe[:10] == random[:10]
+    assert tpe[10:] != random[10:]
+    assert tpe == trials(One(), trials=14, sampler="tpe")
