@@ -32,7 +32,7 @@ from harness.data.examples import (
     Split,
     Task,
 )
-from harness.errors import Diverged, HarnessError, Unsupported
+from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_you_mean
 from harness.hookspecs import hookimpl
 from harness.model.backbone import Backbone, ImageBackbone
 from harness.model.fit import Classifier, Recipe, fit
@@ -57,6 +57,7 @@ __all__ = [
     "Inputs",
     "IntDistribution",
     "Job",
+    "Mistakes",
     "Predictor",
     "RawBatch",
     "RawInputs",
@@ -70,6 +71,7 @@ __all__ = [
     "Strategy",
     "Task",
     "Unsupported",
+    "did_you_mean",
     "fit",
     "hookimpl",
 ]

@@ -102,7 +102,7 @@ def harness_executors() -> Sequence[type[Executor]]:  # type: ignore[empty-body]
         class Backwards(Executor):
             name: ClassVar[str] = "backwards"
 
-            def run(self, jobs, emit):
+            def run(self, jobs, emit, *, workers):
                 for job in reversed(jobs):
                     job.run(emit)
 

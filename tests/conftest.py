@@ -6,12 +6,15 @@ import os
 import sys
 import textwrap
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from harness.cli import main
 from harness.plugins import Registry, Sources, load_once
+
+settings.register_profile("harness", deadline=None)
+settings.load_profile("harness")
 
 TINY = """\
 name = "tiny"

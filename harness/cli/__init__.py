@@ -66,12 +66,10 @@ def main() -> None:
     try:
         status: Any = cli.main(standalone_mode=False)
     except (HarnessError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of a pipe has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
         if os.environ.get("HARNESS_RAISE"):
             raise
-        click.echo(f"harness: {error}", err=True)
+        hint = "" if isinstance(error, HarnessError) else " (HARNESS_RAISE=1 shows where)"
+        click.echo(f"harness: {error}{hint}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

@@ -100,11 +100,6 @@ def command(
     chosen = select(planned.cells, only)
     directory = results_folder(results, planned.suite.name)
     retried = _statuses(retry)
-    if dry_run:
-        todo = unfinished(chosen, Store(directory), retried)
-        seconds = estimate(todo, Store(directory).records(), registry)
-        _show_plan(chosen, seconds, directory, output)
-        return 0
     place = Place(
         sources=sources(plugin, plugins_dir),
         directory=directory,
@@ -113,6 +108,11 @@ def command(
         threads=threads_each(jobs),
     )
     runner = registry.get("executor", executor).cls()
+    if dry_run:
+        todo = unfinished(chosen, Store(directory), retried)
+        seconds = estimate(todo, Store(directory).records(), registry)
+        _show_plan(chosen, seconds, directory, output)
+        return 0
     registry.manager.register(Progress(sys.stderr), name="progress")
     events = Events(registry.manager, lambda line: click.echo(f"harness: {line}", err=True))
     try:

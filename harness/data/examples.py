@@ -57,7 +57,7 @@ class ArrayInputs:
 
 @dataclass(frozen=True)
 class FileInputs:
-    """Image files, decoded when asked for, each to uint8 ``[3, H, W]``."""
+    """Image files, decoded when asked for, each to uint8 ``[1 or 3, H, W]``, upright."""
 
     paths: tuple[Path, ...]
 
@@ -69,16 +69,22 @@ class FileInputs:
 
     @staticmethod
     def _decode(path: Path) -> Tensor:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image, ImageOps
 
         try:
             with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (UnidentifiedImageError, OSError) as error:
+                if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
+                    grey = np.asarray(image).astype(np.uint16) >> 8
+                    return torch.from_numpy(grey.astype(np.uint8))[None]
+                if image.mode in ("I", "F"):
+                    raise ValueError(f"pixels of mode {image.mode} have no known range")
+                upright = ImageOps.exif_transpose(image)
+                pixels = np.array(upright.convert("L" if image.mode in ("1", "L") else "RGB"))
+        except Exception as error:  # what a damaged file raises depends on its format
             raise HarnessError(
                 f"cannot read the image {path}: {error}", "Repair or remove the file"
             ) from error
-        return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
+        return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
     def digest(self) -> str:
         content = hashlib.sha256()

@@ -152,7 +152,7 @@ def _log_axis(ax: Axes, low: float, high: float, unit: _Unit) -> None:
     """A logarithmic x axis from ``low`` to ``high`` with some room and at most five ticks."""
     room = max((high / low) ** 0.08, 1.15)
     low, high = low / room, high * room
-    evenly = [float(tick) for tick in MaxNLocator(3).tick_values(low, high)]
+    evenly = [float(tick) for tick in MaxNLocator(4).tick_values(low, high)]
     within = [
         [tick for tick in ticks if low <= tick <= high]
         for ticks in (_COARSE[unit], _FINE[unit], evenly)

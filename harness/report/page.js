@@ -2,12 +2,13 @@
 const factors = { k: 1e3, M: 1e6, G: 1e9 };
 function key(cell) {
   const text = cell.textContent.trim().replaceAll(",", "").replace("−", "-");
-  const number = text.match(/^[+-]?\d+(?:\.\d+)?(?: ([kMG])B)?/);
-  return number ? parseFloat(number[0]) * (factors[number[1]] ?? 1) : text;
+  const number = text.match(/^([+-]?\d+(?:\.\d+)?)(?: ([kMG])?B| ±.*| †| shots?)?$/);
+  return number ? parseFloat(number[1]) * (factors[number[2]] ?? 1) : text;
 }
-function compare(a, b) {
-  if (typeof a === typeof b) return a < b ? -1 : a > b ? 1 : 0;
-  return typeof a === "number" ? -1 : 1;
+function compare(a, b, down) {
+  // Whichever way numbers go, words (gaps, and "all data") come after them.
+  if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
+  return (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1);
 }
 for (const table of document.querySelectorAll("table.sortable")) {
   const heads = [...table.tHead.rows[0].cells];
@@ -20,7 +21,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const rows = [...table.tBodies[0].rows].map((row) => [key(row.cells[column]), row]);
-      rows.sort(([a], [b]) => (down ? compare(b, a) : compare(a, b)));
+      rows.sort(([a], [b]) => compare(a, b, down));
       table.tBodies[0].append(...rows.map(([, row]) => row));
     });
   });

@@ -143,7 +143,12 @@ def _results(table: pd.DataFrame, winners: Mapping[int, str | None]) -> list[dic
                 ]
                 for label in dict.fromkeys(label for *_, groups in columns for label in groups)
             },
-            "intervals": {group["interval"] for *_, groups in columns for group in groups.values()},
+            "intervals": {
+                group["interval"]
+                for *_, groups in columns
+                for group in groups.values()
+                if not group["gap"]
+            },
         }
         for facet, columns in facets.items()
     ]

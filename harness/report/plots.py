@@ -132,8 +132,8 @@ def accuracy_by_shots(table: pd.DataFrame) -> Plot:
     return Plot(
         "accuracy_by_shots",
         "Accuracy by shots",
-        "Higher is better. A mark is the mean over seeds and its bar the 95 % interval. Marks of"
-        " one column stand side by side only so that all can be seen.",
+        "Higher is better. A mark is the mean over seeds; its bar, where there is one, is the 95 %"
+        " interval. Marks of one column stand side by side only so that all can be seen.",
         *_places(table, "Test accuracy", tell),
         axes.by_shots,
     )

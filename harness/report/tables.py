@@ -11,6 +11,7 @@ import re
 
 import pandas as pd
 
+from harness.record.table import to_csv
 from harness.report import words
 from harness.report.stats import (
     PHASES,
@@ -26,7 +27,7 @@ from harness.report.stats import (
 MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
 """What a strategy costs besides seconds."""
 
-TEXT = {"problem", "shots", "strategy", "status", "gap", "cell"}
+TEXT = {"problem", "shots", "strategy", "status", "cell"}
 """Columns that are set to the left; all others hold numbers and are set to the right."""
 
 
@@ -60,9 +61,16 @@ def gain_text(group: Group) -> str:
 
 
 def cost(table: pd.DataFrame) -> pd.DataFrame:
-    """Seconds by phase, bytes and parameters; phases that were found ready carry a †."""
+    """Seconds by phase, bytes and parameters; phases that were found ready carry a †.
+
+    A group with a gap has the gap's words for a total.
+    """
     shown = _places(table)
+    seconds = table["seconds_total"].map(words.significant)
+    shown["total (s)"] = seconds.where(table["gap"] == "", table["gap"])
     for phase, column in zip(PHASES, SECONDS, strict=True):
+        if phase == "total":
+            continue
         shown[f"{phase} (s)"] = [
             words.significant(seconds) + (" †" if phase in cached.split() else "")
             for seconds, cached in zip(table[column], table["cached"], strict=True)
@@ -72,7 +80,6 @@ def cost(table: pd.DataFrame) -> pd.DataFrame:
     shown["trained parameters"] = table["trainable_params"].map(words.integer)
     shown["all parameters"] = table["total_params"].map(words.integer)
     shown["trials"] = table["trials"].map(words.integer)
-    shown["gap"] = table["gap"]
     return shown
 
 
@@ -108,11 +115,14 @@ def files(frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame) ->
     numbers = {
         "results": table[[*group, *accuracies]],
         "cost": table[[*group, *SECONDS, "cached", *MEASURES, "trials_failed"]],
-        "cells": everything,
     }
     shown = {"results": results(frame, table), "cost": cost(table), "cells": cells(frame)}
     return {
-        **{f"{name}.csv": rows.to_csv(index=False) for name, rows in numbers.items()},
+        **{
+            f"{name}.csv": rows.to_csv(index=False, lineterminator="\n")
+            for name, rows in numbers.items()
+        },
+        "cells.csv": to_csv(everything),
         **{f"{name}.md": markdown(rows) for name, rows in shown.items()},
         **{f"{name}.tex": latex(rows) for name, rows in shown.items()},
     }

@@ -135,6 +135,8 @@ def settings_text(settings: Mapping[str, Any]) -> str:
 
 def value_text(value: Any) -> str:
     """A setting or a fact of provenance on one line."""
+    if value is None:
+        return GAP
     if isinstance(value, float):
         return f"{value:.3g}"
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True, default=str)

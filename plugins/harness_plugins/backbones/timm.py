@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import timm
@@ -49,10 +49,7 @@ class Timm(BackboneFactory):
         network = _create(model, input_size, pretrained, dict(args))
         config = resolve_model_data_config(
             network,
-            args={
-                "in_chans": args.get("in_chans"),
-                "img_size": input_size,
-            },
+            args={"in_chans": args.get("in_chans"), "img_size": input_size},
         )
         blocks = _blocks(network)
         network.reset_classifier(0)
@@ -63,8 +60,8 @@ class Timm(BackboneFactory):
                 named for names in blocks if (named := [f"model.{n}" for n in names if n in kept])
             ],
             input_size=input_size or config["input_size"][-1],
-            mean=config["mean"],
-            std=config["std"],
+            mean=_by_channel(config["mean"], config["input_size"][0]),
+            std=_by_channel(config["std"], config["input_size"][0]),
             interpolation=config["interpolation"],
         )
 
@@ -81,6 +78,11 @@ def _create(model: str, input_size: int | None, pretrained: bool, args: dict[str
         except (RuntimeError, AssertionError, ValueError, OSError) as error:
             raise Unsupported(f"timm cannot build {model} with {options}: {error}") from error
     raise AssertionError("unreachable")
+
+
+def _by_channel(values: Sequence[float], channels: int) -> list[float]:
+    """A statistic for each input channel; a grey model takes the mean of the colours'."""
+    return list(values) if len(values) == channels else [sum(values) / len(values)] * channels
 
 
 def _blocks(network: Any) -> list[list[str]]:

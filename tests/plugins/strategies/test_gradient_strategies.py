@@ -62,7 +62,7 @@ class TestFullFinetune(StrategyChecks):
         examples = digits(backbone)
         task = Task(shots(examples, 80, 10), 10, shots(examples, 20, 10, skip=80))
         model = self.strategy.adapt(
-            backbone, task, {"lr": 1e-2, "weight_decay": 1e-4}, a_run(steps=150)
+            backbone, task, {"lr": 3e-2, "weight_decay": 1e-4}, a_run(steps=300)
         )
         test = shots(examples, 60, 10, skip=100)
         correct = model.logits(test.inputs).argmax(1) == test.labels

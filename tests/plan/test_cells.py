@@ -1,0 +1,326 @@
+"""What a suite comes to: its cells in order, or everything that is wrong with it at once."""
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.errors import HarnessError, Mistakes
+from harness.plan.cells import select
+from harness.plan.suite import SourceSpec
+from harness.record.schema import Coordinates, Plan
+
+# ── cells ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_combination_is_a_cell(planned, table):
+    cells = planned(table)
+    assert [(cell.seed, cell.shots, cell.strategy) for cell in cells] == [
+        (seed, shots, strategy)
+        for seed in (0, 1)
+        for shots in (1, 2)
+        for strategy in ("linear_probe", "full_finetune")
+    ]
+    assert len({cell.cell for cell in cells}) == 8
+    assert {(cell.suite, cell.dataset, cell.protocol, cell.ways) for cell in cells} == {
+        ("small", "toy", "transfer", None)
+    }
+
+
+def test_cells_that_share_weights_and_data_stand_together(planned, table):
+    table["backbones"].append({"model": "conv4", "label": "wide", "weights": "random"})
+    table["problems"].append({"dataset": "digits"})
+    places = [(cell.backbone, cell.dataset) for cell in planned(table)]
+    assert list(dict.fromkeys(places)) == [
+        ("conv4", "toy"),
+        ("conv4", "digits"),
+        ("wide", "toy"),
+        ("wide", "digits"),
+    ]
+    assert sorted(places, key=places.index) == places
+
+
+def test_a_title_says_which_cell_it_is(planned, table):
+    assert planned(table)[0].title == "linear_probe on toy, 1-shot, seed 0 (conv4)"
+    table["problems"] = [
+        {
+            "dataset": "toy",
+            "label": "noise",
+            "args": {"classes": 12, "each": 20},
+            "protocol": "episodes",
+            "ways": 3,
+            "shots": 1,
+        }
+    ]
+    assert planned(table)[0].title == "linear_probe on noise, 3-way 1-shot, seed 0 (conv4)"
+
+
+def test_a_cells_config_has_the_defaults_filled_in(planned, table):
+    config = planned(table)[0].config()
+    assert config["budget"]["batch_size"] == 64
+    assert config["problem_spec"]["val_fraction"] == 0.2
+    assert (config["shots"], config["seed"]) == (1, 0)
+
+
+def test_a_plan_is_stored_with_a_suite_that_can_be_read_again(toys, toy_data, table):
+    from harness.plan.cells import plan
+    from harness.plan.suite import parse
+
+    planned = plan(parse(table, "here"), toys, toy_data, "here")
+    stored = Plan.model_validate_json(planned.to_json().model_dump_json())
+    assert parse(stored.config, "there") == planned.suite
+    assert [cell.cell for cell in stored.cells] == [cell.cell for cell in planned.cells]
+
+
+# ── sources ───────────────────────────────────────────────────────────────────────────────────
+
+EPISODES = {
+    "dataset": "toy",
+    "args": {"classes": 12, "each": 20, "held_out": ["class 0", "class 1", "class 2"]},
+    "protocol": "episodes",
+    "ways": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("problem", "weights", "source"),
+    [
+        ({}, "random", None),
+        ({}, {"source": "digits"}, SourceSpec(dataset="digits")),
+        (
+            {"source": {"dataset": "toy", "args": {"seed": 1}}},
+            {"source": "digits"},
+            SourceSpec(dataset="toy", args={"seed": 1}),
+        ),
+        (
+            {},
+            {"source": "toy", "args": {"seed": 2}, "rotations": True},
+            SourceSpec(dataset="toy", args={"seed": 2}, rotations=True),
+        ),
+        (EPISODES, "random", SourceSpec(dataset="toy", args=EPISODES["args"])),
+    ],
+)
+def test_prepare_learns_from_the_source_that_is_nearest(planned, table, problem, weights, source):
+    table["problems"] = [{"dataset": "toy", "shots": 1} | problem]
+    table["backbones"][0]["weights"] = weights
+    assert {cell.source_spec for cell in planned(table)} == {source} or all(
+        cell.source_spec == source for cell in planned(table)
+    )
+
+
+def refused(planned, table):
+    """What is wrong with a suite, without what it is about."""
+    with pytest.raises(Mistakes) as caught:
+        planned(table)
+    assert all(len(line.splitlines()) == 1 for line in caught.value.lines)
+    return caught.value.lines
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t["backbones"][0].update(weights={"source": "toy"}),
+        lambda t: t["problems"][0].update(source={"dataset": "toy"}),
+        # The same examples, whatever classes are said to be held out:
+        lambda t: t["problems"][0].update(
+            source={"dataset": "toy", "args": {"held_out": ["class 0"]}}
+        ),
+        lambda t: t.update(
+            problems=[
+                EPISODES | {"source": {"dataset": "toy", "args": {"classes": 12, "each": 20}}}
+            ]
+        ),
+    ],
+)
+def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
+    change(table)
+    (line,) = refused(planned, table)
+    assert line.startswith("problem 'toy' and its source 'toy' are the same data: ")
+    assert "Choose another source" in line
+
+
+def test_held_out_classes_make_a_dataset_its_own_source(planned, table):
+    table["problems"] = [EPISODES]
+    table["backbones"][0]["weights"] = {"source": "toy", "args": EPISODES["args"]}
+    assert planned(table)
+
+
+# ── what is wrong ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            lambda t: t.update(strategies=["linear_prob"]),
+            "unknown strategy 'linear_prob' (did you mean 'linear_probe'?). "
+            "'harness plugins' lists them all",
+        ),
+        (
+            lambda t: t["problems"][0].update(dataset="digit"),
+            "unknown dataset 'digit' (did you mean 'digits'?). 'harness plugins' lists them all",
+        ),
+        (
+            lambda t: t["backbones"][0].update(model="resnet5O"),
+            "unknown model 'resnet5O' (did you mean 'resnet50'?). Name a timm model or one that "
+            "a backbone plugin brings",
+        ),
+        (
+            lambda t: t["backbones"][0].update(weights={"source": "glyph"}),
+            "unknown dataset 'glyph' (did you mean 'glyphs'?). 'harness plugins' lists them all",
+        ),
+        (
+            lambda t: t["problems"][0].update(source={"dataset": "glyph"}),
+            "unknown dataset 'glyph' (did you mean 'glyphs'?). 'harness plugins' lists them all",
+        ),
+        (
+            lambda t: t["backbones"][0].update(weights={"file": "nowhere.safetensors"}),
+            "backbone 'conv4': there is no file nowhere.safetensors",
+        ),
+        (
+            lambda t: t["problems"][0].update(args={"clases": 3}),
+            "dataset 'toy': unknown argument 'clases' (did you mean 'classes'?). "
+            "'harness describe toy' tells what it takes",
+        ),
+        (
+            lambda t: t["problems"][0].update(args={"classes": 1}),
+            "dataset toy: all labels are of one class. Give at least two classes",
+        ),
+        (
+            lambda t: t["problems"][0].update(args={"each": 0}),
+            "dataset toy: there are no training examples. Check its arguments",
+        ),
+        (
+            lambda t: t.update(strategies=["learner"]),
+            "strategy 'learner' learns from a source before it adapts, but problem 'toy' with "
+            "backbone 'conv4' has none: give the problem a 'source' or the backbone "
+            "weights = { source = … }",
+        ),
+        (
+            lambda t: t["problems"][0].update(shots=[1, 7]),
+            "problem 'toy', 7 shots: class 0 has 6 examples: too few for 7 to train on, "
+            "7 to validate and 1 to test. Ask for fewer shots or val_shots",
+        ),
+        (
+            lambda t: t.update(problems=[EPISODES | {"ways": 4, "shots": 1}]),
+            "problem 'toy', 1 shots: 4-way episodes need 4 classes, but there are 3. Ask for "
+            "fewer ways or hold out more classes",
+        ),
+        (
+            lambda t: t.update(problems=[EPISODES | {"shots": 6}]),
+            "too few for 6 shots and 15 queries. Ask for fewer shots or queries",
+        ),
+        (
+            lambda t: t.update(
+                strategies=["linear_probe", {"name": "linear_probe", "label": "the same"}]
+            ),
+            "'linear_probe' on 'toy' with 'conv4' and 'the same' on 'toy' with 'conv4' are the "
+            "same experiment under two names: remove one",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_remedy(planned, table, change, said):
+    change(table)
+    (line,) = refused(planned, table)
+    assert line.endswith(said)
+
+
+def test_a_strategy_that_fits_neither_the_protocol_nor_the_data(planned, table):
+    table["strategies"] = ["reader"]
+    assert refused(planned, table) == [
+        "strategy 'reader' does not work under the protocol 'transfer' of problem 'toy'",
+        "strategy 'reader' does not take image, which dataset 'toy' is",
+    ]
+
+
+def test_a_dataset_that_fails_is_blamed_by_its_file_and_line(planned, table, toys):
+    table["problems"][0]["args"] = {"trouble": "no\nluck"}
+    file = toys.get("dataset", "toy").file
+    line_of = 1 + file.read_text().splitlines().index("            raise ValueError(self.trouble)")
+    assert refused(planned, table) == [
+        f"dataset 'toy' cannot be loaded: ValueError: no luck (line {line_of}). Mend {file}"
+    ]
+
+
+def test_several_mistakes_of_one_dataset_stand_on_lines_of_their_own(planned, table, tmp_path):
+    import numpy as np
+
+    path = tmp_path / "images.npz"
+    np.savez(path, x_train=np.zeros((3, 8, 8)), y_train=np.array([0, 1]))
+    table["problems"] = [{"dataset": "arrays", "args": {"path": str(path)}}]
+    assert refused(planned, table) == [
+        f"{path}: x_train holds float64, not uint8 (pixels from 0 to 255)",
+        f"{path}: x_train has 3 images, but y_train has 2 labels",
+    ]
+
+
+def test_all_unknown_names_come_at_once_and_each_only_once(planned, table):
+    table["strategies"] = ["linear_prob", "mamal"]
+    table["backbones"] = [{"model": "conv5"}, {"model": "conv5", "label": "other"}]
+    table["problems"] = [{"dataset": "digit"}, {"dataset": "digit", "shots": 1}]
+    assert [line.split(" (")[0] for line in refused(planned, table)] == [
+        "unknown strategy 'linear_prob'",
+        "unknown strategy 'mamal'",
+        "unknown model 'conv5'",
+        "unknown dataset 'digit'",
+    ]
+
+
+def test_all_impossible_combinations_come_at_once(planned, table):
+    table["strategies"] = ["learner", "linear_probe"]
+    table["problems"] = [{"dataset": "toy", "shots": [7, 8]}]
+    assert len(refused(planned, table)) == 3
+
+
+@settings(max_examples=50)
+@given(data=st.data())
+def test_whatever_is_asked_for_is_planned_or_refused(planned, any_suites, data):
+    table = data.draw(any_suites.nearly_small)
+    with contextlib.suppress(HarnessError):
+        assert planned(table)
+
+
+# ── --only ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("conditions", "count"),
+    [
+        ([], 8),
+        (["strategy=linear_probe"], 4),
+        (["label=linear_probe", "seed=1"], 2),
+        (["shots=1,2", "seed=0"], 4),
+        (["problem=toy"], 8),
+    ],
+)
+def test_cells_are_selected_by_their_coordinates(planned, table, conditions, count):
+    assert len(select(planned(table), conditions)) == count
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("label=linear_prob", "no cell has the label 'linear_prob' (did you mean 'linear_probe'?)"),
+        ("shots=all", "no cell has the shots 'all' (known: 1, 2)"),
+        ("seed=0,5", "no cell has the seed '5' (known: 0, 1)"),
+        ("labels=maml", "not KEY=VALUE with a key among cell, suite, label, strategy"),
+        ("maml", "not KEY=VALUE"),
+        ("meaning=x", "not KEY=VALUE"),
+    ],
+)
+def test_a_condition_that_no_cell_can_meet_is_refused(planned, table, condition, said):
+    with pytest.raises(HarnessError) as caught:
+        select(planned(table), ["seed=0", condition])
+    assert str(caught.value).startswith(f"--only {condition}: {said}")
+
+
+def test_conditions_that_exclude_each_other_leave_nothing(planned, table):
+    with pytest.raises(HarnessError, match="no cell meets seed=0 and seed=1"):
+        select(planned(table), ["seed=0", "seed=1"])
+
+
+def test_every_coordinate_can_be_selected_by(planned, table):
+    cells = planned(table)
+    for name in Coordinates.model_fields:
+        assert cells[0] in select(cells, [f"{name}={getattr(cells[0], name)}"])

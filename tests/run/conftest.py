@@ -1,0 +1,56 @@
+"""Cells of small suites, run in this process with strategies that a test brings."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.plan.cells import plan
+from harness.plan.configure import Datasets
+from harness.plan.suite import parse
+from harness.plugins import Plugin, Sources, load
+from harness.record.store import Store
+from harness.run.cell import run_cell
+from harness.run.workbench import Workbench
+
+SMALL = {
+    "name": "small",
+    "seeds": [0],
+    "budget": {"trials": 2, "steps": 4, "batch_size": 16},
+    "backbones": [
+        {"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}
+    ],
+    "problems": [{"dataset": "digits", "shots": [2]}],
+}
+
+
+class Bench:
+    """Plans and runs suites; ``records`` has what came of each cell, in order."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registry = load(Sources())
+        self.events: list[tuple[str, dict]] = []
+
+    def add(self, cls: type) -> str:
+        """Bring a strategy, as a plugin would."""
+        found = Plugin("strategy", cls.name, cls, "file", Path(__file__))
+        self.registry.plugins["strategy", cls.name] = found
+        return cls.name
+
+    def run(self, *strategies, folder="results", cache="cache", **changes):
+        """Run a small suite with some of its entries changed; its records, in order."""
+        suite = parse({**SMALL, "strategies": list(strategies), **changes}, "test")
+        planned = plan(suite, self.registry, Datasets(self.registry), "test")
+        bench = Workbench(self.registry, torch.device("cpu"), self.folder / cache)
+        self.store = Store(self.folder / folder)
+
+        def emit(hook, arguments):
+            self.events.append((hook, dict(arguments)))
+
+        return [run_cell(cell, bench, self.store, emit) for cell in planned.cells]
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)

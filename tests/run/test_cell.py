@@ -1,0 +1,278 @@
+"""A cell ends as a record, whatever happens in it; what is tested is never learned from."""
+
+import json
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from harness.api import Diverged, GradientStrategy, Recipe, Settings, Space, Strategy, Unsupported
+from harness.model import metrics
+
+ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
+MAML = {"name": "maml", "args": {"meta_steps": 2, "tasks": 1}}
+
+
+def misbehaving(name, do):
+    """A probe that does something else first."""
+
+    @dataclass(frozen=True)
+    class Strange(GradientStrategy):
+        def recipe(self, backbone, task, hp, run):
+            do(task, hp, run)
+            return Recipe(backbone, (), lr=1e-2)
+
+    Strange.name = name
+    return Strange
+
+
+def raising(error):
+    def do(task, hp, run):
+        raise error
+
+    return do
+
+
+class TestResults:
+    def test_every_strategy_works_on_a_whole_task(self, bench):
+        strategies = [*ALL, MAML]
+        problem = {"dataset": "digits", "shots": [2], "source": {"dataset": "glyphs", "args": {"per_class": 8}}}
+        records = bench.run(*strategies, problems=[problem])
+        assert [record.status for record in records] == ["ok"] * 5
+        for record in records:
+            assert 0 < record.metrics["accuracy"] <= 1
+            assert record.metrics.keys() >= {"f1_macro", "log_loss", "ece", "accuracy_val"}
+            assert [trial.number for trial in record.trials] == [0, 1]
+
+    def test_every_strategy_works_on_episodes(self, bench):
+        problem = {
+            "dataset": "glyphs",
+            "args": {"per_class": 8},
+            "protocol": "episodes",
+            "ways": 3,
+            "shots": [1],
+            "queries": 2,
+            "episodes": 4,
+            "val_episodes": 2,
+            "source": {"dataset": "digits"},
+        }
+        records = bench.run(*ALL, MAML, problems=[problem])
+        assert [record.status for record in records] == ["ok"] * 5
+        assert all("accuracy_ci95" in record.metrics for record in records)
+        with np.load(bench.store.directory / f"predictions/{records[0].cell}.npz") as stored:
+            assert stored["logits"].shape == (4, 6, 3)
+
+    def test_the_same_suite_twice_gives_the_same_bytes(self, bench):
+        first = bench.run(*ALL)
+        second = bench.run(*ALL, folder="again", cache="another")
+        for one, other in zip(first, second, strict=True):
+            assert json.dumps(one.metrics) == json.dumps(other.metrics)
+            assert [t.value for t in one.trials] == [t.value for t in other.trials]
+
+    def test_the_stored_predictions_give_the_recorded_metrics(self, bench):
+        (record,) = bench.run("linear_probe")
+        with np.load(
+            bench.store.directory / f"predictions/{record.cell}.npz", allow_pickle=False
+        ) as stored:
+            logits, labels = torch.from_numpy(stored["logits"]), torch.from_numpy(stored["labels"])
+        assert metrics.scores(logits, labels)["accuracy"] == record.metrics["accuracy"]
+
+    def test_the_trial_that_validated_best_is_tested(self, bench):
+        (record,) = bench.run("full_finetune", budget={"trials": 4, "steps": 10})
+        best = max(t.value for t in record.trials)
+        chosen = record.trials[record.selected]
+        assert chosen.value == best == record.metrics["accuracy_val"]
+        ties = [t for t in record.trials if t.value == best]
+        assert chosen.loss == min(t.loss for t in ties)
+
+    def test_a_selected_predictor_can_be_kept(self, bench):
+        from safetensors.torch import load_file
+
+        (record,) = bench.run("linear_probe", save_predictors=True)
+        saved = load_file(bench.store.directory / f"predictors/{record.cell}.safetensors")
+        assert sum(t.numel() for t in saved.values()) == record.trainable_params
+
+    def test_only_events_and_records_say_what_happened(self, bench, capfd):
+        bench.run("linear_probe")
+        hooks = [hook for hook, _ in bench.events]
+        assert hooks[0] == "harness_cell_started"
+        assert hooks.count("harness_trial_finished") == 2
+        assert hooks[-1] == "harness_cell_finished"
+        assert capfd.readouterr() == ("", "")
+
+
+class TestSealedTest:
+    def test_no_tested_input_is_adapted_to_or_validated_on(self, bench):
+        seen = []
+        spy = misbehaving(
+            "spy",
+            lambda task, hp, run: seen.extend(
+                [*task.train.inputs.rows.tolist(), *task.val.inputs.rows.tolist()]
+            ),
+        )
+        (record,) = bench.run(bench.add(spy), problems=[{"dataset": "digits", "shots": ["all"]}])
+        split = json.loads(
+            (bench.store.directory / f"splits/{record.split_hash}.json").read_text()
+        )
+        assert not set(seen) & set(split["test"])
+        assert set(seen) | set(split["test"]) == set(range(1797))
+
+    def test_a_task_has_no_test_part(self, bench):
+        tasks = []
+        bench.run(bench.add(misbehaving("spy", lambda task, hp, run: tasks.append(task))))
+        assert set(vars(tasks[0])) == {"train", "val", "classes"}
+
+    def test_one_seed_is_one_split_for_all(self, bench):
+        records = bench.run(*ALL)
+        assert len({record.split_hash for record in records}) == 1
+        (other,) = bench.run("linear_probe", seeds=[1])
+        assert other.split_hash != records[0].split_hash
+
+
+class TestEnds:
+    @pytest.mark.parametrize(
+        ("error", "status", "reason"),
+        [
+            (ValueError("wrong\nturn"), "failed", "ValueError: wrong turn (test_cell.py, line"),
+            (Unsupported("not for me"), "unsupported", "not for me"),
+            (Diverged("away"), "diverged", "away"),
+            (MemoryError("all gone"), "oom", "out of memory: all gone"),
+            (torch.OutOfMemoryError("CUDA"), "oom", "out of memory: CUDA"),
+        ],
+    )
+    def test_are_typed_and_explained_and_stop_nothing(self, bench, error, status, reason):
+        strange = bench.add(misbehaving("strange", raising(error)))
+        record, healthy = bench.run(strange, "linear_probe")
+        assert record.status == status
+        assert record.reason.startswith(reason)
+        assert record.metrics == {}
+        assert "Traceback" in record.traceback
+        assert healthy.status == "ok"
+        assert bench.store.record(record.cell) == record
+
+    def test_a_healthy_cell_beside_a_failing_one_scores_as_it_does_alone(self, bench):
+        strange = bench.add(misbehaving("strange", raising(ValueError("no"))))
+        _, beside = bench.run(strange, "full_finetune")
+        (alone,) = bench.run("full_finetune", folder="alone", cache="alone-cache")
+        assert beside.metrics == alone.metrics
+
+    def test_a_failed_trial_counts_and_the_others_go_on(self, bench):
+        def do(task, hp, run):
+            if hp["lr"] == 1e-3:  # the default: trial 0
+                raise ValueError("not this one")
+
+        (record,) = bench.run(
+            bench.add(misbehaving("picky", do)), budget={"trials": 3, "steps": 2}
+        )
+        assert record.status == "ok"
+        assert [trial.state for trial in record.trials] == ["failed", "complete", "complete"]
+        assert "not this one" in record.trials[0].reason
+        assert record.selected != 0
+
+    @pytest.mark.parametrize(
+        ("logits", "status", "reason"),
+        [
+            (torch.zeros(1, 3), "failed", "logits must be float"),
+            (torch.zeros(20, 10, dtype=torch.int64), "failed", "logits must be float"),
+            (torch.full((20, 10), float("nan")), "diverged", "not finite"),
+        ],
+    )
+    def test_answers_of_the_wrong_kind_are_not_scored(self, bench, logits, status, reason):
+        class Oracle:
+            trained: ClassVar[dict] = {}
+
+            def logits(self, inputs):
+                return logits
+
+        @dataclass(frozen=True)
+        class Wrong(Strategy):
+            name: ClassVar[str] = "wrong"
+
+            def adapt(self, backbone, task, hp, run):
+                return Oracle()
+
+        (record,) = bench.run(bench.add(Wrong))
+        assert record.status == status
+        assert reason in record.reason
+
+    def test_an_interrupt_gets_out_and_leaves_no_record(self, bench):
+        strange = bench.add(misbehaving("strange", raising(KeyboardInterrupt())))
+        with pytest.raises(KeyboardInterrupt):
+            bench.run(strange)
+        assert bench.store.records() == []
+
+
+class TestCost:
+    def test_phases_add_up(self, bench):
+        (record,) = bench.run("linear_probe")
+        seconds = record.seconds
+        parts = ("prepare", "features", "tune", "test")
+        assert seconds["total"] == pytest.approx(sum(seconds[part] for part in parts))
+        assert 0 < seconds["fit"] <= seconds["tune"]
+        assert seconds["tune"] == pytest.approx(sum(t.seconds for t in record.trials), rel=0.2)
+
+    def test_features_that_another_cell_computed_are_billed_and_marked(self, bench):
+        plain = {"name": "linear_probe", "label": "no decay", "args": {"weight_decay": 0.0}}
+        first, second = bench.run("linear_probe", plain)
+        assert first.cached == []
+        assert second.cached == ["features"]
+        assert second.seconds["features"] == pytest.approx(first.seconds["features"])
+
+    def test_parameters_are_counted(self, bench):
+        probe, full = bench.run("linear_probe", "full_finetune")
+        head = 8 * 10 + 10
+        assert probe.trainable_params == head
+        assert full.trainable_params == full.total_params + head
+        assert probe.total_params == full.total_params
+
+    def test_seconds_budget_counts_what_is_billed(self, bench):
+        (record,) = bench.run("full_finetune", budget={"seconds": 0.3, "steps": 2})
+        spent = [trial.seconds for trial in record.trials]
+        assert sum(spent[:-1]) <= 0.3
+        assert len(record.trials) > 1
+
+
+class TestPrepare:
+    @staticmethod
+    def learner(calls):
+        @dataclass(frozen=True)
+        class Learner(GradientStrategy):
+            name: ClassVar[str] = "learner"
+            needs_source: ClassVar[bool] = True
+            prepare_space: ClassVar[Space] = {}
+            defaults: ClassVar[Settings] = GradientStrategy.defaults
+
+            def prepare(self, backbone, source, hp, run):
+                calls.append((source.classes, len(source.examples)))
+                with torch.no_grad():
+                    backbone.body[0][0].bias += 1
+                return backbone
+
+            def recipe(self, backbone, task, hp, run):
+                return Recipe(backbone, (), lr=hp["lr"])
+
+        return Learner
+
+    def test_is_done_once_for_all_targets_and_shots(self, bench):
+        calls = []
+        name = bench.add(self.learner(calls))
+        source = {"dataset": "glyphs", "args": {"per_class": 8}}
+        problem = {"dataset": "digits", "shots": [1, 2], "source": source}
+        records = bench.run(name, problems=[problem], seeds=[0, 1])
+        assert [record.status for record in records] == ["ok"] * 4
+        assert len(calls) == 2  # one a seed
+        assert calls[0][1] == 8 * calls[0][0]
+        assert [("prepare" in r.cached) for r in records] == [False, True, False, True]
+        assert records[0].seconds["prepare"] == records[1].seconds["prepare"] > 0
+
+    def test_is_found_again_by_another_process(self, bench):
+        calls = []
+        name = bench.add(self.learner(calls))
+        problem = {"dataset": "digits", "shots": [2], "source": {"dataset": "glyphs", "args": {"per_class": 8}}}
+        (first,) = bench.run(name, problems=[problem])
+        (second,) = bench.run(name, problems=[problem], folder="again")
+        assert len(calls) == 1
+        assert second.metrics == first.metrics
+        assert "prepare" in second.cached

@@ -1,0 +1,71 @@
+"""What a user is shown: one line and a remedy."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.errors import HarnessError, Mistakes, did_you_mean, one_line
+
+
+def test_an_error_ends_with_its_remedy():
+    assert str(HarnessError("there is no file x", "Check the path")) == (
+        "there is no file x. Check the path"
+    )
+    assert str(HarnessError("there is no file x")) == "there is no file x"
+
+
+def test_a_single_mistake_is_one_line():
+    assert str(Mistakes("mine.toml", ["seeds: is missing"])) == "mine.toml: seeds: is missing"
+
+
+def test_several_mistakes_stand_below_each_other():
+    assert str(Mistakes("mine.toml", ["one", "two"])) == "mine.toml: 2 mistakes\n  one\n  two"
+
+
+@pytest.mark.parametrize(
+    "error", [HarnessError("a", "b"), HarnessError("a"), Mistakes("w", ["a", "b"])]
+)
+def test_errors_come_home_from_worker_processes(error):
+    back = pickle.loads(pickle.dumps(error))
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert vars(back) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("two\n  lines"), "ValueError: two lines"),
+        (ValueError(), "ValueError"),
+        (KeyError("x"), "KeyError: 'x'"),
+        (SystemExit(3), "SystemExit: 3"),
+    ],
+)
+def test_any_exception_fits_on_one_line(error, line):
+    assert one_line(error) == line
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        ("linear_prob", " (did you mean 'linear_probe'?)"),
+        ("MAML", " (did you mean 'maml'?)"),
+        ("xyz", " (known: linear_probe, maml)"),
+    ],
+)
+def test_the_nearest_word_is_suggested_or_all_are_listed(word, hint):
+    assert did_you_mean(word, ["maml", "linear_probe"]) == hint
+
+
+def test_a_long_list_of_unlike_words_is_not_printed():
+    assert did_you_mean("xyz", [f"word{n}" for n in range(100)]) == ""
+    assert did_you_mean("xyz", []) == ""
+
+
+@given(st.text(), st.lists(st.text()))
+def test_a_suggestion_is_always_a_known_word(word, known):
+    hint = did_you_mean(word, known)
+    if "did you mean" in hint:
+        assert hint.removeprefix(" (did you mean '").removesuffix("'?)") in known

@@ -1,0 +1,85 @@
+"""A plugin file for the tests: a dataset made of noise, and strategies that misbehave."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from harness_plugins.strategies.linear_probe import LinearProbe
+
+from harness.api import ArrayInputs, Data, Dataset, Split, Strategy, hookimpl
+
+
+@dataclass(frozen=True)
+class Toy(Dataset):
+    """Noise: ``each`` images of each of ``classes`` classes, all drawn from ``seed``."""
+
+    name: ClassVar[str] = "toy"
+
+    each: int = 6
+    classes: int = 4
+    held_out: tuple[str, ...] = ()
+    seed: int = 0
+    tested: bool = False
+    trouble: str = ""
+
+    def load(self) -> Data:
+        if self.trouble:
+            raise ValueError(self.trouble)
+        count = self.each * self.classes
+        generator = torch.Generator().manual_seed(self.seed)
+        pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        split = Split(ArrayInputs(pixels), torch.arange(count) % self.classes)
+        return Data(
+            train=split,
+            test=replace(split) if self.tested else None,
+            classes=tuple(f"class {index}" for index in range(self.classes)),
+            held_out=frozenset(self.held_out),
+        )
+
+
+@dataclass(frozen=True)
+class Raises(LinearProbe):
+    """Fails, as long as there is no file ``mended``."""
+
+    name: ClassVar[str] = "raises"
+    mended: str = ""
+
+    def adapt(self, backbone, task, hp, run):
+        if not Path(self.mended).is_file():
+            raise ZeroDivisionError("it does not add up")
+        return super().adapt(backbone, task, hp, run)
+
+
+class Interrupted(LinearProbe):
+    """Somebody presses Ctrl-C as soon as it adapts."""
+
+    name: ClassVar[str] = "interrupted"
+
+    def adapt(self, backbone, task, hp, run):
+        raise KeyboardInterrupt
+
+
+class Learner(LinearProbe):
+    """Cannot do without a source."""
+
+    name: ClassVar[str] = "learner"
+    needs_source: ClassVar[bool] = True
+
+
+class Reader(LinearProbe):
+    """Works with texts, in episodes."""
+
+    name: ClassVar[str] = "reader"
+    modalities: ClassVar[frozenset[str]] = frozenset({"text"})
+    protocols: ClassVar[frozenset[str]] = frozenset({"episodes"})
+
+
+@hookimpl
+def harness_datasets() -> list[type[Dataset]]:
+    return [Toy]
+
+
+@hookimpl
+def harness_strategies() -> list[type[Strategy]]:
+    return [Raises, Interrupted, Learner, Reader]
