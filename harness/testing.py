@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -50,7 +51,7 @@ def small_backbone(seed: int = 0) -> ImageBackbone:
                 nn.ReLU(),
                 nn.AvgPool2d(2),
             )
-            for before, after in zip(channels, channels[1:], strict=False)
+            for before, after in pairwise(channels)
         ]
         body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         backbone = ImageBackbone(

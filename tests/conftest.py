@@ -64,7 +64,9 @@ def fresh_process(tmp_path, monkeypatch):
         from harness.run import job
 
         for name, module in list(sys.modules.items()):
-            if (getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            facts = vars(module)
+            places = [facts.get("__file__"), *facts.get("__path__", ())]
+            if any(str(place).startswith(str(tmp_path)) for place in places):
                 del sys.modules[name]
         sys.path[:] = [folder for folder in sys.path if not folder.startswith(str(tmp_path))]
         for cached in (keys.file_digest, keys.source_digest, configure._adapter, job._workbench):

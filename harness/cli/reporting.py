@@ -14,7 +14,7 @@ from harness.run.events import Events
 
 def report(store: Store, registry: Registry) -> Path:
     """Write the report of a results folder; a plugin whose section fails is named and left out."""
-    sections = Events(
-        registry.manager, lambda line: click.echo(f"harness: {line}", err=True)
-    ).collect("harness_report_sections", {"frame": store.frame(), "directory": store.directory})
-    return write_report(store.directory, sections)
+    frame = store.frame()
+    events = Events(registry.manager, lambda line: click.echo(f"harness: {line}", err=True))
+    given = {"frame": frame, "directory": store.directory}
+    return write_report(store.directory, events.collect("harness_report_sections", given), frame)

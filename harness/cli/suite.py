@@ -83,9 +83,7 @@ def command(
     from harness.plan.estimate import estimate
     from harness.plan.suite import find, read
     from harness.record.store import Store
-    from harness.run.events import Events
     from harness.run.job import Place
-    from harness.run.progress import Progress
     from harness.run.suite import (
         pick_device,
         results_folder,
@@ -113,6 +111,10 @@ def command(
         seconds = estimate(todo, Store(directory).records(), registry)
         _show_plan(chosen, seconds, directory, output)
         return 0
+
+    from harness.run.events import Events
+    from harness.run.progress import Progress
+
     registry.manager.register(Progress(sys.stderr), name="progress")
     events = Events(registry.manager, lambda line: click.echo(f"harness: {line}", err=True))
     try:

@@ -164,7 +164,10 @@ class Inputs:
         return len(self.rows)
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        """Model inputs at ``index`` (int64 positions or a slice), ``[b, ...]`` on the device."""
+        """Model inputs at ``index``, ``[b, ...]`` on the device.
+
+        ``index`` is a slice, or int64 positions on the CPU.
+        """
         return self.pool.take(self.rows[index])
 
     def subset(self, index: Tensor) -> Inputs:

@@ -40,6 +40,9 @@ class Recipe:
         schedule: down to 0 along half a cosine, or the same rate throughout.
         steps: fewer optimiser steps than the budget allows.
         penalty: added to the loss, a scalar of the trained backbone.
+        standardise: with a frozen backbone, centre the features and divide them by their root
+            mean square, over the training inputs: one rate then suits every model. A single
+            scale for all features, because few shots say too little about each.
         recalibrate: afterwards, set batch norm's running statistics to those of the training
             inputs under the final weights. After a handful of steps the running averages
             still are mostly the source's.
@@ -54,6 +57,7 @@ class Recipe:
     schedule: Literal["cosine", "constant"] = "cosine"
     steps: int | None = None
     penalty: Callable[[Backbone], Tensor] | None = None
+    standardise: bool = False
     recalibrate: bool = False
 
 
@@ -64,15 +68,19 @@ class Classifier:
     taken from the run's store, computed once by the backbone that training started from.
     """
 
-    def __init__(self, recipe: Recipe, classes: int, run: Run) -> None:
+    def __init__(self, recipe: Recipe, task: Task, run: Run) -> None:
         origin = recipe.backbone
         trainable = set(recipe.trainable)
         entry = min(map(origin.block_of, trainable), default=len(origin.blocks))
         self._origin, self._run = origin, run
         self.entry = entry if origin.can_enter(entry) else 0
         self.backbone = _copy_to_train(origin, trainable) if trainable else origin
-        self.head = copy.deepcopy(recipe.head) or _zero_head(origin.num_features, classes)
+        self.head = copy.deepcopy(recipe.head) or _zero_head(origin.num_features, task.classes)
         self.head.to(run.device)
+        self._centre: Tensor | float = 0.0
+        self._scale: Tensor | float = 1.0
+        if recipe.standardise:
+            self._standardise(task.train.inputs)
 
     @property
     def trained(self) -> dict[str, Tensor]:
@@ -89,17 +97,30 @@ class Classifier:
             return None
         return self._run.activations(self._origin, inputs, self.entry)
 
+    @torch.no_grad()
+    def _standardise(self, inputs: Inputs) -> None:
+        if self.backbone is not self._origin:
+            raise ValueError("only the features of a frozen backbone can be standardised")
+        stored, size = self.entering(inputs), len(inputs)
+        starts = range(0, size, EVALUATION_BATCH)
+        parts = [self._features(inputs, stored, slice(s, s + EVALUATION_BATCH)) for s in starts]
+        self._centre = torch.stack([part.sum(0) for part in parts]).sum(0) / size
+        squares = torch.stack([(part - self._centre).square().sum() for part in parts]).sum()
+        self._scale = (squares / (size * self._centre.numel())).sqrt().clamp_min(1e-12)
+
     def forward(self, inputs: Inputs, stored: Tensor | None, index: Tensor | slice) -> Tensor:
         """Logits ``[b, classes]`` of the inputs at ``index``."""
-        if stored is not None:
-            features = self.backbone.features_from(stored[index], self.entry)
-        elif self.entry == len(self.backbone.blocks):
-            with torch.no_grad():
-                features = self.backbone.features(inputs[index])
-        else:
-            features = self.backbone.features(inputs[index])
-        logits: Tensor = self.head(features)
+        features = self._features(inputs, stored, index)
+        logits: Tensor = self.head((features - self._centre) / self._scale)
         return logits
+
+    def _features(self, inputs: Inputs, stored: Tensor | None, index: Tensor | slice) -> Tensor:
+        if stored is not None:
+            return self.backbone.features_from(stored[index], self.entry)
+        with torch.set_grad_enabled(
+            torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
+        ):
+            return self.backbone.features(inputs[index])
 
     @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
@@ -124,10 +145,18 @@ class Classifier:
             value.copy_(state[name])
 
     def save(self, path: Path) -> None:
-        """Write what was trained to a safetensors file; the rest is the backbone's own."""
+        """Write what was trained to a safetensors file; the rest is the backbone's own.
+
+        The head is written so that it takes the features as they are.
+        """
         from safetensors.torch import save_file
 
-        save_file({name: tensor.contiguous() for name, tensor in self.trained.items()}, path)
+        trained = dict(self.trained)
+        trained["head.weight"] = trained["head.weight"] / self._scale
+        trained["head.bias"] = trained["head.bias"] - trained["head.weight"] @ (
+            torch.zeros_like(trained["head.weight"][0]) + self._centre
+        )
+        save_file({name: tensor.contiguous() for name, tensor in trained.items()}, path)
 
 
 def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
@@ -138,7 +167,7 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
     """
-    model = Classifier(recipe, task.classes, run)
+    model = Classifier(recipe, task, run)
     steps = min(recipe.steps or run.steps, run.steps)
     optimizer = _optimizer(model, recipe)
     stored = model.entering(task.train.inputs)
@@ -147,11 +176,10 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     finite = torch.ones((), dtype=torch.bool, device=run.device)
 
     batches = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
-    for step, batch in enumerate(batches, start=1):
+    for step, index in enumerate(batches, start=1):
         rate = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * (rate if recipe.schedule == "cosine" else 1.0)
-        index = batch if isinstance(batch, slice) else batch.to(run.device)
         logits = model.forward(task.train.inputs, stored, index)
         loss = F.cross_entropy(logits, task.train.labels[index])
         if recipe.penalty is not None:

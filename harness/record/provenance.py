@@ -39,6 +39,11 @@ def _version(package: str) -> str | None:
         return None
 
 
+def of_run(device: str, threads: int) -> dict[str, Any]:
+    """The environment, and the device and CPU threads that a cell was given."""
+    return {**environment(), "device": device_name(device), "threads": threads}
+
+
 def device_name(device: str) -> str:
     """The device as people know it, such as ``cpu`` or the name of a GPU."""
     if device.startswith("cuda"):

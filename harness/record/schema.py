@@ -59,7 +59,7 @@ class Coordinates(BaseModel):
 
     @property
     def title(self) -> str:
-        """One line for people: ``LP on digits, 5 shots, seed 0 (test_resnet)``."""
+        """One line for people: ``LP on digits, 5-shot, seed 0 (test_resnet)``."""
         shots = "all data" if self.shots == "all" else f"{self.shots}-shot"
         if self.ways:
             shots = f"{self.ways}-way {shots}"

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 COLUMNS = (
     "cell suite strategy label dataset problem protocol ways shots backbone seed status reason "
     "accuracy accuracy_ci95 accuracy_val balanced_accuracy recall_macro f1_macro f1_weighted "
-    "log_loss ece seconds_pretrain seconds_prepare seconds_features seconds_tune seconds_fit "
-    "seconds_test seconds_total peak_device_bytes peak_host_bytes trainable_params total_params "
-    "trials trials_failed split_hash cached"
+    "log_loss log_loss_val ece seconds_pretrain seconds_prepare seconds_features seconds_tune "
+    "seconds_fit seconds_test seconds_total peak_device_bytes peak_host_bytes trainable_params "
+    "total_params trials trials_failed split_hash cached"
 ).split()
 """The tidy frame: one row a planned cell."""
 
@@ -124,7 +124,7 @@ class Store:
         """
         import pandas as pd
 
-        rows = [_row(cell, record) for cell, record in self.planned()]
+        rows = [_row(cell, self.record(cell.cell)) for cell in self.plan().cells]
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
 
@@ -165,5 +165,5 @@ def _row(cell: Coordinates, record: Record | None) -> dict[str, Any]:
         "trials": len(record.trials),
         "trials_failed": sum(trial.state in ("failed", "diverged") for trial in record.trials),
         "split_hash": record.split_hash,
-        "cached": " ".join(record.cached),
+        "cached": " ".join(record.cached) or None,
     }

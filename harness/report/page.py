@@ -41,14 +41,17 @@ LONG = 200
 """Rows of a table that stands open; a longer one is folded."""
 
 
-def write_report(directory: Path, sections: Sequence[Section] = ()) -> Path:
+def write_report(
+    directory: Path, sections: Sequence[Section] = (), frame: pd.DataFrame | None = None
+) -> Path:
     """Write ``DIRECTORY/report/``: ``index.html``, ``tables/`` and ``plots/``.
 
     The same records give the same bytes. ``sections`` are plugins' own: their HTML is trusted.
+    ``frame`` is :meth:`Store.frame`, where it has been read already.
     """
     store, target = Store(directory), directory / "report"
     plan = store.plan()
-    everything = store.frame()
+    everything = store.frame() if frame is None else frame
     frame = tidy(everything)
     table = summary(frame)
     details = collect(store, plan.cells)

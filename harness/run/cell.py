@@ -73,9 +73,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
             "peak_host_bytes": peak.host,
             "peak_device_bytes": peak.on_device,
             "provenance": {
-                **provenance.environment(),
-                "device": provenance.device_name(str(bench.device)),
-                "threads": torch.get_num_threads(),
+                **provenance.of_run(str(bench.device), torch.get_num_threads()),
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },

@@ -54,7 +54,7 @@ class CellJob:
             reason=reason,
             config=cell.config(),
             meaning=cell.meaning,
-            provenance={**provenance.environment(), "device": self.place.device},
+            provenance=provenance.of_run(self.place.device, self.place.threads),
         )
         Store(self.place.directory).write_record(record)
         emit("harness_cell_finished", {"cell": cell, "record": record})

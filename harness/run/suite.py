@@ -75,7 +75,9 @@ def pick_device(asked: str) -> str:
 
 
 def threads_each(workers: int) -> int:
-    """CPU threads a worker, so that workers don't fight over cores."""
+    """CPU threads a worker, so that workers don't fight over cores; ``OMP_NUM_THREADS`` wins."""
+    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        return max(1, int(given))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (cores or 1) // workers)
 

@@ -1,7 +1,291 @@
-def test_x(harness, tiny_suite):
-    import time
-    for _ in range(3):
-        t=time.time()
-        r = harness("suite", tiny_suite)
-        print(r, time.time()-t)
-    assert 0
+"""``harness suite``: run, resume, retry, interrupt; what lands where, and how it ends."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+
+from harness.record.store import Store
+
+
+def rows(harness, results):
+    return list(csv.DictReader(io.StringIO(harness("export", results).out)))
+
+
+def numbers(results):
+    """What the cells of a results folder came to, without times."""
+    return {
+        record.title: (record.metrics, [(t.settings, t.value, t.loss) for t in record.trials])
+        for record in Store(results).records()
+    }
+
+
+def written(results):
+    """The records, byte by byte, and when they were written."""
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in (results / "records").iterdir()
+    }
+
+
+# ── a run ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_suite_leaves_records_a_plan_and_a_report(harness, tiny_suite, tmp_path):
+    ended = harness("suite", tiny_suite)
+    assert ended.status == 0
+    results = tmp_path / "results" / "tiny"
+    plan = json.loads((results / "plan.json").read_text())
+    keys = [cell["cell"] for cell in plan["cells"]]
+    assert len(keys) == 4
+    assert {path.stem for path in (results / "records").glob("*.json")} == set(keys)
+    assert {path.stem for path in (results / "predictions").glob("*.npz")} == set(keys)
+    assert len(list((results / "splits").glob("*.json"))) == 2  # one a seed: luck is paired
+    page = (results / "report" / "index.html").read_text()
+    assert "linear_probe" in page
+    assert ended.err.splitlines()[0] == "tiny: 4 cells, 0 done before, 4 to do"
+    assert ended.err.splitlines()[-1] == f"report: {results}/report/index.html"
+    assert re.search(r"\[4/4\] ok .* full_finetune on digits, 2-shot, seed 1 \(conv4\)", ended.err)
+    assert "linear_probe" in ended.out
+
+
+def test_a_record_holds_everything(results):
+    for record in Store(results).records():
+        assert record.status == "ok"
+        assert len(record.trials) == 2
+        assert record.config["budget"]["steps"] == 3
+        assert {"accuracy", "accuracy_val", "log_loss", "f1_macro"} <= set(record.metrics)
+        assert {"prepare", "features", "tune", "fit", "test", "total"} <= set(record.seconds)
+        assert record.provenance["device"] == "cpu"
+
+
+def test_one_seed_is_one_split_for_every_strategy(results):
+    splits = {}
+    for record in Store(results).records():
+        splits.setdefault(record.seed, set()).add(record.split_hash)
+    assert {len(hashes) for hashes in splits.values()} == {1}
+    assert splits[0] != splits[1]
+
+
+def test_the_same_command_again_does_nothing_twice(harness, results, tiny_suite, no_report):
+    before = written(results)
+    ended = harness("suite", tiny_suite)
+    assert ended.status == 0
+    assert ended.err.splitlines()[0] == "tiny: 4 cells, 4 done before, 0 to do"
+    assert written(results) == before
+
+
+def test_the_same_suite_elsewhere_gives_the_same_numbers(
+    harness, results, tiny_suite, no_report, tmp_path
+):
+    assert harness("suite", tiny_suite, "--results", "elsewhere").status == 0
+    assert numbers(tmp_path / "elsewhere" / "tiny") == numbers(results)
+
+
+def test_two_workers_give_the_same_numbers_as_one(
+    harness, results, tiny_suite, no_report, tmp_path
+):
+    ended = harness("suite", tiny_suite, "--results", "elsewhere", "--jobs", "2")
+    assert ended.status == 0, ended.err
+    assert "[4/4]" in ended.err
+    assert numbers(tmp_path / "elsewhere" / "tiny") == numbers(results)
+
+
+def test_an_unfinished_suite_goes_on(harness, results, tiny_suite, no_report):
+    before = written(results)
+    gone, *kept = sorted(before)
+    (results / "records" / gone).unlink()
+    ended = harness("suite", tiny_suite)
+    assert ended.err.splitlines()[0] == "tiny: 4 cells, 3 done before, 1 to do"
+    after = written(results)
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    assert gone in after
+
+
+def test_more_seeds_only_add_cells(harness, results, tiny_suite, no_report):
+    ended = harness("suite", tiny_suite, "--set", "seeds=[0, 1, 2]")
+    assert ended.err.splitlines()[0] == "tiny: 6 cells, 4 done before, 2 to do"
+
+
+def test_only_some_cells_can_be_run(harness, tiny_suite, no_report, tmp_path):
+    ended = harness("suite", tiny_suite, "--only", "label=linear_probe", "--only", "seed=1")
+    assert ended.status == 0
+    found = rows(harness, tmp_path / "results" / "tiny")
+    assert [row["status"] for row in found] == ["pending", "pending", "ok", "pending"]
+
+
+def test_json_is_all_there_is_on_standard_output(harness, results, tiny_suite, no_report):
+    ended = harness("suite", tiny_suite, "--format", "json")
+    assert [row["status"] for row in json.loads(ended.out)] == ["ok"] * 4
+    assert "4 done before" in ended.err
+
+
+# ── a dry run ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_dry_run_shows_the_cells_and_writes_nothing(harness, tiny_suite, tmp_path):
+    ended = harness("suite", tiny_suite, "--dry-run")
+    assert (ended.status, ended.err) == (0, "")
+    *cells, total = ended.out.splitlines()
+    assert all(re.fullmatch(r"[0-9a-f]{16} +≈ \d+ s  \S.* \(conv4\)", cell) for cell in cells)
+    assert re.fullmatch(r"4 cells, 0 done, 4 to do: ≈ \d+ s on this machine, one at a time", total)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_dry_run_tells_what_is_done(harness, results, tiny_suite, unchanged):
+    ended = harness("suite", tiny_suite, "--dry-run", "--set", "seeds=[1, 2]")
+    *cells, total = ended.out.splitlines()
+    assert [cell.split()[1] for cell in cells] == ["done", "done", "≈", "≈"]
+    assert total.startswith("4 cells, 2 done, 2 to do: ")
+    done = harness("suite", tiny_suite, "--dry-run")
+    assert done.out.splitlines()[-1] == "4 cells, 4 done, 0 to do"
+
+
+def test_a_dry_run_is_data_too(harness, results, tiny_suite, unchanged):
+    ended = harness("suite", tiny_suite, "--dry-run", "--format", "json", "--set", "seeds=[1, 2]")
+    found = json.loads(ended.out)
+    assert found["directory"] == str(results)
+    assert [cell["done"] for cell in found["cells"]] == [True, True, False, False]
+    assert [cell["seconds"] is None for cell in found["cells"]] == [True, True, False, False]
+
+
+def test_a_model_that_cannot_be_built_costs_nobody_knows_what(harness, edited):
+    ended = harness("suite", edited("width = 8", "depth = 8"), "--dry-run")
+    assert ended.status == 0
+    assert [line.split()[1] for line in ended.out.splitlines()[:-1]] == ["?"] * 4
+    assert ended.out.endswith("4 cells, 0 done, 4 to do\n")
+
+
+# ── what goes wrong ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def failing(edited, tmp_path):
+    """The suite with a strategy that fails as long as there is no file ``mended``."""
+    spec = f'{{ name = "raises", args = {{ mended = "{tmp_path}/mended" }} }}'
+    return edited(
+        'strategies = ["linear_probe", "full_finetune"]',
+        f"""strategies = [
+        {spec}, {{ name = "linear_probe" }}
+    ]""",
+    )
+
+
+def test_a_cell_that_fails_is_a_record_and_the_others_finish(
+    harness, failing, toy, no_report, tmp_path
+):
+    ended = harness("suite", failing, *toy)
+    assert ended.status == 1
+    found = rows(harness, tmp_path / "results" / "tiny")
+    assert [(row["label"], row["status"]) for row in found] == [
+        ("raises", "failed"),
+        ("linear_probe", "ok"),
+        ("raises", "failed"),
+        ("linear_probe", "ok"),
+    ]
+    assert re.fullmatch(
+        r"ZeroDivisionError: it does not add up \(toy_plugin.py, line \d+\)", found[0]["reason"]
+    )
+    assert (found[0]["trials"], found[0]["trials_failed"], found[0]["accuracy"]) == ("2", "2", "")
+    assert ended.err.splitlines()[-2:] == [
+        f"failed: raises on digits (seed {seed}): {found[0]['reason']}" for seed in (0, 1)
+    ]
+    record = next(r for r in Store(tmp_path / "results" / "tiny").records() if r.status != "ok")
+    assert "toy_plugin.py" in record.traceback
+
+
+def test_what_failed_is_not_run_again_unless_asked_for(harness, failing, toy, no_report, tmp_path):
+    results = tmp_path / "results" / "tiny"
+    harness("suite", failing, *toy)
+    before = written(results)
+    (tmp_path / "mended").touch()
+    again = harness("suite", failing, *toy)
+    assert (again.status, written(results)) == (1, before)
+    others = harness("suite", failing, *toy, "--retry", "oom,crashed")
+    assert (others.status, written(results)) == (1, before)
+    retried = harness("suite", failing, *toy, "--retry", "failed")
+    assert retried.status == 0
+    assert retried.err.splitlines()[0] == "tiny: 4 cells, 2 done before, 2 to do"
+    after = written(results)
+    ok = {r.cell for r in Store(results).records() if r.strategy == "linear_probe"}
+    assert {n: after[n] for n in after if n[:-5] in ok} == {
+        n: before[n] for n in before if n[:-5] in ok
+    }
+    assert {row["status"] for row in rows(harness, results)} == {"ok"}
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
+    harness, edited, toy, no_report, tmp_path
+):
+    suite = edited('"full_finetune"', '"interrupted"')
+    ended = harness("suite", suite, *toy)
+    assert ended.status == 130
+    assert "Traceback" not in ended.err
+    assert ended.err.splitlines()[-1] == (
+        "harness: interrupted. Run the same command again to go on: finished cells are kept"
+    )
+    found = rows(harness, tmp_path / "results" / "tiny")
+    assert [row["status"] for row in found] == ["ok", "pending", "pending", "pending"]
+    ended = harness("suite", suite, *toy, "--only", "label=linear_probe")
+    assert ended.err.splitlines()[0] == "tiny: 2 cells, 1 done before, 1 to do"
+
+
+def test_a_plugin_whose_event_hook_fails_stops_nothing(harness, tiny_suite, plugin_file, no_report):
+    file = plugin_file(
+        "tracker",
+        "from harness import hookimpl\n@hookimpl\ndef harness_cell_started(cell): return 1 / 0\n",
+    )
+    ended = harness("suite", tiny_suite, "--plugin", file)
+    assert ended.status == 0
+    (line,) = (line for line in ended.err.splitlines() if "tracker" in line)
+    assert line == (
+        f"harness: plugin {file}: harness_cell_started failed and is not called any more: "
+        "ZeroDivisionError: division by zero"
+    )
+
+
+def test_a_report_section_that_fails_is_named(harness, results, tiny_suite, plugin_file):
+    file = plugin_file(
+        "sections",
+        "from harness import hookimpl\n@hookimpl\ndef harness_report_sections(frame): 1 / 0\n",
+    )
+    ended = harness("suite", tiny_suite, "--plugin", file)
+    assert ended.status == 0
+    assert f"harness: plugin {file}: harness_report_sections failed" in ended.err
+
+
+# ── wrong usage ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--only", "label=maml"], "--only label=maml: no cell has the label 'maml' (known: full"),
+        (["--only", "maml"], "--only maml: not KEY=VALUE with a key among cell, suite, label"),
+        (["--set", "trials"], "--set trials: not of the form KEY=VALUE. Write KEY=VALUE"),
+        (["--set", "budget.trails=3"], "budget.trails: unknown key (did you mean 'trials'?)"),
+        (["--retry", "fialed"], "--retry fialed: no such status (did you mean 'failed'?). Use fai"),
+        (["--retry", "ok"], "--retry ok: no such status"),
+        (["--device", "gpu"], "--device gpu: there is no such kind of device. Use auto, cpu, cuda"),
+        (["--device", "cuda:99"], "--device cuda:99: this machine has "),
+        (["--device", "meta"], "--device meta is not supported. Use auto, cpu, cuda or cuda:N"),
+        (["--executor", "locale"], "unknown executor 'locale' (did you mean 'local'?)"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_wrong_usage_is_refused_before_anything_is_written(
+    harness, results, tiny_suite, unchanged, words, said, dry
+):
+    ended = harness("suite", tiny_suite, *words, *dry)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.complaint.startswith("harness: ")
+    assert said in ended.complaint
+
+
+def test_a_results_folder_that_is_a_file_is_refused(harness, tiny_suite, tmp_path):
+    (tmp_path / "file").touch()
+    ended = harness("suite", tiny_suite, "--results", "file")
+    assert ended.status == 2
+    assert "file/tiny" in ended.complaint

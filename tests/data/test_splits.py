@@ -27,7 +27,8 @@ def split(labels, shots="all", seed=0, **options):
 def test_parts_are_disjoint_and_hold_every_class(labels, seed, shots):
     drawn = split(labels, shots, seed)
     train, val, test = set(drawn.train), set(drawn.val), set(drawn.test)
-    assert not (train & val or train & test or val & test)
+    assert train.isdisjoint(val | test)
+    assert val.isdisjoint(test)
     for part in (drawn.train, drawn.val, drawn.test):
         assert labels[list(part)].unique().tolist() == labels.unique().tolist()
     if shots == "all":

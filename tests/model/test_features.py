@@ -5,7 +5,7 @@ import torch
 from harness.data.examples import Inputs
 from harness.model import features
 from harness.model.features import FeatureStore
-from harness.testing import digits, a_run, small_backbone
+from harness.testing import a_run, digits, small_backbone
 
 
 def counting(backbone):

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.api import Diverged, ImageBackbone, Recipe, Task, fit
 from harness.model.fit import batch_order, recalibrate
-from harness.testing import digits, a_run, shots, small_backbone
+from harness.testing import a_run, digits, shots, small_backbone
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ class TestSelection:
     @pytest.mark.parametrize("rate", [1e30, float("nan")])
     def test_a_loss_that_is_not_a_number_ends_the_trial(self, backbone, task, rate):
         recipe = everything(backbone, lr=rate, optimizer="sgd")
-        with pytest.raises(Diverged, match="not a number|not finite"):
+        with pytest.raises(Diverged, match=r"not a number|not finite"):
             fit(recipe, task, a_run())
 
 
@@ -199,3 +199,30 @@ def test_what_was_trained_is_what_is_saved(backbone, task, tmp_path):
     saved = load_file(tmp_path / "model.safetensors")
     assert saved.keys() == {"head.weight", "head.bias", *backbone.parameters_from(2)}
     assert torch.equal(saved["head.weight"], model.head.weight)
+
+
+class TestStandardising:
+    def test_features_are_centred_and_scaled_as_a_whole(self, backbone, task):
+        """With a rate of nothing, the head sees features of mean 0 and mean square 1."""
+        seen = []
+        head = torch.nn.Linear(8, 10)
+        run = a_run(steps=1, batch_size=1000)
+        model = fit(probe(backbone, head=head, lr=1e-12, standardise=True), task, run)
+        model.head.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+        model.logits(task.train.inputs)
+        assert torch.allclose(seen[0].mean(0), torch.zeros(8), atol=1e-5)
+        assert seen[0].square().mean().item() == pytest.approx(1, rel=1e-4)
+
+    def test_the_saved_head_takes_the_features_as_they_are(self, backbone, task, tmp_path):
+        from safetensors.torch import load_file
+
+        model = fit(probe(backbone, lr=0.1, standardise=True), task, a_run())
+        model.save(tmp_path / "head.safetensors")
+        saved = load_file(tmp_path / "head.safetensors")
+        features = backbone.features(task.val.inputs[:])
+        plain = F.linear(features, saved["head.weight"], saved["head.bias"])
+        assert torch.allclose(plain, model.logits(task.val.inputs), atol=1e-4)
+
+    def test_a_backbone_that_trains_has_no_features_to_standardise(self, backbone, task):
+        with pytest.raises(ValueError, match="frozen backbone"):
+            fit(everything(backbone, standardise=True), task, a_run())

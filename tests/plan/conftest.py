@@ -38,7 +38,7 @@ def toy_data(toys):
     return Datasets(toys)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def planned(toys, toy_data):
     """The cells of a suite, given as a table."""
     return lambda table: plan(parse(table, "here"), toys, toy_data, "here").cells
@@ -167,6 +167,17 @@ def mutations(draw, tables):
         return table
 
 
+def shuffles(table):
+    """The same suite with its tables and lists in another order."""
+    entries = {
+        key: st.permutations(value) if isinstance(value, list) else st.just(value)
+        for key, value in table.items()
+    }
+    return st.permutations(list(table)).flatmap(
+        lambda keys: st.fixed_dictionaries({key: entries[key] for key in keys})
+    )
+
+
 class AnySuites:
     """Strategies for hypothesis."""
 
@@ -174,6 +185,9 @@ class AnySuites:
     mutated = mutations(valid)
     nearly_small = mutations(st.just(TABLE))  # and so, often, one that can be planned
     anything = anything
+    shuffled = st.just(TABLE | {"problems": [*TABLE["problems"], {"dataset": "digits"}]}).flatmap(
+        shuffles
+    )
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,11 @@ from harness.plan.suite import parse
 from harness.plugins import Sources, load
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+words = st.text("abcdef", min_size=1, max_size=3)
 meanings = st.dictionaries(
-    st.text(),
+    words,
     st.recursive(
-        leaves, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=6
+        leaves, lambda inner: st.lists(inner) | st.dictionaries(words, inner), max_leaves=6
     ),
     max_size=5,
 )
@@ -236,15 +237,9 @@ def test_a_changed_strategy_file_changes_the_keys_of_its_own_cells_only(
 
 
 @given(data=st.data())
-def test_keys_do_not_depend_on_the_order_of_a_suite(planned, table, data):
-    table["problems"] = [{"dataset": "toy", "shots": [1, 2]}, {"dataset": "digits"}]
-    shuffled = {
-        key: data.draw(st.permutations(value)) if isinstance(value, list) else value
-        for key, value in data.draw(st.permutations(list(table.items())))
-    }
-    assert {cell.cell: cell.title for cell in planned(table)} == {
-        cell.cell: cell.title for cell in planned(shuffled)
-    }
+def test_keys_do_not_depend_on_the_order_of_a_suite(planned, any_suites, data):
+    one, other = (planned(data.draw(any_suites.shuffled)) for _ in range(2))
+    assert {cell.cell: cell.title for cell in one} == {cell.cell: cell.title for cell in other}
 
 
 def test_names_and_labels_are_not_part_of_a_key(planned, table):
@@ -261,7 +256,7 @@ def test_names_and_labels_are_not_part_of_a_key(planned, table):
     ("change", "same"),
     [
         (lambda t: t.update(seeds=[1, 2]), 4),
-        (lambda t: t["problems"][0].update(shots=[2, 3]), 4),
+        (lambda t: t["problems"][0].update(shots=[2]), 4),
         (lambda t: t["problems"][0].update(val_shots=1), 0),
         (lambda t: t["problems"][0].update(args={"seed": 1}), 0),
         (lambda t: t["problems"][0].update(source={"dataset": "digits"}), 0),

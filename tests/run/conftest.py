@@ -17,9 +17,7 @@ SMALL = {
     "name": "small",
     "seeds": [0],
     "budget": {"trials": 2, "steps": 4, "batch_size": 16},
-    "backbones": [
-        {"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}
-    ],
+    "backbones": [{"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}],
     "problems": [{"dataset": "digits", "shots": [2]}],
 }
 

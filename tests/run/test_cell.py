@@ -12,6 +12,7 @@ from harness.api import Diverged, GradientStrategy, Recipe, Settings, Space, Str
 from harness.model import metrics
 
 ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
+LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}
 MAML = {"name": "maml", "args": {"meta_steps": 2, "tasks": 1}}
 
 
@@ -38,7 +39,7 @@ def raising(error):
 class TestResults:
     def test_every_strategy_works_on_a_whole_task(self, bench):
         strategies = [*ALL, MAML]
-        problem = {"dataset": "digits", "shots": [2], "source": {"dataset": "glyphs", "args": {"per_class": 8}}}
+        problem = {"dataset": "digits", "shots": [2], "source": LETTERS}
         records = bench.run(*strategies, problems=[problem])
         assert [record.status for record in records] == ["ok"] * 5
         for record in records:
@@ -113,9 +114,7 @@ class TestSealedTest:
             ),
         )
         (record,) = bench.run(bench.add(spy), problems=[{"dataset": "digits", "shots": ["all"]}])
-        split = json.loads(
-            (bench.store.directory / f"splits/{record.split_hash}.json").read_text()
-        )
+        split = json.loads((bench.store.directory / f"splits/{record.split_hash}.json").read_text())
         assert not set(seen) & set(split["test"])
         assert set(seen) | set(split["test"]) == set(range(1797))
 
@@ -163,9 +162,7 @@ class TestEnds:
             if hp["lr"] == 1e-3:  # the default: trial 0
                 raise ValueError("not this one")
 
-        (record,) = bench.run(
-            bench.add(misbehaving("picky", do)), budget={"trials": 3, "steps": 2}
-        )
+        (record,) = bench.run(bench.add(misbehaving("picky", do)), budget={"trials": 3, "steps": 2})
         assert record.status == "ok"
         assert [trial.state for trial in record.trials] == ["failed", "complete", "complete"]
         assert "not this one" in record.trials[0].reason
@@ -258,8 +255,7 @@ class TestPrepare:
     def test_is_done_once_for_all_targets_and_shots(self, bench):
         calls = []
         name = bench.add(self.learner(calls))
-        source = {"dataset": "glyphs", "args": {"per_class": 8}}
-        problem = {"dataset": "digits", "shots": [1, 2], "source": source}
+        problem = {"dataset": "digits", "shots": [1, 2], "source": LETTERS}
         records = bench.run(name, problems=[problem], seeds=[0, 1])
         assert [record.status for record in records] == ["ok"] * 4
         assert len(calls) == 2  # one a seed
@@ -270,7 +266,7 @@ class TestPrepare:
     def test_is_found_again_by_another_process(self, bench):
         calls = []
         name = bench.add(self.learner(calls))
-        problem = {"dataset": "digits", "shots": [2], "source": {"dataset": "glyphs", "args": {"per_class": 8}}}
+        problem = {"dataset": "digits", "shots": [2], "source": LETTERS}
         (first,) = bench.run(name, problems=[problem])
         (second,) = bench.run(name, problems=[problem], folder="again")
         assert len(calls) == 1

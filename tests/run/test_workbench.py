@@ -15,7 +15,8 @@ def test_a_source_is_pretrained_once_and_its_cost_is_told_to_all(bench):
     first, second = bench.run("linear_probe", "from_scratch", backbones=backbones)
     (third,) = bench.run("linear_probe", backbones=backbones, folder="again")
     assert first.seconds["pretrain"] == second.seconds["pretrain"] == third.seconds["pretrain"] > 0
-    assert [("pretrain" in record.cached) for record in (first, second, third)] == [False, True, True]
+    marked = ["pretrain" in record.cached for record in (first, second, third)]
+    assert marked == [False, True, True]
     assert third.metrics == first.metrics
     assert len(list((bench.folder / "cache/weights").glob("*.safetensors"))) == 1
 

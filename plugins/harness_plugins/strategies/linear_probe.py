@@ -21,7 +21,7 @@ from harness.api import (
 
 @dataclass(frozen=True)
 class LinearProbe(GradientStrategy):
-    """Train a linear head on frozen features."""
+    """Train a linear head on frozen features, which are centred and scaled."""
 
     name: ClassVar[str] = "linear_probe"
     citation: ClassVar[str] = "Alain & Bengio 2016, Understanding intermediate layers"
@@ -29,10 +29,12 @@ class LinearProbe(GradientStrategy):
         "lr": FloatDistribution(1e-3, 1.0, log=True),
         "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
     }
-    defaults: ClassVar[Settings] = {"lr": 1e-2, "weight_decay": 1e-4}
+    defaults: ClassVar[Settings] = {"lr": 1e-1, "weight_decay": 1e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        return Recipe(backbone, trainable=(), lr=hp["lr"], weight_decay=hp["weight_decay"])
+        return Recipe(
+            backbone, (), lr=hp["lr"], weight_decay=hp["weight_decay"], standardise=True
+        )
 
 
 @hookimpl

@@ -69,9 +69,7 @@ class TestEfficientNet(BackboneChecks):
 
 
 def test_a_colour_model_can_be_built_for_grey_images():
-    backbone = Timm().build(
-        "test_resnet", input_size=32, pretrained=False, args={"in_chans": 1}
-    )
+    backbone = Timm().build("test_resnet", input_size=32, pretrained=False, args={"in_chans": 1})
     raw = torch.zeros(2, 3, 20, 20, dtype=torch.uint8)
     assert backbone.preprocess(raw).shape == (2, 1, 32, 32)
 

@@ -1,0 +1,66 @@
+"""``harness plugins``: what there is, and what could not be loaded."""
+
+import json
+
+
+def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
+    ended = harness("plugins")
+    assert (ended.status, ended.err) == (0, "")
+    head, _, *rows = ended.out.splitlines()
+    assert head.split() == "kind name origin modality protocols summary citation".split()
+    assert [tuple(row.split()[:3]) for row in rows] == [
+        (plugin.kind, plugin.name, "built-in")
+        for kind in ("strategy", "dataset", "backbone", "executor")
+        for plugin in registry.plugins.values()
+        if plugin.kind == kind
+    ]
+    (maml,) = (row for row in rows if " maml " in row)
+    assert "episodes transfer" in maml
+    assert "Finn et al. 2017" in maml
+
+
+def test_the_list_is_data_too(harness, registry):
+    ended = harness("plugins", "--format", "json")
+    found = json.loads(ended.out)
+    assert {(row["kind"], row["name"]) for row in found} == set(registry.plugins)
+    assert all(row["file"].endswith(".py") for row in found)
+
+
+def test_plugins_of_files_and_folders_say_where_they_are_from(harness, toy):
+    found = json.loads(harness("plugins", *toy, "--format", "json").out)
+    (row,) = (row for row in found if row["name"] == "toy")
+    assert (row["origin"], row["summary"]) == (
+        "file",
+        "Noise: ``each`` images of each of ``classes`` classes, all drawn from ``seed``.",
+    )
+
+
+def test_a_broken_plugin_is_one_line_and_the_rest_is_listed(harness, plugin_file):
+    broken = plugin_file("broken", "1 / 0\n")
+    ended = harness("plugins", "--plugin", broken, "--format", "json")
+    assert ended.status == 1
+    assert ended.complaint == (
+        f"harness: plugin {broken}: cannot be loaded: ZeroDivisionError: division by zero (line 1)"
+    )
+    assert len(json.loads(ended.out)) > 10
+
+
+def test_each_of_several_broken_plugins_has_its_line(harness, plugin_file, tmp_path):
+    plugin_file("more/broken", "1 / 0\n")
+    plugin_file("more/unmarked", "def harness_strategies(): return []\n")
+    plugin_file("more/maml", "from harness_plugins.strategies.maml import *\n")
+    ended = harness("plugins", "--plugins-dir", tmp_path / "more", "--plugins-dir", "nowhere")
+    assert ended.status == 1
+    assert [line.split(": ")[1].split("/")[-1] for line in ended.err.splitlines()] == [
+        "nowhere",
+        "broken.py",
+        "maml.py",
+        "unmarked.py",
+    ]
+
+
+def test_a_command_goes_on_without_a_broken_plugin(harness, plugin_file, tiny_suite):
+    ended = harness("validate", tiny_suite, "--plugin", plugin_file("broken", "1 / 0\n"))
+    assert ended.status == 0
+    assert "broken.py" in ended.complaint
+    assert ended.out == f"{tiny_suite}: 4 cells, no mistakes\n"

@@ -1,0 +1,34 @@
+"""``harness report``: the report of a results folder, written again."""
+
+import shutil
+
+import pytest
+
+SECTION = """
+from harness.api import Section, hookimpl
+
+@hookimpl
+def harness_report_sections(frame, directory):
+    return [Section("My own section", f"<p>{len(frame)} cells in {directory.name}</p>")]
+"""
+
+
+def test_a_report_can_be_written_again_without_running_anything(harness, results, plugin_file):
+    ended = harness("report", results, "--plugin", plugin_file("section", SECTION))
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == f"{results}/report/index.html\n"
+    page = (results / "report/index.html").read_text()
+    assert "My own section" in page
+    assert "<p>4 cells in tiny</p>" in page
+
+
+@pytest.mark.parametrize("name", ["nowhere", "results"])
+def test_a_folder_without_results_is_refused(harness, results, name):
+    ended = harness("report", name)
+    assert ended.status == 2
+    assert ended.complaint.startswith(f"harness: {name} holds no results (no plan.json). ")
+
+
+def test_a_folder_with_only_a_plan_has_a_report_too(harness, results, no_report):
+    shutil.rmtree(results / "records")
+    assert harness("report", results).status == 0

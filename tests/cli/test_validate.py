@@ -1,0 +1,175 @@
+"""``harness validate``: bad input is one clear line with a remedy, and nothing is written.
+
+What is refused here is refused by ``harness suite`` in the same words, before it writes.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def test_a_good_suite_says_how_much_it_is(harness, tiny_suite):
+    ended = harness("validate", tiny_suite)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out == f"{tiny_suite}: 4 cells, no mistakes\n"
+
+
+def test_a_suite_may_be_changed_in_passing(harness, tiny_suite):
+    ended = harness("validate", tiny_suite, "--set", "seeds=[1, 2, 3]")
+    assert ended.out == f"{tiny_suite}: 6 cells, no mistakes\n"
+
+
+def npz(path, **changes):
+    content = {
+        "x_train": np.zeros((20, 8, 8), np.uint8),
+        "y_train": np.arange(20) % 2,
+    } | changes
+    np.savez(path, **content)
+
+
+def folder(root, **counts):
+    for label, count in counts.items():
+        (root / label).mkdir(parents=True)
+        for number in range(count):
+            Image.new("L", (8, 8), number).save(root / label / f"{number}.png")
+
+
+def corrupt(root):
+    folder(root, a=5, b=5)
+    (root / "b" / "3.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+
+
+DIGITS = 'dataset = "digits"'
+
+BAD = {
+    "unknown strategy": (
+        ('"linear_probe"', '"linear_prob"'),
+        "unknown strategy 'linear_prob' (did you mean 'linear_probe'?). 'harness plugins' lists",
+    ),
+    "unknown dataset": (
+        (DIGITS, 'dataset = "digit"'),
+        "unknown dataset 'digit' (did you mean 'digits'?). 'harness plugins' lists them all",
+    ),
+    "unknown model": (
+        ('"conv4"', '"conv-4"'),
+        "unknown model 'conv-4' (did you mean 'conv4'?). Name a timm model or one that",
+    ),
+    "misspelt key": (
+        ("seeds", "sedes"),
+        "sedes: unknown key (did you mean 'seeds'?)",
+    ),
+    "wrong type": (
+        ("trials = 2", 'trials = "two"'),
+        "budget.trials: should be a whole number, not 'two'",
+    ),
+    "syntax error": (
+        ("trials = 2", "trials = "),
+        "is not valid TOML: Invalid value (at line 6, column 10). Mend that line",
+    ),
+    "missing folder": (
+        (DIGITS, 'dataset = "folder"\nargs = { root = "nowhere" }'),
+        "there is no folder nowhere. Give a folder",
+    ),
+    "missing argument": (
+        (DIGITS, 'dataset = "folder"'),
+        "dataset 'folder': argument 'root' is missing. 'harness describe folder' tells what it",
+    ),
+    "missing npz": (
+        (DIGITS, 'dataset = "arrays"\nargs = { path = "nowhere.npz" }'),
+        "there is no file nowhere.npz. Give the path of an npz file",
+    ),
+    "npz with wrong shapes": (
+        (DIGITS, 'dataset = "arrays"\nargs = { path = "flat.npz" }'),
+        "x_train is [20, 64], not [N, H, W], [N, H, W, C] or [N, C, H, W] with C 1 or 3",
+    ),
+    "npz of different lengths": (
+        (DIGITS, 'dataset = "arrays"\nargs = { path = "short.npz" }'),
+        "x_train has 19 images, but y_train has 20 labels",
+    ),
+    "corrupt image": (
+        (DIGITS, 'dataset = "folder"\nargs = { root = "corrupt" }'),
+        "Repair or remove it",
+    ),
+    "one class only": (
+        (DIGITS, 'dataset = "folder"\nargs = { root = "single" }'),
+        "single has labels of one class only: a. Expected root/<class>/<image> or",
+    ),
+    "labels of one class only": (
+        (DIGITS, 'dataset = "arrays"\nargs = { path = "ones.npz" }'),
+        "y_train has labels of one class only: 1",
+    ),
+    "more shots than images": (
+        ("shots = 2", "shots = 174"),
+        "problem 'digits', 174 shots: class 0 has 178 examples: too few for 174 to train on, "
+        "174 to validate and 36 to test. Ask for fewer shots or val_shots",
+    ),
+    "no source": (
+        ('"linear_probe"', '"maml"'),
+        "strategy 'maml' learns from a source before it adapts, but problem 'digits' with "
+        "backbone 'conv4' has none: give the problem a 'source' or the backbone",
+    ),
+    "target as source": (
+        ('weights = "random"', 'weights = { source = "digits" }'),
+        "problem 'digits' and its source 'digits' are the same data: what is tested would be "
+        "learned from. Choose another source",
+    ),
+    "missing weights file": (
+        ('weights = "random"', 'weights = { file = "nowhere.safetensors" }'),
+        "backbone 'conv4': there is no file nowhere.safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["validate", "suite"])
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_line_and_nothing_is_written(
+    harness, edited, tmp_path, command, name
+):
+    npz(tmp_path / "flat.npz", x_train=np.zeros((20, 64), np.uint8))
+    npz(tmp_path / "short.npz", x_train=np.zeros((19, 8, 8), np.uint8))
+    npz(tmp_path / "ones.npz", y_train=np.ones(20, int))
+    folder(tmp_path / "single", a=5)
+    corrupt(tmp_path / "corrupt")
+    (old, new), said = BAD[name]
+    suite = edited(old, new)
+    ended = harness(command, suite)
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.complaint.startswith(f"harness: {suite}")
+    assert said in ended.complaint
+    assert not (tmp_path / "results").exists()
+
+
+def test_all_mistakes_come_at_once(harness, edited):
+    suite = edited('"linear_probe"', '"linear_prob"', '"conv4"', '"conv-4"', "digits", "digit")
+    head, *lines = harness("validate", suite).err.splitlines()
+    assert head == f"harness: {suite}: 3 mistakes"
+    assert [line.split(" (")[0] for line in lines] == [
+        "  unknown strategy 'linear_prob'",
+        "  unknown model 'conv-4'",
+        "  unknown dataset 'digit'",
+    ]
+
+
+def test_a_suite_that_is_not_there_is_answered_with_the_nearest(harness):
+    assert harness("validate", "quikstart").complaint == (
+        "harness: there is no suite 'quikstart' (did you mean 'quickstart'?). Give the path of a "
+        "TOML file or the name of a suite that comes with the harness"
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")
+def test_a_suite_that_may_not_be_read_is_refused(harness, tiny_suite):
+    tiny_suite.chmod(0)
+    assert "Permission denied" in harness("validate", tiny_suite).complaint
+
+
+@pytest.mark.parametrize("override", ["budget.trials", "budget.trials.x=1", "seeds.7=1"])
+def test_an_override_that_fits_nothing_is_refused(harness, tiny_suite, override):
+    ended = harness("validate", tiny_suite, "--set", override)
+    assert ended.status == 2
+    assert ended.complaint.startswith(f"harness: --set {override}: ")
+    assert ended.complaint.endswith(
+        "Write KEY=VALUE with a TOML value, such as --set budget.trials=2"
+    )

@@ -1,0 +1,114 @@
+"""``harness why``: what a cell depends on that has changed."""
+
+import json
+
+import pytest
+
+
+@pytest.fixture
+def key(results):
+    """The key of the first cell."""
+    return json.loads((results / "plan.json").read_text())["cells"][0]["cell"]
+
+
+def test_a_cell_that_is_done_has_not_to_run(harness, key):
+    ended = harness("why", key)
+    assert (ended.status, ended.err) == (0, "")
+    assert ended.out.splitlines() == [
+        f"{key}  linear_probe on digits, 2-shot, seed 0 (conv4)",
+        "is done (ok): nothing that it depends on has changed",
+    ]
+
+
+def test_the_beginning_of_a_key_will_do(harness, key):
+    assert harness("why", key[:8]).out.startswith(key)
+
+
+def test_a_cell_without_a_record_has_to_run(harness, results, key):
+    for record in (results / "records").iterdir():
+        record.unlink()
+    assert harness("why", key).out.splitlines()[1] == (
+        "has to run: there is no record of such a cell yet"
+    )
+
+
+def test_what_has_changed_is_named(harness, results, key):
+    path = results / "records" / f"{key}.json"
+    record = json.loads(path.read_text())
+    record["cell"] = "0" * 16
+    record["meaning"]["budget"]["steps"] = 99
+    record["meaning"]["data"] = "0f"
+    path.rename(path.with_stem("0" * 16)).write_text(json.dumps(record))
+    data = harness("why", key).out.splitlines()
+    assert data[1] == "has to run again, because since the nearest record"
+    assert data[2] == "  budget.steps: was 99, is 3"
+    assert data[3].startswith("  data (the dataset's data): was 0f, is ")
+    assert len(data) == 4
+    assert harness("why", "0" * 16).out.splitlines() == data
+
+
+STRATEGY = """
+from typing import ClassVar
+from harness.api import hookimpl
+from harness_plugins.strategies.linear_probe import LinearProbe
+import helper
+
+class Mine(LinearProbe):
+    name: ClassVar[str] = "mine"
+
+@hookimpl
+def harness_strategies():
+    return [Mine]
+"""
+
+
+def test_a_changed_helper_of_a_plugin_reruns_its_cells_and_no_others(
+    harness, edited, plugin_file, tmp_path, no_report
+):
+    options = ("--plugin", plugin_file("mine", STRATEGY))
+    helper = plugin_file("helper", "x = 1")
+    suite = edited('"full_finetune"', '"mine"')
+
+    def todo():
+        ended = harness("suite", suite, *options, "--dry-run", "--format", "json")
+        cells = json.loads(ended.out)["cells"]
+        return {cell["cell"]: cell["title"].split()[0] for cell in cells if not cell["done"]}
+
+    assert sorted(todo().values()) == ["linear_probe"] * 2 + ["mine"] * 2
+    assert harness("suite", suite, *options).status == 0
+    assert todo() == {}
+    helper.write_text("x = 2")
+    changed = todo()
+    assert list(changed.values()) == ["mine"] * 2
+    for key in changed:
+        lines = harness("why", key, *options).out.splitlines()
+        assert lines[1] == "has to run again, because since the nearest record"
+        assert lines[2].startswith(
+            "  strategy.source (the strategy plugin's code, with its helpers): was "
+        )
+        assert len(lines) == 3
+
+
+def test_an_unknown_cell_is_refused(harness, results):
+    ended = harness("why", "nothing")
+    assert (ended.status, ended.out) == (2, "")
+    assert ended.complaint == (
+        "harness: no suite under results has a cell 'nothing'. 'harness suite NAME --dry-run' "
+        "prints the cells' keys"
+    )
+
+
+def test_a_beginning_that_several_keys_share_is_refused(harness, results):
+    assert "the keys of 4 cells begin with ''. Give more of it" in harness("why", "").complaint
+
+
+def test_another_suite_that_cannot_be_planned_is_in_nobodys_way(harness, results, key):
+    other = results.parent / "another"
+    other.mkdir()
+    plan = json.loads((results / "plan.json").read_text())
+    plan["config"]["problems"][0] = {"dataset": "folder", "args": {"root": "nowhere"}}
+    (other / "plan.json").write_text(json.dumps(plan))
+    (results.parent / "broken").mkdir()
+    (results.parent / "broken" / "plan.json").write_text("{")
+    assert harness("why", key).out.startswith(key)
+    assert "nowhere" in harness("why", "nothing").err or "broken" in harness("why", "nothing").err

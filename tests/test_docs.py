@@ -1,0 +1,76 @@
+"""What the README shows is run: its commands, its suite and its plugin."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
+"""Makes a suite short; what it is made of stays as shown."""
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith("harness ")]
+
+
+def test_the_first_lines_are_the_two_commands():
+    first = blocks("sh")[0].splitlines()
+    assert first == [
+        "python -m pip install . && harness suite quickstart",
+        "python -m pip install tox && tox",
+    ]
+
+
+def test_ci_runs_the_readmes_own_test_command():
+    assert blocks("sh")[0].splitlines()[1] in (ROOT / ".ci/run").read_text()
+
+
+def test_every_suite_that_comes_with_the_harness_is_in_the_table():
+    shipped = {path.stem for path in (ROOT / "suites").glob("*.toml")}
+    assert set(re.findall(r"^\| `(\w+)` \|", README, flags=re.MULTILINE)) == shipped
+
+
+def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, monkeypatch):
+    """In order, in one folder, as a reader would: with less training than shown."""
+    (suite,) = blocks("toml")
+    (tmp_path / "mine.toml").write_text(suite)
+    (plugin,) = [block for block in blocks("python") if "bitfit" in block]
+    (tmp_path / "bitfit.py").write_text(plugin)
+    noise = torch.Generator().manual_seed(0)
+    for kind in ("birch", "oak"):
+        folder = tmp_path / "data/leaves" / kind
+        folder.mkdir(parents=True)
+        for number in range(20):
+            pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=noise)
+            Image.fromarray(pixels.numpy()).save(folder / f"{number}.png")
+
+    small = ["--set", "backbones.0.model=test_resnet", "--set", "backbones.0.weights.steps=2"]
+    ran = []
+    for _, *words in commands():
+        if words[:2] == ["suite", "quickstart"]:
+            words += [*QUICK, "--set", "backbones.0.weights.steps=2", "--only", "shots=1"]
+        elif words[0] == "suite" and "--dry-run" not in words:
+            words += [*QUICK, *small, "--set", "problems.0.shots=[5]"]
+            words += ["--set", 'strategies=["linear_probe", "full_finetune"]']
+        ended = harness(*words)
+        assert ended.status == 0, (words, ended.err)
+        ran.append(words[0])
+    assert {"validate", "suite", "report", "export", "plugins", "describe"} <= set(ran)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_suite_says_how_to_run_it_and_what_to_expect(path):
+    head = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    for word in ("run:", "takes:", "expect:"):
+        assert any(line.startswith(f"# {word}") for line in head), f"{path.name}: no '{word}'"
