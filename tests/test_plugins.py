@@ -196,6 +196,7 @@ def test_a_folder_of_plugins_is_loaded_but_for_its_helpers(plugin_file, tmp_path
     plugin_file("more/two", "import one, _tools\n" + STRATEGY.format(name="two"))
     plugin_file("more/plain", "'''No plugin, but no trouble either.'''")
     plugin_file("more/_tools", "")
+    plugin_file("more/_unused", "1 / 0")
     found = load(Sources(directories=(tmp_path / "more",)))
     assert found.problems == []
     assert {p.name for p in found.plugins.values() if p.origin == "folder"} == {"one", "two"}

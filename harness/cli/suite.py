@@ -185,10 +185,10 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
         click.echo(to_json(frame))
     else:
         from harness.report.stats import summary, tidy
-        from harness.report.tables import markdown, results
+        from harness.report.tables import results, terminal
 
         tidied = tidy(frame)
-        click.echo(markdown(results(tidied, summary(tidied))))
+        click.echo(terminal(results(tidied, summary(tidied))))
     click.echo(f"report: {page}", err=True)
     ours = frame[frame.cell.isin([cell.cell for cell in chosen])]
     bad = ours[ours.status != "ok"]

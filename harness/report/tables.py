@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 import pandas as pd
+from tabulate import tabulate
 
 from harness.record.table import to_csv
 from harness.report import words
@@ -126,6 +127,16 @@ def files(frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame) ->
         **{f"{name}.md": markdown(rows) for name, rows in shown.items()},
         **{f"{name}.tex": latex(rows) for name, rows in shown.items()},
     }
+
+
+def terminal(shown: pd.DataFrame) -> str:
+    """A table for a terminal: long headings are broken where they have a comma or a colon."""
+    headings = [re.sub(r"[,:] | (?=\()", "\n", str(name)) for name in shown.columns]
+    align = ["left", *("right" for _ in headings[1:])]
+    rows = shown.to_numpy().tolist()
+    return tabulate(
+        rows, headers=headings, tablefmt="simple", colalign=align, disable_numparse=True
+    )
 
 
 # ── Markdown ──────────────────────────────────────────────────────────────────────────────────

@@ -152,3 +152,13 @@ def test_numbers_in_words() -> None:
     assert [words.signed(n) for n in (2.34, -2.34, 0.04, -0.04)] == ["+2.3", "−2.3", "0.0", "0.0"]
     assert words.plus_minus(0.9214, float("nan")) == "92.1"
     assert [words.shots_text(shots) for shots in (1, 5, "all")] == ["1 shot", "5 shots", "all data"]
+
+
+def test_a_terminal_gets_short_lines_with_the_same_numbers(
+    table: pd.DataFrame, frame: pd.DataFrame
+) -> None:
+    shown = tables.results(frame, table)
+    text = tables.terminal(shown)
+    assert len(text.splitlines()[0]) < len(tables.markdown(shown).splitlines()[0])
+    for value in shown.iloc[:, 1]:
+        assert str(value) in text

@@ -32,9 +32,7 @@ class LinearProbe(GradientStrategy):
     defaults: ClassVar[Settings] = {"lr": 1e-1, "weight_decay": 1e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        return Recipe(
-            backbone, (), lr=hp["lr"], weight_decay=hp["weight_decay"], standardise=True
-        )
+        return Recipe(backbone, (), lr=hp["lr"], weight_decay=hp["weight_decay"], standardise=True)
 
 
 @hookimpl
