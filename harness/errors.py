@@ -28,7 +28,7 @@ class Mistakes(HarnessError):
 
     def __init__(self, where: str, lines: Iterable[str]) -> None:
         self.where = where
-        self.lines = list(lines)
+        self.lines = [" ".join(line.splitlines()) for line in lines]
         if len(self.lines) == 1:
             super().__init__(f"{where}: {self.lines[0]}")
         else:

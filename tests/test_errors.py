@@ -59,6 +59,10 @@ def test_the_nearest_word_is_suggested_or_all_are_listed(word, hint):
     assert did_you_mean(word, ["maml", "linear_probe"]) == hint
 
 
+def test_a_suggestion_keeps_its_capitals():
+    assert did_you_mean("sanskrit", ["Sanskrit", "Tagalog"]) == " (did you mean 'Sanskrit'?)"
+
+
 def test_a_long_list_of_unlike_words_is_not_printed():
     assert did_you_mean("xyz", [f"word{n}" for n in range(100)]) == ""
     assert did_you_mean("xyz", []) == ""

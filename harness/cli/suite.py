@@ -108,7 +108,7 @@ def command(
     runner = registry.get("executor", executor).cls()
     if dry_run:
         todo = unfinished(chosen, Store(directory), retried)
-        seconds = estimate(todo, Store(directory).records(), registry)
+        seconds = estimate(todo, Store(directory).records(), registry, place.device)
         _show_plan(chosen, seconds, directory, output)
         return 0
 

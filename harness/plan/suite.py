@@ -346,7 +346,7 @@ MESSAGES = {
     "model_type": "should be a table",
     "tuple_type": "should be a list",
     "too_short": "should not be empty",
-    "string_pattern_mismatch": "should be letters, digits, '.', '_' and '-', the first no sign",
+    "string_pattern_mismatch": "should be letters, digits, '.', '_' and '-', and not begin with a sign",
 }
 
 
@@ -360,8 +360,8 @@ def _message(detail: ErrorDetails) -> str:
         case "value_error", _:
             return str(detail["msg"]).removeprefix("Value error, ")
         case "union_tag_invalid", _ if isinstance(found, Mapping):
-            protocol = str(found["protocol"])
-            return f"unknown protocol '{protocol}'{did_you_mean(protocol, PROTOCOLS)}"
+            protocol = reprlib.repr(found["protocol"])
+            return f"unknown protocol {protocol}{did_you_mean(protocol, PROTOCOLS)}"
         case "union_tag_invalid", _:
             message = "should be a table"
         case "tuple_type", (str(key),) if isinstance(found, Mapping):

@@ -271,6 +271,12 @@ def test_all_impossible_combinations_come_at_once(planned, table):
     assert len(refused(planned, table)) == 3
 
 
+def test_a_name_with_a_line_break_does_not_break_the_line(planned, table):
+    table["strategies"] = ["linear\nprobe"]
+    (line,) = refused(planned, table)
+    assert line.startswith("unknown strategy 'linear probe' (did you mean 'linear_probe'?)")
+
+
 @settings(max_examples=50)
 @given(data=st.data())
 def test_whatever_is_asked_for_is_planned_or_refused(planned, any_suites, data):
