@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 CALIBRATION_BINS = 15
@@ -62,6 +61,8 @@ def calibration_error(
 def mean_scores(episodes: Sequence[dict[str, float]]) -> dict[str, float]:
     """Means over episodes, and ``accuracy_ci95``: the half width of the 95 % t interval of the
     mean accuracy."""
+    from scipy import stats
+
     means = {name: float(np.mean([e[name] for e in episodes])) for name in episodes[0]}
     accuracy = np.array([e["accuracy"] for e in episodes])
     spread = float(accuracy.std(ddof=1)) / math.sqrt(len(accuracy))

@@ -346,7 +346,7 @@ MESSAGES = {
     "model_type": "should be a table",
     "tuple_type": "should be a list",
     "too_short": "should not be empty",
-    "string_pattern_mismatch": "should be letters, digits, '.', '_' and '-', and not begin with a sign",
+    "string_pattern_mismatch": "should be letters, digits, '.', '_', '-', and begin with no sign",
 }
 
 

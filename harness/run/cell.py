@@ -61,7 +61,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
                 experiment.run()
             status = "ok"
         except Exception as error:
-            status, reason = _classify(error)
+            status, reason = _classify(error, experiment.plugin_file)
             trace = traceback.format_exc()
     record = experiment.record.model_copy(
         update={
@@ -84,8 +84,8 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
     return record
 
 
-def _classify(error: Exception) -> tuple[Status, str]:
-    """A status and one line for the error that ended a cell."""
+def _classify(error: Exception, plugin: Path) -> tuple[Status, str]:
+    """A status and one line for what an error in the strategy of the file ``plugin`` means."""
     line = " ".join(str(error).split()) or type(error).__name__
     match error:
         case Unsupported():
@@ -97,13 +97,14 @@ def _classify(error: Exception) -> tuple[Status, str]:
         case HarnessError():
             return "failed", line
         case _:
-            return "failed", f"{type(error).__name__}: {line}{_where(error)}"
+            return "failed", f"{type(error).__name__}: {line}{_where(error, plugin)}"
 
 
-def _where(error: Exception) -> str:
-    """The file and line that raised, so that a plugin's fault is seen to be the plugin's."""
+def _where(error: Exception, plugin: Path) -> str:
+    """The line of the plugin that led to the error, else the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    told = [frame for frame in frames if Path(frame.filename) == plugin] or frames
+    return f" ({Path(told[-1].filename).name}, line {told[-1].lineno})" if told else ""
 
 
 @contextmanager
@@ -169,6 +170,10 @@ class Experiment:
         )
         self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
         self.prepare_seconds: dict[str, float] = {}
+
+    @property
+    def plugin_file(self) -> Path:
+        return self.bench.registry.get("strategy", self.cell.strategy).file
 
     @property
     def strategy(self) -> Strategy:
@@ -350,7 +355,7 @@ class Experiment:
             except (Unsupported, MemoryError, torch.OutOfMemoryError):
                 raise
             except Exception as error:
-                record.state, record.reason = "failed", _classify(error)[1]
+                record.state, record.reason = "failed", _classify(error, self.plugin_file)[1]
                 failure = failure or error
             record.fit_seconds = self.clock.read("fit") - fitted
             record.seconds = self._spent() - before

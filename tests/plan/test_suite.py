@@ -277,7 +277,7 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
         ({"name": 5}, "name: should be a string, not 5"),
         (
             {"name": "a/b"},
-            "name: should be letters, digits, '.', '_' and '-', and not begin with a sign, not 'a/b'",
+            "name: should be letters, digits, '.', '_', '-', and begin with no sign, not 'a/b'",
         ),
         ({"seeds": 3}, "seeds: should be a list, not 3"),
         ({"seeds": []}, "seeds: should not be empty"),

@@ -1,7 +1,8 @@
 """A cell ends as a record, whatever happens in it; what is tested is never learned from."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -150,6 +151,16 @@ class TestEnds:
         assert "Traceback" in record.traceback
         assert healthy.status == "ok"
         assert bench.store.record(record.cell) == record
+
+    def test_an_error_deep_in_a_library_names_the_plugins_line(self, bench):
+        def do(task, hp, run):
+            torch.nn.functional.conv2d(torch.zeros(2), "no weight")
+
+        name = bench.add(misbehaving("strange", do))
+        found = bench.registry.plugins["strategy", name]
+        bench.registry.plugins["strategy", name] = replace(found, file=Path(__file__))
+        (record,) = bench.run(name)
+        assert "(test_cell.py, line" in record.reason
 
     def test_a_healthy_cell_beside_a_failing_one_scores_as_it_does_alone(self, bench):
         strange = bench.add(misbehaving("strange", raising(ValueError("no"))))
