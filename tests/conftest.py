@@ -1,8 +1,13 @@
 """What several folders share: plugins loaded once, plugin files, a tiny suite, a command line."""
 
+import os
+
+# One thread: sums come out in one order whoever runs them, and don't collapse on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 import contextlib
 import io
-import os
 import sys
 import textwrap
 from dataclasses import dataclass
