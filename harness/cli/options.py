@@ -33,6 +33,18 @@ def plugin_options(function: F) -> F:
     return file(folder(function))
 
 
+def results_option(function: F) -> F:
+    """``--results``: where all suites' folders are."""
+    return click.option(
+        "--results",
+        type=click.Path(path_type=Path),
+        default=Path("results"),
+        show_default=True,
+        metavar="DIR",
+        help="Where results go: records land in DIR/NAME, the report in DIR/NAME/report.",
+    )(function)
+
+
 def format_option(function: F) -> F:
     """``--format table|json``."""
     return click.option(

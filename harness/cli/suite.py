@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import format_option, load_plugins, plugin_options, sources
+from harness.cli.options import (
+    format_option,
+    load_plugins,
+    plugin_options,
+    results_option,
+    sources,
+)
 
 if TYPE_CHECKING:
     from harness.plan.cells import Cell
@@ -19,14 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("suite")
 @click.argument("suite", metavar="SUITE")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    metavar="DIR",
-    help="Where results go: records land in DIR/NAME, the report in DIR/NAME/report.",
-)
+@results_option
 @click.option(
     "--only", multiple=True, metavar="KEY=VALUE", help="Run just the cells with, say, label=maml."
 )

@@ -6,20 +6,13 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import load_plugins, plugin_options
+from harness.cli.options import load_plugins, plugin_options, results_option
 from harness.errors import HarnessError
 
 
 @click.command("why")
 @click.argument("cell", metavar="CELL")
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    metavar="DIR",
-    help="Where 'harness suite' wrote.",
-)
+@results_option
 @plugin_options
 def command(
     cell: str, results: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]
