@@ -93,7 +93,7 @@ def command(
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
-    planned = plan(read(path, overrides), registry, Datasets(registry), where=str(path))
+    planned = plan(read(path, overrides, registry), registry, Datasets(registry), where=str(path))
     chosen = select(planned.cells, only)
     directory = results_folder(results, planned.suite.name)
     retried = _statuses(retry)

@@ -36,6 +36,6 @@ def command(
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
-    planned = plan(read(path, overrides), registry, Datasets(registry), where=str(path))
+    planned = plan(read(path, overrides, registry), registry, Datasets(registry), where=str(path))
     click.echo(f"{path}: {len(planned.cells)} cells, no mistakes")
     return 0

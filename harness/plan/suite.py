@@ -26,6 +26,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from harness.errors import HarnessError, Mistakes, did_you_mean
+from harness.plan.names import unknown_names
+from harness.plugins import Registry
 
 
 class _Table(BaseModel):
@@ -249,8 +251,10 @@ def find(name: str) -> Path:
     )
 
 
-def read(path: Path, overrides: Sequence[str] = ()) -> Suite:
+def read(path: Path, overrides: Sequence[str] = (), registry: Registry | None = None) -> Suite:
     """Read a suite and apply ``KEY=VALUE`` overrides such as ``budget.trials=2``.
+
+    With a ``registry``, the mistakes of a suite that has some include unknown plugins.
 
     Raises:
         Mistakes: everything that is wrong with its keys and types, at once.
@@ -263,10 +267,10 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Suite:
         raise HarnessError(f"cannot read {path}: {error.strerror}", "Check the path") from error
     for override in overrides:
         _override(table, override)
-    return parse(table, where=str(path))
+    return parse(table, where=str(path), registry=registry)
 
 
-def parse(table: Mapping[str, Any], where: str) -> Suite:
+def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None) -> Suite:
     """Check a suite's keys and types.
 
     Raises:
@@ -275,7 +279,8 @@ def parse(table: Mapping[str, Any], where: str) -> Suite:
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
-        raise Mistakes(where, _explain(error)) from None
+        unknown = unknown_names(table, registry) if registry is not None else ()
+        raise Mistakes(where, dict.fromkeys([*_explain(error), *unknown])) from None
     if mistakes := list(_ambiguities(suite)):
         raise Mistakes(where, mistakes)
     return suite

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from harness.errors import HarnessError, Mistakes
 from harness.plan import suite as suites
+from harness.plan.names import unknown_names
 from harness.plan.suite import Suite, find, parse, read
 
 EVERY_KEY = """
@@ -541,3 +542,28 @@ def test_whatever_is_set_gives_a_suite_or_an_error(tmp_path_factory, overrides):
     path.write_text(EVERY_KEY)
     with contextlib.suppress(HarnessError):
         assert isinstance(read(path, overrides), Suite)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"strategies": 3, "problems": "digits", "backbones": [4, {"weights": []}]},
+        {"strategies": [None, {"name": 1}], "problems": [[]], "backbones": {}},
+    ],
+)
+def test_a_table_that_is_wrong_in_other_ways_names_no_plugin(table, registry):
+    assert list(unknown_names(table, registry)) == []
+
+
+def test_unknown_plugins_are_told_together_with_other_mistakes(registry):
+    table = {
+        "name": "s",
+        "strategies": ["linaer_probe", {"name": "malm"}],
+        "backbones": [{"model": "conv5", "weights": {"source": "gylphs"}}],
+        "problems": [{"dataset": "digit", "shot": 1}],
+    }
+    with pytest.raises(Mistakes) as told:
+        parse(table, "s.toml", registry)
+    text = "\n".join(told.value.lines)
+    for right in ("'shots'", "'linear_probe'", "'maml'", "'conv4'", "'glyphs'", "'digits'"):
+        assert f"did you mean {right}?" in text

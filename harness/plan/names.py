@@ -1,0 +1,43 @@
+"""Unknown plugins in a suite that has other mistakes too, so that all are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from harness.errors import HarnessError
+from harness.plugins import Registry
+
+
+def unknown_names(table: Mapping[str, Any], registry: Registry) -> Iterator[str]:
+    """A line for each plugin that a suite's table names and that is not there.
+
+    The table may be wrong in any way: what is not a name is passed over.
+    """
+    strategy, dataset = partial(registry.get, "strategy"), partial(registry.get, "dataset")
+    for entry in _entries(table, "strategies"):
+        yield from _complaint(strategy, entry if isinstance(entry, str) else _at(entry, "name"))
+    for entry in _entries(table, "backbones"):
+        yield from _complaint(registry.backbone_for, _at(entry, "model"))
+        yield from _complaint(dataset, _at(_at(entry, "weights"), "source"))
+    for entry in _entries(table, "problems"):
+        yield from _complaint(dataset, _at(entry, "dataset"))
+        yield from _complaint(dataset, _at(_at(entry, "source"), "dataset"))
+
+
+def _entries(table: Mapping[str, Any], key: str) -> list[Any]:
+    value = table.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _at(value: object, key: str) -> object:
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
+def _complaint(look_up: Callable[[str], object], name: object) -> Iterator[str]:
+    if isinstance(name, str):
+        try:
+            look_up(name)
+        except HarnessError as error:
+            yield str(error)
