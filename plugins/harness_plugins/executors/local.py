@@ -26,7 +26,7 @@ class Local(Executor):
             for job in jobs:
                 job.run(emit)
             return
-        context = multiprocessing.get_context("spawn")
+        context = _context()
         with context.Manager() as manager:
             events = manager.Queue()
             pool = ProcessPool(max_workers=min(workers, len(jobs) or 1), context=context)
@@ -46,6 +46,15 @@ class Local(Executor):
             finally:
                 pool.stop()
                 pool.join()
+
+
+def _context() -> multiprocessing.context.BaseContext:
+    """Workers fork from a server that has the slow imports behind it and has run nothing yet."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "timm"])
+    return context
 
 
 def _settle(future: Any, job: Job, emit: Emit) -> None:
