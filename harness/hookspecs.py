@@ -84,7 +84,8 @@ def harness_backbones() -> Sequence[type[BackboneFactory]]:  # type: ignore[empt
             name: ClassVar[str] = "tiny"
 
             def build(self, model, *, input_size, pretrained, args):
-                body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), Mean())
+                pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+                body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), *pool)
                 return ImageBackbone(body, blocks=[["0"]], input_size=input_size or 32)
 
         @hookimpl

@@ -85,7 +85,6 @@ def command(
     from harness.run.job import Place
     from harness.run.suite import (
         pick_device,
-        results_folder,
         run_suite,
         threads_each,
         unfinished,
@@ -95,7 +94,7 @@ def command(
     path = find(suite)
     planned = plan(read(path, overrides, registry), registry, Datasets(registry), where=str(path))
     chosen = select(planned.cells, only)
-    directory = results_folder(results, planned.suite.name)
+    directory = (results / planned.suite.name).resolve()
     retried = _statuses(retry)
     place = Place(
         sources=sources(plugin, plugins_dir),

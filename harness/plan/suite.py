@@ -157,7 +157,6 @@ class _Problem(_Table):
     dataset: str
     args: Args = Field(default_factory=dict)
     label: str = ""
-    shots: Annotated[tuple[Shots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)]
     source: SourceSpec | None = None
 
     @property

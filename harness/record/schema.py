@@ -74,7 +74,8 @@ class Record(Coordinates):
     (fractions 0–1, ``log_loss`` in nats) and of validation where their name ends in ``_val``;
     in ``episodes`` they are means over episodes and ``accuracy_ci95`` is the half width of the
     mean accuracy's interval. ``seconds`` has ``pretrain``, ``prepare``, ``features``, ``tune``,
-    ``fit`` (the selected trial's training alone, a part of ``tune``), ``test`` and ``total``
+    ``fit`` (training with the selected settings alone: a part of ``tune``, or of ``test`` under
+    ``episodes``), ``test`` and ``total``
     (all but ``pretrain``, which every strategy on that backbone shares); ``cached`` names the
     phases whose work an earlier cell did and that are billed at what it cost then.
     """

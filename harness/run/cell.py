@@ -1,48 +1,24 @@
-"""One cell from start to record: split, tune on validation, test once."""
+"""One cell, from its start to its record on disk, whatever happens in between."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-import optuna
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from harness.api import Diverged, Emit, HarnessError, Inputs, Predictor, Strategy, Task, Unsupported
-from harness.data.examples import Pool
-from harness.data.loading import Loaded
-from harness.data.protocols import (
-    Episode,
-    class_split,
-    draw_episodes,
-    episode_task,
-    episodes_digest,
-    query_labels,
-    transfer_task,
-)
-from harness.data.splits import draw_split
-from harness.model.backbone import Backbone
-from harness.model.metrics import mean_scores, scores
-from harness.plan import configure
+from harness.api import Emit
 from harness.plan.cells import Cell
-from harness.plan.suite import EpisodesProblem, TransferProblem
 from harness.record import provenance
-from harness.record.schema import Coordinates, Record, Status, Trial
+from harness.record.schema import Record, Status
 from harness.record.store import Store
-from harness.run.context import CellRun, seed_of
-from harness.run.meters import Clock, PeakMemory
-from harness.run.tune import Tuner
-from harness.run.workbench import Workbench, model_id
-
-EPISODES_AT_ONCE = 50
+from harness.run.ends import classify
+from harness.run.experiment import Experiment
+from harness.run.meters import PeakMemory
+from harness.run.workbench import Workbench
 
 
 def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
@@ -61,7 +37,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
                 experiment.run()
             status = "ok"
         except Exception as error:
-            status, reason = _classify(error, experiment.plugin_file)
+            status, reason = classify(error, experiment.plugin_file)
             trace = traceback.format_exc()
     record = experiment.record.model_copy(
         update={
@@ -84,29 +60,6 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
     return record
 
 
-def _classify(error: Exception, plugin: Path) -> tuple[Status, str]:
-    """A status and one line for what an error in the strategy of the file ``plugin`` means."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    match error:
-        case Unsupported():
-            return "unsupported", line
-        case Diverged():
-            return "diverged", line
-        case MemoryError() | torch.OutOfMemoryError():
-            return "oom", f"out of memory: {line}"
-        case HarnessError():
-            return "failed", line
-        case _:
-            return "failed", f"{type(error).__name__}: {line}{_where(error, plugin)}"
-
-
-def _where(error: Exception, plugin: Path) -> str:
-    """The line of the plugin that led to the error, else the line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    told = [frame for frame in frames if Path(frame.filename) == plugin] or frames
-    return f" ({Path(told[-1].filename).name}, line {told[-1].lineno})" if told else ""
-
-
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed the global generators for code that uses them, and give them back afterwards."""
@@ -118,340 +71,3 @@ def _seeded(seed: int) -> Iterator[None]:
             yield
         finally:
             np.random.set_state(numpy_state)
-
-
-@dataclass
-class Selected:
-    """The trial that validated best: its settings, the backbone it started from, and, under
-    ``transfer``, the predictor itself."""
-
-    score: tuple[float, float]
-    number: int
-    settings: Mapping[str, Any]
-    backbone: Backbone
-    predictor: Predictor | None
-    fit_seconds: float
-
-
-@dataclass
-class Validation:
-    """What a trial is scored on: episodes, or the task's own validation examples."""
-
-    tasks: list[Task]
-    inputs: list[Inputs]
-    labels: list[Tensor]
-
-
-@dataclass
-class Experiment:
-    """The steps of one cell, filling in its record as they go."""
-
-    cell: Cell
-    bench: Workbench
-    store: Store
-    emit: Emit
-    record: Record = field(init=False)
-
-    def __post_init__(self) -> None:
-        cell = self.cell
-        coordinates = {name: getattr(cell, name) for name in Coordinates.model_fields}
-        self.record = Record(
-            **coordinates, status="failed", config=cell.config(), meaning=cell.meaning
-        )
-        self.clock = Clock(self.bench.device)
-        self.run_context = CellRun(
-            device=self.bench.device,
-            seed=cell.seed,
-            steps=cell.budget.steps,
-            batch_size=cell.budget.batch_size,
-            store=self.bench.features,
-            clock=self.clock,
-            progress=self.progress,
-        )
-        self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
-        self.prepare_seconds: dict[str, float] = {}
-
-    @property
-    def plugin_file(self) -> Path:
-        return self.bench.registry.get("strategy", self.cell.strategy).file
-
-    @property
-    def strategy(self) -> Strategy:
-        return self.configured.strategy
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        self.emit(
-            "harness_cell_progress",
-            {"cell": self.cell, "stage": stage, "done": done, "total": total},
-        )
-
-    # ── the flow ──────────────────────────────────────────────────────────────────────────────
-
-    def run(self) -> None:
-        made = self.bench.backbone(self.cell, self.progress)
-        self.clock.seconds["pretrain"] = made.seconds
-        if made.cached and made.seconds:
-            self.record.cached.append("pretrain")
-        self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
-        loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
-        if isinstance(self.cell.problem_spec, EpisodesProblem):
-            self._episodes(self.cell.problem_spec, loaded, made.backbone)
-        else:
-            self._transfer(self.cell.problem_spec, loaded, made.backbone)
-        if self.run_context.features_reused:
-            self.record.cached.append("features")
-
-    def _pool(self, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
-        split = loaded.data.train if part == "train" else loaded.data.test
-        assert split is not None
-        meaning = f"{model_id(self.cell.backbone_spec)}:{loaded.digest}:{part}"
-        return self.bench.pool(split.inputs, backbone, meaning)
-
-    def _transfer(self, problem: TransferProblem, loaded: Loaded, backbone: Backbone) -> None:
-        cell, data = self.cell, loaded.data
-        manifest = draw_split(
-            data.train.labels,
-            shots=cell.shots,
-            seed=cell.seed,
-            val_fraction=problem.val_fraction,
-            val_shots=problem.val_shots,
-            test_fraction=problem.test_fraction,
-            official_test=len(data.test.labels) if data.test else None,
-        )
-        self._keep_split(manifest.digest(), manifest.to_json())
-        task = transfer_task(
-            data, self._pool(loaded, backbone, "train"), manifest, self.bench.device
-        )
-        assert task.val is not None
-        val = Validation([task], [task.val.inputs], [task.val.labels.cpu()])
-        selected = self._tune(backbone, val)
-        assert selected.predictor is not None
-
-        test = data.test if data.test is not None else data.train
-        pool = self._pool(loaded, backbone, "test" if data.test is not None else "train")
-        rows = torch.tensor(manifest.test, dtype=torch.int64)
-        with self.clock.phase("test"):
-            logits = self._logits(selected.predictor, Inputs(pool, rows), task.classes)
-        labels = test.labels[rows]
-        self.record.metrics |= scores(logits, labels)
-        self.store.write_predictions(
-            cell.cell,
-            {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
-        )
-        self._finish(selected, selected.predictor)
-
-    def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
-        cell, data = self.cell, loaded.data
-        classes = class_split(data)
-        assert cell.shots != "all"
-
-        def drawn(purpose: str, labels: tuple[int, ...], count: int) -> list[Episode]:
-            assert cell.shots != "all"
-            return draw_episodes(
-                data.train.labels,
-                labels,
-                ways=problem.ways,
-                shots=cell.shots,
-                queries=problem.queries,
-                episodes=count,
-                seed=seed_of(cell.seed, purpose),
-            )
-
-        val = drawn("val episodes", classes.val, problem.val_episodes)
-        test = drawn("test episodes", classes.novel, problem.episodes)
-        manifest = {
-            "classes": {
-                part: [data.classes[c] for c in getattr(classes, part)]
-                for part in ("base", "val", "novel")
-            },
-            "val": [{"support": e.support, "query": e.query} for e in val],
-            "test": [{"support": e.support, "query": e.query} for e in test],
-        }
-        self._keep_split(episodes_digest([*val, *test]), manifest)
-        pool = self._pool(loaded, backbone, "train")
-
-        def queries(episode: Episode) -> Inputs:
-            return Inputs(pool, torch.tensor(episode.query))
-
-        selected = self._tune(
-            backbone,
-            Validation(
-                [episode_task(e, pool, self.bench.device) for e in val],
-                [queries(e) for e in val],
-                [query_labels(e) for e in val],
-            ),
-        )
-        self.run_context.stage = "test"
-        results, all_logits = [], []
-        fitting = self.clock.read("fit")
-        predictor: Predictor | None = None
-        with self.clock.phase("test"):
-            for start in range(0, len(test), EPISODES_AT_ONCE):
-                self.progress("test", start, len(test))
-                chunk = test[start : start + EPISODES_AT_ONCE]
-                tasks = [episode_task(e, pool, self.bench.device) for e in chunk]
-                adapted = self._adapt(selected.backbone, tasks, selected.settings)
-                for episode, predictor in zip(chunk, adapted, strict=True):
-                    logits = self._logits(predictor, queries(episode), problem.ways)
-                    results.append(scores(logits, query_labels(episode)))
-                    all_logits.append(logits.numpy())
-        selected.fit_seconds = self.clock.read("fit") - fitting
-        self.clock.seconds["test"] += selected.fit_seconds
-        self.clock.seconds["fit"] -= selected.fit_seconds
-        self.record.metrics |= mean_scores(results)
-        self.store.write_predictions(
-            cell.cell,
-            {
-                "logits": np.stack(all_logits),
-                "labels": np.stack([query_labels(e).numpy() for e in test]),
-                "ids": np.array([e.query for e in test]),
-            },
-        )
-        assert predictor is not None
-        self._finish(selected, predictor)
-
-    def _finish(self, selected: Selected, predictor: Predictor) -> None:
-        self.record.selected = selected.number
-        self.record.metrics["accuracy_val"] = selected.score[0]
-        self.record.metrics["log_loss_val"] = -selected.score[1]
-        self.record.trainable_params = sum(t.numel() for t in predictor.trained.values())
-        self.clock.seconds["selected fit"] = selected.fit_seconds
-        if self.cell.save_predictors:
-            predictor.save(self.store.path_for(f"predictors/{self.cell.cell}.safetensors"))
-
-    def _keep_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
-        self.record.split_hash = digest
-        self.store.write_split(digest, {"dataset": self.cell.dataset, **manifest})
-
-    # ── tuning ────────────────────────────────────────────────────────────────────────────────
-
-    def _tune(self, backbone: Backbone, val: Validation) -> Selected:
-        """Try settings within the budget and keep what validated best.
-
-        Ties go to the lower log loss, then to the earlier trial.
-
-        Raises:
-            Diverged, HarnessError: no trial came to an end; the first one's reason.
-        """
-        tuner = Tuner(self.configured, self.cell.budget, self.cell.seed)
-        best: Selected | None = None
-        failure: Exception | None = None
-        total = self.cell.budget.trials or 0
-        for trial, settings in tuner.trials(self._spent):
-            self.progress("trial", trial.number, total)
-            made = self._prepare(backbone, settings)
-            record = Trial(number=trial.number, state="complete", settings=settings)
-            run = self.run_context
-            run.trial, run.curve = trial if len(val.tasks) == 1 else None, record.curve
-            before, fitted = self._spent(), self.clock.read("fit")
-            predictor: Predictor | None = None
-            try:
-                score, predictor = self._try(made, settings, val)
-                record.value, record.loss = score[0], -score[1]
-            except optuna.TrialPruned as pruned:
-                record.state, record.reason = "pruned", str(pruned)
-            except Diverged as error:
-                record.state, record.reason, failure = "diverged", str(error), failure or error
-            except (Unsupported, MemoryError, torch.OutOfMemoryError):
-                raise
-            except Exception as error:
-                record.state, record.reason = "failed", _classify(error, self.plugin_file)[1]
-                failure = failure or error
-            record.fit_seconds = self.clock.read("fit") - fitted
-            record.seconds = self._spent() - before
-            if record.value is not None:
-                tuner.study.tell(trial, record.value)
-                if best is None or score > best.score:
-                    best = Selected(
-                        score, trial.number, settings, made, predictor, record.fit_seconds
-                    )
-            else:
-                state = optuna.trial.TrialState
-                tuner.study.tell(
-                    trial, state=state.PRUNED if record.state == "pruned" else state.FAIL
-                )
-            self.record.trials.append(record)
-            self.emit("harness_trial_finished", {"cell": self.cell, "trial": record})
-        self.run_context.trial = None
-        if best is None:
-            raise failure or HarnessError("every trial was pruned", "Use pruner = 'none'")
-        return best
-
-    def _prepare(self, backbone: Backbone, settings: Mapping[str, Any]) -> Backbone:
-        """What ``prepare`` makes of the backbone under these settings, billed once a cell."""
-        space = self.strategy.prepare_space
-        own = {name: value for name, value in settings.items() if name in space}
-        made = self.bench.prepared(self.cell, self.strategy, backbone, own, self.progress)
-        billed = repr(sorted(own.items()))
-        if billed not in self.prepare_seconds:
-            self.prepare_seconds[billed] = made.seconds
-            if made.cached and made.seconds and "prepare" not in self.record.cached:
-                self.record.cached.append("prepare")
-        return made.backbone
-
-    def _try(
-        self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
-    ) -> tuple[tuple[float, float], Predictor]:
-        """Validation accuracy and negative log loss (means over tasks) of one setting."""
-        accuracy, loss = [], []
-        predictor: Predictor | None = None
-        for start in range(0, len(val.tasks), EPISODES_AT_ONCE):
-            part = slice(start, start + EPISODES_AT_ONCE)
-            adapted = self._adapt(backbone, val.tasks[part], settings)
-            for predictor, inputs, labels, task in zip(
-                adapted, val.inputs[part], val.labels[part], val.tasks[part], strict=True
-            ):
-                with self.clock.phase("score"):
-                    logits = self._logits(predictor, inputs, task.classes)
-                    accuracy.append((logits.argmax(1) == labels).double().mean().item())
-                    loss.append(F.cross_entropy(logits.double(), labels).item())
-        assert predictor is not None
-        return (float(np.mean(accuracy)), -float(np.mean(loss))), predictor
-
-    def _adapt(
-        self, backbone: Backbone, tasks: list[Task], settings: Mapping[str, Any]
-    ) -> list[Predictor]:
-        own = {k: v for k, v in settings.items() if k not in self.strategy.prepare_space}
-        self.run_context.stage = "adapt"
-        with self.clock.phase("fit"):
-            adapted = list(
-                self.strategy.adapt_batch(
-                    backbone, [(task, own) for task in tasks], self.run_context
-                )
-            )
-        if len(adapted) != len(tasks):
-            raise RuntimeError(f"adapt_batch gave {len(adapted)} predictors for {len(tasks)} tasks")
-        return adapted
-
-    def _logits(self, predictor: Predictor, inputs: Inputs, classes: int) -> Tensor:
-        """Checked predictions, on the CPU."""
-        logits = predictor.logits(inputs)
-        if logits.shape != (len(inputs), classes) or not logits.dtype.is_floating_point:
-            raise RuntimeError(
-                f"logits must be float [{len(inputs)}, {classes}], not {logits.dtype} "
-                f"{list(logits.shape)}"
-            )
-        if not logits.isfinite().all():
-            raise Diverged("the predictions are not finite")
-        return logits.detach().float().cpu()
-
-    # ── cost ──────────────────────────────────────────────────────────────────────────────────
-
-    def _spent(self) -> float:
-        """Seconds billed to tuning so far, with features at the cost of their computation."""
-        read = self.clock.read
-        return read("fit") + read("score") + read("features") + sum(self.prepare_seconds.values())
-
-    def seconds(self) -> dict[str, float]:
-        """The record's phases; see :class:`Record`."""
-        measured = self.clock.seconds
-        phases = {
-            "pretrain": measured["pretrain"],
-            "prepare": sum(self.prepare_seconds.values()),
-            "features": measured["features"],
-            "tune": measured["fit"] + measured["score"],
-            "fit": measured["selected fit"],
-            "test": measured["test"],
-        }
-        total = sum(phases[name] for name in ("prepare", "features", "tune", "test"))
-        return {**phases, "total": total}

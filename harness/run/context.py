@@ -66,6 +66,11 @@ class CellRun:
     def progress(self, done: int, total: int) -> None:
         self._progress(self.stage, done, total)
 
+    def billed(self) -> float:
+        """All seconds so far; activations count as what computing them cost, once."""
+        seconds = self.clock.seconds
+        return sum(seconds.values()) - seconds["activations"]
+
     def scoring(self) -> AbstractContextManager[None]:
         return self.clock.phase("score")
 

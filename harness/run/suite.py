@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 import torch
 
@@ -80,7 +79,3 @@ def threads_each(workers: int) -> int:
         return max(1, int(given))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, (cores or 1) // workers)
-
-
-def results_folder(results: Path, suite: str) -> Path:
-    return (results / suite).resolve()

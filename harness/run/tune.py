@@ -46,10 +46,7 @@ class PairedSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        seed = _seed(self._seed, trial.number, param_name, repr(param_distribution))
-        return RandomSampler(seed=seed).sample_independent(
-            study, trial, param_name, param_distribution
-        )
+        return draw(self._seed, trial.number, param_name, param_distribution)
 
 
 class PairedStartTPE(PairedSampler):

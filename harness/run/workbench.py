@@ -45,7 +45,6 @@ class Made:
     backbone: Backbone
     seconds: float
     cached: bool
-    notes: Mapping[str, Any]
 
 
 class Recent(Generic[V]):
@@ -130,16 +129,16 @@ class Workbench:
     def _weights(self, spec: BackboneSpec, seed: int, progress: Progress) -> Made:
         match spec.weights:
             case "hub":
-                return Made(self.build(spec, pretrained=True, seed=0), 0.0, False, {})
+                return Made(self.build(spec, pretrained=True, seed=0), 0.0, False)
             case FileWeights(file=file):
                 backbone = self.build(spec, pretrained=False, seed=0)
                 load_weights(backbone, file)
-                return Made(backbone, 0.0, False, {})
+                return Made(backbone, 0.0, False)
             case SourceWeights() as weights:
                 return self._pretrained(spec, weights, progress)
             case _:
                 backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
-                return Made(backbone, 0.0, False, {})
+                return Made(backbone, 0.0, False)
 
     def _pretrained(self, spec: BackboneSpec, weights: SourceWeights, progress: Progress) -> Made:
         meaning = backbone_meaning(self.registry, self.datasets, spec)
@@ -170,7 +169,7 @@ class Workbench:
         """What the strategy's ``prepare`` makes of ``backbone``, kept for all cells that share
         backbone, source, seed and settings."""
         if type(strategy).prepare is Strategy.prepare:
-            return Made(backbone, 0.0, False, {})
+            return Made(backbone, 0.0, False)
         source = cell.source_spec
         meaning = {
             "strategy": {
@@ -232,16 +231,16 @@ class Workbench:
             if weights.is_file() and notes.is_file():
                 told = json.loads(notes.read_text())
                 start.load_state_dict(load_file(weights, device=str(self.device)))
-                return Made(start, told["seconds"], True, told)
+                return Made(start, told["seconds"], True)
             with run.clock.phase("make"):
                 made, told = make(start, run)
-            told = {**told, "seconds": sum(run.clock.seconds.values()), "meaning": meaning}
+            told = {**told, "seconds": run.billed(), "meaning": meaning}
             state = {name: t.contiguous().cpu() for name, t in made.state_dict().items()}
             temporary = weights.with_suffix(".partial")
             save_file(state, temporary)
             temporary.replace(weights)
             write_atomically(notes, json.dumps(told, indent=1).encode())
-            return Made(made, told["seconds"], False, told)
+            return Made(made, told["seconds"], False)
 
 
 def load_weights(backbone: Backbone, file: Path) -> None:

@@ -179,6 +179,25 @@ class TestEnds:
         assert "not this one" in record.trials[0].reason
         assert record.selected != 0
 
+    def test_a_hopeless_trial_is_pruned_and_counts(self, bench):
+        """The median pruner waits for four trials; the later ones report worse than those."""
+        reported = []
+
+        @dataclass(frozen=True)
+        class Fading(GradientStrategy):
+            name: ClassVar[str] = "fading"
+
+            def recipe(self, backbone, task, hp, run):
+                reported.append(0.9 if len(reported) < 4 else 0.1)
+                run.report(0, reported[-1])
+                return Recipe(backbone, (), lr=1e-2)
+
+        budget = {"trials": 6, "steps": 2, "pruner": "median"}
+        (record,) = bench.run(bench.add(Fading), budget=budget)
+        assert record.status == "ok"
+        assert [trial.state for trial in record.trials] == ["complete"] * 4 + ["pruned"] * 2
+        assert record.trials[5].reason == "pruned at step 0 with 0.100"
+
     @pytest.mark.parametrize(
         ("logits", "status", "reason"),
         [
@@ -273,6 +292,29 @@ class TestPrepare:
         assert calls[0][1] == 8 * calls[0][0]
         assert [("prepare" in r.cached) for r in records] == [False, True, False, True]
         assert records[0].seconds["prepare"] == records[1].seconds["prepare"] > 0
+
+    def test_that_uses_stored_activations_pays_for_them_once(self, bench):
+        """``billed`` leaves out the waiting that the cost of the activations already covers."""
+
+        @dataclass(frozen=True)
+        class Looker(GradientStrategy):
+            name: ClassVar[str] = "looker"
+
+            def prepare(self, backbone, source, hp, run):
+                run.activations(backbone, source.examples.inputs, len(backbone.blocks))
+                seconds = run.clock.seconds
+                assert 0 < seconds["features"] <= seconds["activations"]
+                expected = sum(seconds.values()) - seconds["activations"]
+                assert run.billed() == pytest.approx(expected)
+                assert run.billed() < sum(seconds.values())
+                return backbone
+
+            def recipe(self, backbone, task, hp, run):
+                return Recipe(backbone, (), lr=1e-2)
+
+        problem = {"dataset": "digits", "shots": [2], "source": LETTERS}
+        (record,) = bench.run(bench.add(Looker), problems=[problem])
+        assert record.status == "ok", record.reason
 
     def test_is_found_again_by_another_process(self, bench):
         calls = []

@@ -1,0 +1,34 @@
+"""How a cell or a trial ended: a status, and one line that says why."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+import torch
+
+from harness.api import Diverged, HarnessError, Unsupported
+from harness.record.schema import Status
+
+
+def classify(error: Exception, plugin: Path) -> tuple[Status, str]:
+    """A status and one line for what an error in the strategy of the file ``plugin`` means."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    match error:
+        case Unsupported():
+            return "unsupported", line
+        case Diverged():
+            return "diverged", line
+        case MemoryError() | torch.OutOfMemoryError():
+            return "oom", f"out of memory: {line}"
+        case HarnessError():
+            return "failed", line
+        case _:
+            return "failed", f"{type(error).__name__}: {line}{_where(error, plugin)}"
+
+
+def _where(error: Exception, plugin: Path) -> str:
+    """The line of the plugin that led to the error, else the line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    told = [frame for frame in frames if Path(frame.filename) == plugin] or frames
+    return f" ({Path(told[-1].filename).name}, line {told[-1].lineno})" if told else ""
