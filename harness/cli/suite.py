@@ -80,7 +80,7 @@ def command(
     from harness.plan.cells import plan, select
     from harness.plan.configure import Datasets
     from harness.plan.estimate import estimate
-    from harness.plan.suite import find, read
+    from harness.plan.read import find, read
     from harness.record.store import Store
     from harness.run.job import Place
     from harness.run.suite import (

@@ -32,7 +32,7 @@ def command(
     """
     from harness.plan.cells import plan
     from harness.plan.configure import Datasets
-    from harness.plan.suite import find, read
+    from harness.plan.read import find, read
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from harness.plan.cells import Cell, plan
 from harness.plan.configure import Datasets
 from harness.plan.keys import differences
-from harness.plan.suite import parse
+from harness.plan.read import parse
 from harness.plugins import Registry
 from harness.record.schema import Record
 from harness.record.store import Store

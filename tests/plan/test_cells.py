@@ -65,7 +65,7 @@ def test_a_cells_config_has_the_defaults_filled_in(planned, table):
 
 def test_a_plan_is_stored_with_a_suite_that_can_be_read_again(toys, toy_data, table):
     from harness.plan.cells import plan
-    from harness.plan.suite import parse
+    from harness.plan.read import parse
 
     planned = plan(parse(table, "here"), toys, toy_data, "here")
     stored = Plan.model_validate_json(planned.to_json().model_dump_json())

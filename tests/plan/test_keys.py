@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.plan import keys
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
-from harness.plan.suite import parse
+from harness.plan.read import parse
 from harness.plugins import Sources, load
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

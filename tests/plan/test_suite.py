@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from harness.errors import HarnessError, Mistakes
 from harness.plan import suite as suites
 from harness.plan.names import unknown_names
-from harness.plan.suite import Suite, find, parse, read
+from harness.plan.read import find, parse, read
+from harness.plan.suite import Suite
 
 EVERY_KEY = """
 name = "everything"

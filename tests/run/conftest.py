@@ -7,7 +7,7 @@ import torch
 
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
-from harness.plan.suite import parse
+from harness.plan.read import parse
 from harness.plugins import Plugin, Sources, load
 from harness.record.store import Store
 from harness.run.cell import run_cell

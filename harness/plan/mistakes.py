@@ -1,0 +1,153 @@
+"""What is wrong with a suite's keys and types, in the words of its file."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from harness.errors import did_you_mean
+from harness.plan.suite import (
+    BackboneSpec,
+    Budget,
+    EpisodesProblem,
+    FileWeights,
+    SourceSpec,
+    SourceWeights,
+    StrategySpec,
+    Suite,
+    TransferProblem,
+)
+
+Location: TypeAlias = tuple[int | str, ...]
+"""Where pydantic found a mistake: keys and indices, and the branch it took of each union."""
+
+
+def explain(error: ValidationError) -> Iterator[str]:
+    """One line a mistake, in the words of the file, without repeating a union's alternatives."""
+    lines: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # the items are there: each has a line of its own
+        lines.setdefault(_place(detail["loc"]), _message(detail))
+    return (f"{place}: {message}" for place, message in lines.items())
+
+
+def _place(location: Location) -> str:
+    """``problems[0].shots``: a location in the words of the file."""
+    match location:
+        case ("problems", int(), _, "shots", int(), _):
+            location = (*location[:2], *location[3:5])
+        case ("problems", int(), _, *_):
+            location = (*location[:2], *location[3:])
+        case ("backbones", int(), "weights", _, *_):
+            location = (*location[:3], *location[4:])
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            bare = part if re.fullmatch("[A-Za-z0-9_-]+", part) else repr(part)
+            path += f".{bare}" if path else bare
+    return path
+
+
+MESSAGES = {
+    "missing": "is missing",
+    "bool_type": "should be true or false",
+    "float_type": "should be a number",
+    "int_type": "should be a whole number",
+    "string_type": "should be a string",
+    "path_type": "should be a path",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "tuple_type": "should be a list",
+    "too_short": "should not be empty",
+    "string_pattern_mismatch": "should be letters, digits, '.', '_', '-', and begin with no sign",
+}
+
+
+def _message(detail: ErrorDetails) -> str:
+    kind, location, found = detail["type"], detail["loc"], detail["input"]
+    match kind, location:
+        case "extra_forbidden", (*_, key):
+            return f"unknown key{_nearest(str(key), location)}"
+        case (("missing" | "too_short"), _):
+            return MESSAGES[kind]
+        case "value_error", _:
+            return str(detail["msg"]).removeprefix("Value error, ")
+        case "union_tag_invalid", _ if isinstance(found, Mapping):
+            protocol = reprlib.repr(found["protocol"])
+            return f"unknown protocol {protocol}{did_you_mean(protocol, PROTOCOLS)}"
+        case "union_tag_invalid", _:
+            message = "should be a table"
+        case "tuple_type", (str(key),) if isinstance(found, Mapping):
+            return f"should be a list of tables: write [[{key}]]"
+        case "model_type", ("strategies", _):
+            message = "should be a name or a table"
+        case _, ("backbones", _, "weights", "named"):
+            message = "should be 'hub', 'random', { source = … } or { file = … }"
+        case _, ("problems", _, "transfer", "shots", int(), _):
+            message = "should be a whole number above 0, or 'all'"
+        case _:
+            message = MESSAGES.get(kind, re.sub("^(Input|String) ", "", str(detail["msg"])))
+    return f"{message}, not {reprlib.repr(found)}"
+
+
+PROTOCOLS: dict[str, type[BaseModel]] = {"transfer": TransferProblem, "episodes": EpisodesProblem}
+
+
+def _nearest(key: str, location: Location) -> str:
+    """What an unknown key may have been meant to be, or where it belongs."""
+    table: type[BaseModel] = Suite
+    match location:
+        case ("backbones", _, ("source" | "file")):
+            return f" (write weights = {{ {key} = … }})"
+        case ("budget", _):
+            table = Budget
+        case ("strategies", _, _):
+            table = StrategySpec
+        case ("backbones", _, "weights", "file", _):
+            table = FileWeights
+        case ("backbones", _, "weights", _, _):
+            table = SourceWeights
+        case ("backbones", _, _):
+            table = BackboneSpec
+        case ("problems", _, _, "source", _):
+            table = SourceSpec
+        case ("problems", _, protocol, _):
+            table = PROTOCOLS[str(protocol)]
+    known = [*table.model_fields, *(["file"] if table is SourceWeights else [])]
+    if table is not Suite and key in Suite.model_fields:
+        return " (it belongs to the suite: put it above the first [table])"
+    if table is Suite and key in Budget.model_fields:
+        return " (it belongs in [budget])"
+    return did_you_mean(key, known)
+
+
+def ambiguities(suite: Suite) -> Iterator[str]:
+    """Things of one kind that a table could not tell apart."""
+    label = ": give each a 'label' of its own"
+    yield from _repeated("seeds", suite.seeds)
+    yield from _repeated("strategies", [spec.title for spec in suite.strategies], label)
+    yield from _repeated("backbones", [spec.title for spec in suite.backbones], label)
+    rows = []
+    for index, problem in enumerate(suite.problems):
+        yield from _repeated(f"problems[{index}].shots", problem.shots)
+        ways = f", {problem.ways} ways" if isinstance(problem, EpisodesProblem) else ""
+        rows += [
+            f"{problem.title} ({problem.protocol}{ways}, {shots} shots)"
+            for shots in dict.fromkeys(problem.shots)
+        ]
+    yield from _repeated("problems", rows, label)
+
+
+def _repeated(kind: str, things: Sequence[object], hint: str = "") -> Iterator[str]:
+    for thing, count in Counter(things).items():
+        if count > 1:
+            yield f"{kind}: {thing!r} stands there {count} times{hint}"

@@ -1,0 +1,92 @@
+"""Read a suite from TOML, with all its mistakes told at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import HarnessError, Mistakes, did_you_mean
+from harness.plan.mistakes import ambiguities, explain
+from harness.plan.names import unknown_names
+from harness.plan.suite import Suite
+from harness.plugins import Registry
+
+
+def find(name: str) -> Path:
+    """A path as it is, else ``./suites/NAME.toml``, else the suite that comes with the harness.
+
+    Raises:
+        HarnessError: there is none of the three.
+    """
+    bundled = [
+        Path(__file__).parent.parent / "suites",
+        Path(__file__).parent.parent.parent / "suites",
+    ]
+    folders = [Path("suites"), *bundled]
+    for path in (Path(name), *(folder / f"{name}.toml" for folder in folders)):
+        if os.path.isfile(path):
+            return path
+    known = {path.stem for folder in folders for path in folder.glob("*.toml")}
+    raise HarnessError(
+        f"there is no suite '{name}'{did_you_mean(name, known)}",
+        "Give the path of a TOML file or the name of a suite that comes with the harness",
+    )
+
+
+def read(path: Path, overrides: Sequence[str] = (), registry: Registry | None = None) -> Suite:
+    """Read a suite and apply ``KEY=VALUE`` overrides such as ``budget.trials=2``.
+
+    With a ``registry``, the mistakes of a suite that has some include unknown plugins.
+
+    Raises:
+        Mistakes: everything that is wrong with its keys and types, at once.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # also of bytes and numbers that can't be read
+        raise HarnessError(f"{path} is not valid TOML: {error}", "Mend that line") from error
+    except OSError as error:
+        raise HarnessError(f"cannot read {path}: {error.strerror}", "Check the path") from error
+    for override in overrides:
+        _override(table, override)
+    return parse(table, where=str(path), registry=registry)
+
+
+def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None) -> Suite:
+    """Check a suite's keys and types.
+
+    Raises:
+        Mistakes: everything that is wrong with them, at once.
+    """
+    try:
+        suite = Suite.model_validate(table)
+    except ValidationError as error:
+        unknown = unknown_names(table, registry) if registry is not None else ()
+        raise Mistakes(where, dict.fromkeys([*explain(error), *unknown])) from None
+    if mistakes := list(ambiguities(suite)):
+        raise Mistakes(where, mistakes)
+    return suite
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    remedy = "Write KEY=VALUE with a TOML value, such as --set budget.trials=2"
+    if not equals or not key:
+        raise HarnessError(f"--set {override}: not of the form KEY=VALUE", remedy)
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        value = text
+    here: Any = table
+    *parents, last = key.split(".")
+    try:
+        for name in parents:
+            here = here[int(name)] if isinstance(here, list) else here.setdefault(name, {})
+        here[int(last) if isinstance(here, list) else last] = value
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise HarnessError(f"--set {override}: there is no '{key}' to set", remedy) from None
