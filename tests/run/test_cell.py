@@ -238,7 +238,8 @@ class TestCost:
         parts = ("prepare", "features", "tune", "test")
         assert seconds["total"] == pytest.approx(sum(seconds[part] for part in parts))
         assert 0 < seconds["fit"] <= seconds["tune"]
-        assert seconds["tune"] == pytest.approx(sum(t.seconds for t in record.trials), rel=0.2)
+        trials = sum(trial.seconds for trial in record.trials)  # with the features they caused
+        assert seconds["tune"] - 1e-6 <= trials <= seconds["tune"] + seconds["features"] + 1e-6
 
     def test_features_that_another_cell_computed_are_billed_and_marked(self, bench):
         plain = {"name": "linear_probe", "label": "no decay", "args": {"weight_decay": 0.0}}
