@@ -31,16 +31,20 @@ from harness.data.examples import (
     Source,
     Split,
     Task,
+    TextInputs,
 )
+from harness.data.meta import SourceEpisode, source_episodes
 from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_you_mean
 from harness.hookspecs import hookimpl
 from harness.model.backbone import Backbone, ImageBackbone
-from harness.model.fit import Classifier, Recipe, fit
+from harness.model.fit import Classifier, Recipe, batch_order, fit
+from harness.model.text import TextBackbone
 
 __all__ = [
     "ArrayInputs",
     "Backbone",
     "BackboneFactory",
+    "Brought",
     "CategoricalDistribution",
     "Classifier",
     "Data",
@@ -59,6 +63,7 @@ __all__ = [
     "Job",
     "Mistakes",
     "Predictor",
+    "Pretraining",
     "RawBatch",
     "RawInputs",
     "Recipe",
@@ -66,14 +71,20 @@ __all__ = [
     "Section",
     "Settings",
     "Source",
+    "SourceEpisode",
     "Space",
     "Split",
     "Strategy",
     "Task",
+    "TextBackbone",
+    "TextInputs",
+    "Tracker",
     "Unsupported",
+    "batch_order",
     "did_you_mean",
     "fit",
     "hookimpl",
+    "source_episodes",
 ]
 
 Space = Mapping[str, BaseDistribution]
@@ -87,13 +98,21 @@ Emit = Callable[[str, Mapping[str, Any]], None]
 """Fires an event hook: takes its name and arguments."""
 
 
-class Dataset(ABC):
-    """A labelled dataset. Subclass it as a frozen dataclass; the fields are its arguments."""
+class Brought(ABC):
+    """What every class that a plugin brings says of itself."""
 
     name: ClassVar[str]
+    citation: ClassVar[str] = ""
+    requires: ClassVar[Mapping[str, str]] = {}
+    """Modules that have to be importable, each with what ``pip install`` is given for it. Import
+    them where they are used: without them the plugin is listed, and refused before a suite runs."""
+
+
+class Dataset(Brought):
+    """A labelled dataset. Subclass it as a frozen dataclass; the fields are its arguments."""
+
     modality: ClassVar[str] = "image"
     licence: ClassVar[str] = ""
-    citation: ClassVar[str] = ""
 
     @abstractmethod
     def load(self) -> Data:
@@ -104,16 +123,26 @@ class Dataset(ABC):
         """
 
 
-class BackboneFactory(ABC):
+class BackboneFactory(Brought):
     """Builds one model, or a family of them."""
 
-    name: ClassVar[str]
     modality: ClassVar[str] = "image"
-    citation: ClassVar[str] = ""
 
     def models(self) -> Iterable[str]:
         """The model names that a suite may give; by default the plugin's own name."""
         return (self.name,)
+
+    def files(self, args: Mapping[str, Any]) -> Mapping[str, Sequence[Path]]:
+        """Arguments that name files, each with all the files it stands for.
+
+        A cell's key then hashes what is in them, and not where they are.
+        """
+        return {}
+
+    def learn(self, source: RawInputs, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the model takes from the raw inputs of its source before it is built, such as a
+        vocabulary: further ``args`` for :meth:`build`, of what JSON can hold."""
+        return {}
 
     @abstractmethod
     def build(
@@ -121,7 +150,8 @@ class BackboneFactory(ABC):
     ) -> Backbone:
         """Build ``model`` with fresh random weights, or with its published ones.
 
-        ``torch``'s global generator is seeded before the call.
+        ``input_size`` counts pixels, or tokens; ``torch``'s global generator is seeded before
+        the call.
 
         Raises:
             Unsupported: there are no published weights, or the arguments don't fit the model.
@@ -196,14 +226,35 @@ class Run(Protocol):
         ...
 
 
-class Strategy(ABC):
+class Pretraining(Brought):
+    """A way to make weights from a source: ``weights = { source = …, method = "NAME" }``.
+
+    Subclass it as a frozen dataclass; the fields are its arguments.
+    """
+
+    modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+
+    @abstractmethod
+    def pretrain(
+        self, backbone: Backbone, source: Source, run: Run, *, lr: float, weight_decay: float
+    ) -> tuple[Backbone, Mapping[str, float]]:
+        """Train ``backbone``, which is the caller's to change, for ``run.steps`` steps of
+        ``run.batch_size`` at a peak rate of ``lr``.
+
+        Returns:
+            The trained backbone, and what it scored, by name: kept beside the weights.
+
+        Raises:
+            Diverged: the loss is not a number any more.
+        """
+
+
+class Strategy(Brought):
     """A way to move a backbone onto a task. Subclass it as a frozen dataclass.
 
     A class has no state of its own: everything learned is in what the two verbs return.
     """
 
-    name: ClassVar[str]
-    citation: ClassVar[str] = ""
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
     protocols: ClassVar[frozenset[str]] = frozenset({"transfer", "episodes"})
     needs_source: ClassVar[bool] = False
@@ -274,15 +325,21 @@ class Job(Protocol):
         ...
 
 
-class Executor(ABC):
+class Executor(Brought):
     """Where cells run."""
-
-    name: ClassVar[str]
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], emit: Emit, *, workers: int) -> None:
         """Run every job, ``workers`` at a time; pass each job's events on to ``emit``, which
         may only be called in this process."""
+
+
+class Tracker(Brought):
+    """Follows a run when ``harness suite --tracker NAME`` asks for it.
+
+    Its methods are event hooks, each marked ``@hookimpl``. A plugin module that has event hooks
+    itself always hears them; a tracker is made anew for each run, without arguments.
+    """
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,15 @@ import pluggy
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.api import BackboneFactory, Dataset, Executor, Section, Strategy
+    from harness.api import (
+        BackboneFactory,
+        Dataset,
+        Executor,
+        Pretraining,
+        Section,
+        Strategy,
+        Tracker,
+    )
     from harness.plan.cells import Cell
     from harness.record.schema import Record, Trial
 
@@ -95,6 +103,27 @@ def harness_backbones() -> Sequence[type[BackboneFactory]]:  # type: ignore[empt
 
 
 @hookspec
+def harness_pretrainings() -> Sequence[type[Pretraining]]:  # type: ignore[empty-body]
+    """Ways to make weights from a source. ``weights = { source = …, method = "NAME" }`` picks one.
+
+    ::
+
+        @dataclass(frozen=True)
+        class Blurred(Pretraining):
+            name: ClassVar[str] = "blurred"
+
+            def pretrain(self, backbone, source, run, *, lr, weight_decay):
+                task = Task(source.examples, source.classes)
+                recipe = Recipe(backbone, backbone.parameters_from(0), lr=lr)
+                return fit(recipe, task, run).backbone.eval(), {}
+
+        @hookimpl
+        def harness_pretrainings():
+            return [Blurred]
+    """
+
+
+@hookspec
 def harness_executors() -> Sequence[type[Executor]]:  # type: ignore[empty-body]
     """Executors: where cells run. ``harness suite --executor NAME`` picks one.
 
@@ -114,6 +143,25 @@ def harness_executors() -> Sequence[type[Executor]]:  # type: ignore[empty-body]
 
 
 @hookspec
+def harness_trackers() -> Sequence[type[Tracker]]:  # type: ignore[empty-body]
+    """Trackers: event hooks that are called only if ``harness suite --tracker NAME`` asks.
+
+    ::
+
+        class Bell(Tracker):
+            name: ClassVar[str] = "bell"
+
+            @hookimpl
+            def harness_suite_finished(self, suite, directory):
+                print("\\a", end="", file=sys.stderr)
+
+        @hookimpl
+        def harness_trackers():
+            return [Bell]
+    """
+
+
+@hookspec
 def harness_report_sections(frame: pd.DataFrame, directory: Path) -> Sequence[Section]:  # type: ignore[empty-body]
     """Further sections at the end of the report; ``frame`` has one row a planned cell.
 
@@ -126,7 +174,8 @@ def harness_report_sections(frame: pd.DataFrame, directory: Path) -> Sequence[Se
 
 
 # ── what a plugin hears ───────────────────────────────────────────────────────────────────────
-# Trackers implement any of these. They are called in the process of the command, in order.
+# Any module or tracker may implement any of these. They are called in the process of the command,
+# in order.
 
 
 @hookspec

@@ -34,18 +34,21 @@ BUILT_IN = (
     "harness_plugins.datasets.torchvision",
     "harness_plugins.backbones.conv4",
     "harness_plugins.backbones.timm",
+    "harness_plugins.pretrainings.supervised",
     "harness_plugins.executors.local",
 )
 
 ENTRY_POINTS = "harness"
 """The entry-point group by which installed packages bring plugins."""
 
-Kind = Literal["strategy", "dataset", "backbone", "executor"]
+Kind = Literal["strategy", "dataset", "backbone", "pretraining", "executor", "tracker"]
 KINDS: dict[Kind, str] = {
     "strategy": "harness_strategies",
     "dataset": "harness_datasets",
     "backbone": "harness_backbones",
+    "pretraining": "harness_pretrainings",
     "executor": "harness_executors",
+    "tracker": "harness_trackers",
 }
 
 
@@ -86,6 +89,15 @@ class Plugin:
             f"Mend {self.file}",
         )
 
+    @property
+    def missing(self) -> dict[str, str]:
+        """Modules that it requires and that are not installed, each with what pip calls it."""
+        return {
+            module: package
+            for module, package in self.cls.requires.items()
+            if importlib.util.find_spec(module) is None
+        }
+
     def arguments(self) -> dict[str, dataclasses.Field[Any]]:
         """What a suite may give in ``args``."""
         if not dataclasses.is_dataclass(self.cls):
@@ -108,10 +120,10 @@ class Registry:
 
     def get(self, kind: Kind, name: str) -> Plugin:
         """Raises:
-        HarnessError: there is no such plugin.
+        HarnessError: there is no such plugin, or a package that it requires is not installed.
         """
         try:
-            return self.plugins[kind, name]
+            return _usable(self.plugins[kind, name])
         except KeyError:
             raise HarnessError(
                 f"unknown {kind} '{name}'{did_you_mean(name, self.names(kind))}",
@@ -122,15 +134,24 @@ class Registry:
         """The backbone plugin that builds ``model``.
 
         Raises:
-            HarnessError: none does.
+            HarnessError: none does, or a package that it requires is not installed.
         """
         try:
-            return self.models[model]
+            return _usable(self.models[model])
         except KeyError:
             raise HarnessError(
                 f"unknown model '{model}'{did_you_mean(model, self.models)}",
                 "Name a timm model or one that a backbone plugin brings",
             ) from None
+
+
+def _usable(plugin: Plugin) -> Plugin:
+    if missing := plugin.missing:
+        raise HarnessError(
+            f"{plugin.kind} '{plugin.name}' needs {', '.join(missing)}, which is not installed",
+            f"pip install {' '.join(repr(package) for package in missing.values())}",
+        )
+    return plugin
 
 
 def load(sources: Sources = Sources()) -> Registry:
@@ -294,7 +315,9 @@ def check(kind: Kind, cls: Any) -> str | None:
         "strategy": api.Strategy,
         "dataset": api.Dataset,
         "backbone": api.BackboneFactory,
+        "pretraining": api.Pretraining,
         "executor": api.Executor,
+        "tracker": api.Tracker,
     }[kind]
     if not (isinstance(cls, type) and issubclass(cls, base)):
         return f"{cls!r} is not a subclass of harness.api.{base.__name__}"

@@ -28,6 +28,7 @@ from harness.api import (
     Examples,
     ImageBackbone,
     Inputs,
+    Pretraining,
     Source,
     Strategy,
     Task,
@@ -173,6 +174,37 @@ class StrategyChecks:
         }
 
 
+class PretrainingChecks:
+    """What every way to make weights must do. Inherit, and set ``pretraining``."""
+
+    pretraining: ClassVar[Pretraining]
+
+    def given(self) -> tuple[Backbone, Source]:
+        """A backbone to train, and the source to train it on."""
+        backbone = small_backbone()
+        return backbone, Source(shots(digits(backbone), 12, 10), 10)
+
+    def _pretrain(self) -> tuple[Backbone, Backbone, Mapping[str, float]]:
+        start, source = self.given()
+        backbone, scores = self.pretraining.pretrain(
+            copy.deepcopy(start), source, a_run(steps=4), lr=1e-2, weight_decay=1e-4
+        )
+        return start, backbone, scores
+
+    def test_class_is_well_formed(self) -> None:
+        assert plugins.check("pretraining", type(self.pretraining)) is None
+
+    def test_trains_the_backbone_and_keeps_its_form(self) -> None:
+        start, backbone, scores = self._pretrain()
+        before, after = start.state_dict(), backbone.state_dict()
+        assert {n: t.shape for n, t in after.items()} == {n: t.shape for n, t in before.items()}
+        assert backbone.digest() != start.digest()
+        assert all(isinstance(value, float) for value in scores.values())
+
+    def test_same_seed_gives_the_same_weights(self) -> None:
+        assert self._pretrain()[1].digest() == self._pretrain()[1].digest()
+
+
 class DatasetChecks:
     """What every dataset must do. Inherit, and set ``dataset`` or override :meth:`given`."""
 
@@ -212,6 +244,9 @@ class BackboneChecks:
         )
 
     def inputs(self, backbone: Backbone) -> Tensor:
+        """Four prepared inputs."""
+        if self.factory.modality == "text":
+            return backbone.preprocess(["one", "two words", "a few more words", "yes and no"])
         generator = torch.Generator().manual_seed(0)
         raw = torch.randint(0, 256, (4, 3, 40, 40), dtype=torch.uint8, generator=generator)
         return backbone.preprocess(ArrayInputs(raw).images)

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 )
 @click.option("--executor", default="local", show_default=True, help="The executor plugin.")
 @click.option(
+    "--tracker", multiple=True, metavar="NAME", help="Follow the run by this tracker plugin."
+)
+@click.option(
     "--retry", default="", metavar="STATUS,…", help="Run cells again that ended so, as failed,oom."
 )
 @click.option("--dry-run", is_flag=True, help="Show the cells and what they cost; run nothing.")
@@ -55,6 +58,7 @@ def command(
     device: str,
     jobs: int,
     executor: str,
+    tracker: tuple[str, ...],
     retry: str,
     dry_run: bool,
     plugin: tuple[Path, ...],
@@ -73,6 +77,7 @@ def command(
       harness suite mine.toml --only label=maml --only shots=1,5
       harness suite quickstart --set budget.trials=20 --results results/long
       harness suite quickstart --retry failed,oom
+      harness suite quickstart --tracker tensorboard
 
     \b
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
@@ -104,6 +109,7 @@ def command(
         threads=threads_each(jobs),
     )
     runner = registry.get("executor", executor).cls()
+    followers = {name: registry.get("tracker", name).cls() for name in tracker}
     if dry_run:
         todo = unfinished(chosen, Store(directory), retried)
         seconds = estimate(todo, Store(directory).records(), registry, place.device)
@@ -113,12 +119,15 @@ def command(
     from harness.run.events import Events
     from harness.run.progress import Progress
 
-    registry.manager.register(Progress(sys.stderr), name="progress")
+    followers["progress"] = Progress(sys.stderr)
+    for name, follower in followers.items():
+        registry.manager.register(follower, name=name)
     events = Events(registry.manager, lambda line: click.echo(f"harness: {line}", err=True))
     try:
         store = run_suite(planned, chosen, runner, place, events, workers=jobs, retry=retried)
     finally:
-        registry.manager.unregister(name="progress")
+        for name in followers:
+            registry.manager.unregister(name=name)
     return _conclude(store, chosen, registry, output)
 
 

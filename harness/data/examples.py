@@ -94,6 +94,26 @@ class FileInputs:
 
 
 @dataclass(frozen=True)
+class TextInputs:
+    """Texts held in memory."""
+
+    texts: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def read(self, rows: Sequence[int]) -> list[str]:
+        return [self.texts[row] for row in rows]
+
+    def digest(self) -> str:
+        content = hashlib.sha256()
+        for text in self.texts:
+            encoded = text.encode("utf-8", "surrogatepass")
+            content.update(f"{len(encoded)}:".encode() + encoded)
+        return content.hexdigest()
+
+
+@dataclass(frozen=True)
 class Split:
     """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes)."""
 

@@ -10,7 +10,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.examples import Data, Examples, Inputs, Pool, Source, Task
+from harness.data.examples import (
+    Data,
+    Examples,
+    Inputs,
+    Pool,
+    RawBatch,
+    RawInputs,
+    Source,
+    Task,
+)
 from harness.data.resident import RotatedPool, rows_of
 from harness.data.splits import Manifest
 from harness.errors import HarnessError
@@ -67,6 +76,30 @@ def class_split(data: Data) -> ClassSplit:
 def source_classes(data: Data) -> tuple[int, ...]:
     """What a dataset shows as a source: all classes, or its base classes if it holds some out."""
     return class_split(data).base if data.held_out else tuple(range(len(data.classes)))
+
+
+def source_inputs(data: Data) -> RawInputs:
+    """The raw inputs that a dataset shows as a source."""
+    if not data.held_out:
+        return data.train.inputs
+    return RawRows(data.train.inputs, rows_of(data.train.labels, source_classes(data)))
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Some rows of raw inputs."""
+
+    raw: RawInputs
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: Sequence[int]) -> RawBatch:
+        return self.raw.read(self.rows[list(rows)].tolist())
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.raw.digest()}:{self.rows.tolist()}".encode()).hexdigest()
 
 
 def make_source(data: Data, pool: Pool, *, rotations: bool, device: torch.device) -> Source:

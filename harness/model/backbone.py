@@ -7,6 +7,7 @@ activations, and whether that gives the model's own features is tried out before
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -72,8 +73,15 @@ class Backbone(nn.Module):
 
     @cached_property
     def _block_of(self) -> dict[str, int]:
-        """The block of every parameter: that of the longest name which is, or contains, it."""
+        """The block of every parameter: that of the longest name which is, or contains, it.
+
+        A parameter that was added beside one that a block names belongs to that block too.
+        """
         named = {member: index for index, members in enumerate(self.blocks) for member in members}
+        for member, index in [*named.items()]:
+            beside = member.rpartition(".")[0]
+            if beside != "body" and beside not in named:
+                named[beside] = min(index, named.get(beside, index))
         blocks = {}
         for name, _ in self.body_parameters():
             parts = name.split(".")
@@ -89,6 +97,23 @@ class Backbone(nn.Module):
         """Every parameter, by the name that :class:`Recipe` knows it by."""
         for name, parameter in self.body.named_parameters():
             yield f"body.{name}", parameter
+
+    def edited(self, edit: Callable[[nn.Module], None]) -> Backbone:
+        """A copy whose body ``edit`` has changed, as by adapters put into it.
+
+        The copy shares its parameters with this backbone: ``edit`` may add or replace modules,
+        not change a parameter's values.
+        """
+        copied = copy.deepcopy(self, memo={id(p): p for p in self.parameters()})
+        edit(copied.body)
+        copied._forget()
+        return copied
+
+    def _forget(self) -> None:
+        """Drop what was found out about a body that has changed since."""
+        for name in ("num_features", "_block_of", "_modules_by_block"):
+            self.__dict__.pop(name, None)
+        self._enterable, self._digest = {}, None
 
     def activations(self, inputs: Tensor, block: int) -> Tensor:
         """What enters ``block``, computed without the rest; the features for the last + 1."""

@@ -156,6 +156,7 @@ def _plugin_mistakes(suite: Suite, registry: Registry, datasets: Datasets) -> It
             yield f"backbone '{backbone.title}': there is no file {weights.file}"
         if isinstance(weights, SourceWeights):
             yield from _complaint(datasets.load, weights.source, weights.args)
+            yield from _complaint(configure.pretraining, registry, weights.method)
     for problem in suite.problems:
         yield from _complaint(datasets.load, problem.dataset, problem.args)
         if problem.source is not None:
@@ -185,6 +186,8 @@ def _combination_mistakes(suite: Suite, registry: Registry, datasets: Datasets) 
                     f"backbone '{backbone.title}' takes {factory.cls.modality}, but dataset "
                     f"'{problem.dataset}' is {modality}"
                 )
+            if isinstance(backbone.weights, SourceWeights):
+                yield from _pretraining_mistakes(registry, backbone.weights, modality)
             source = source_of(backbone, problem, loaded)
             yield from _source_mistakes(datasets, problem, backbone, source, loaded)
             for spec in suite.strategies:
@@ -233,6 +236,20 @@ def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots) -> None:
         test_fraction=problem.test_fraction,
         official_test=len(data.test.labels) if data.test else None,
     )
+
+
+def _pretraining_mistakes(
+    registry: Registry, weights: SourceWeights, modality: str
+) -> Iterator[str]:
+    given = registry.get("dataset", weights.source).cls.modality
+    if given != modality:
+        yield f"source '{weights.source}' is {given}, but the problem's data is {modality}"
+    method = registry.get("pretraining", weights.method.name).cls
+    if given not in method.modalities:
+        yield (
+            f"pretraining '{weights.method.name}' does not take {given}, which source "
+            f"'{weights.source}' is"
+        )
 
 
 def _source_mistakes(
@@ -327,12 +344,13 @@ def backbone_meaning(
     registry: Registry, datasets: Datasets, backbone: BackboneSpec
 ) -> dict[str, Any]:
     """What a backbone's weights and code depend on."""
-    weights = backbone.weights
+    weights, factory = backbone.weights, registry.backbone_for(backbone.model)
+    files = factory.cls().files(backbone.args)
     meaning: dict[str, Any] = {
         "model": backbone.model,
         "input_size": backbone.input_size,
-        "args": backbone.args,
-        "code": keys.source_digest(registry.backbone_for(backbone.model).file),
+        "args": {**backbone.args, **{arg: keys.files_digest(files[arg]) for arg in files}},
+        "code": keys.source_digest(factory.file),
     }
     match weights:
         case FileWeights():
@@ -340,7 +358,8 @@ def backbone_meaning(
         case SourceWeights():
             data = datasets.load(weights.source, weights.args).digest
             settings = weights.model_dump(mode="json", exclude={"source", "args"})
-            meaning["weights"] = {"source": data, **settings}
+            code = keys.source_digest(registry.get("pretraining", weights.method.name).file)
+            meaning["weights"] = {"source": data, **settings, "code": code}
         case _:
             meaning["weights"] = weights
     return meaning

@@ -21,8 +21,8 @@ from harness.plan.keys import canonical
 from harness.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
-    from harness.api import Strategy
-    from harness.plan.suite import StrategySpec
+    from harness.api import Pretraining, Strategy
+    from harness.plan.suite import MethodSpec, StrategySpec
 
 
 @dataclass(frozen=True)
@@ -142,6 +142,16 @@ def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
             f"'harness describe {spec.name}' tells what it takes",
         )
     return ConfiguredStrategy(configure(plugin, own), fixed)
+
+
+def pretraining(registry: Registry, spec: MethodSpec) -> Pretraining:
+    """A configured way to make weights.
+
+    Raises:
+        HarnessError: it is unknown, or its arguments are wrong.
+    """
+    method: Pretraining = configure(registry.get("pretraining", spec.name), spec.args)
+    return method
 
 
 def _unfit(name: str, value: object, distribution: BaseDistribution) -> Iterator[str]:

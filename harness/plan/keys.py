@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ def canonical(meaning: Mapping[str, Any]) -> str:
 
 DIGESTS = {
     "backbone.code": "the backbone plugin's code",
+    "backbone.weights.code": "the pretraining plugin's code",
     "backbone.weights.file": "the file of weights",
     "backbone.weights.source": "the data that the weights come from",
     "data": "the dataset's data",
@@ -61,6 +62,12 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
 
 
+def files_digest(paths: Sequence[Path]) -> str:
+    """SHA-256 over the names and the bytes of files."""
+    parts = sorted(f"{path.name}:{file_digest(path)}" for path in paths)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:LENGTH]
+
+
 @cache
 def source_digest(file: Path) -> str:
     """SHA-256 of a plugin's source and of every helper that it imports from its own package.
@@ -68,8 +75,7 @@ def source_digest(file: Path) -> str:
     A plugin file's own package is its folder. Modules reached only by names computed at run time
     are not seen.
     """
-    parts = sorted(f"{path.name}:{file_digest(path)}" for path in _closure(file.resolve()))
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:LENGTH]
+    return files_digest([*_closure(file.resolve())])
 
 
 def _closure(file: Path) -> set[Path]:

@@ -17,6 +17,7 @@ from harness.plan.suite import (
     Budget,
     EpisodesProblem,
     FileWeights,
+    MethodSpec,
     SourceSpec,
     SourceWeights,
     StrategySpec,
@@ -88,7 +89,7 @@ def _message(detail: ErrorDetails) -> str:
             message = "should be a table"
         case "tuple_type", (str(key),) if isinstance(found, Mapping):
             return f"should be a list of tables: write [[{key}]]"
-        case "model_type", ("strategies", _):
+        case "model_type", ("strategies", _) | ("backbones", _, "weights", "source", "method"):
             message = "should be a name or a table"
         case _, ("backbones", _, "weights", "named"):
             message = "should be 'hub', 'random', { source = … } or { file = … }"
@@ -112,6 +113,8 @@ def _nearest(key: str, location: Location) -> str:
             table = Budget
         case ("strategies", _, _):
             table = StrategySpec
+        case ("backbones", _, "weights", "source", "method", _):
+            table = MethodSpec
         case ("backbones", _, "weights", "file", _):
             table = FileWeights
         case ("backbones", _, "weights", _, _):

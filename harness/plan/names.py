@@ -16,11 +16,17 @@ def unknown_names(table: Mapping[str, Any], registry: Registry) -> Iterator[str]
     The table may be wrong in any way: what is not a name is passed over.
     """
     strategy, dataset = partial(registry.get, "strategy"), partial(registry.get, "dataset")
+    pretraining = partial(registry.get, "pretraining")
     for entry in _entries(table, "strategies"):
         yield from _complaint(strategy, entry if isinstance(entry, str) else _at(entry, "name"))
     for entry in _entries(table, "backbones"):
         yield from _complaint(registry.backbone_for, _at(entry, "model"))
-        yield from _complaint(dataset, _at(_at(entry, "weights"), "source"))
+        weights = _at(entry, "weights")
+        yield from _complaint(dataset, _at(weights, "source"))
+        method = _at(weights, "method")
+        yield from _complaint(
+            pretraining, _at(method, "name") if isinstance(method, dict) else method
+        )
     for entry in _entries(table, "problems"):
         yield from _complaint(dataset, _at(entry, "dataset"))
         yield from _complaint(dataset, _at(_at(entry, "source"), "dataset"))

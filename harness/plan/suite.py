@@ -69,8 +69,15 @@ class Budget(_Table):
         return value if given else {**value, "trials": 8}
 
 
+class MethodSpec(_Table):
+    """A pretraining plugin by name, and its arguments."""
+
+    name: str
+    args: Args = Field(default_factory=dict)
+
+
 class SourceWeights(_Table):
-    """Weights that the harness trains itself, on a dataset, with labels.
+    """Weights that the harness trains itself, on a dataset, by a pretraining plugin.
 
     ``steps`` of ``batch_size`` at a peak rate of ``lr``; ``rotations`` makes four classes of
     each, turned by quarters.
@@ -78,6 +85,7 @@ class SourceWeights(_Table):
 
     source: str
     args: Args = Field(default_factory=dict)
+    method: Annotated[MethodSpec, BeforeValidator(_named)] = MethodSpec(name="supervised")
     rotations: bool = False
     steps: PositiveInt = 500
     batch_size: PositiveInt = 128

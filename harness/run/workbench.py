@@ -17,15 +17,14 @@ import torch
 from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
-from harness.api import Source, Strategy
+from harness.api import BackboneFactory, Brought, Source, Strategy
 from harness.data.examples import Pool, RawInputs
-from harness.data.protocols import make_source
+from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import make_pool
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
-from harness.model.pretrain import pretrain
-from harness.plan import keys
+from harness.plan import configure, keys
 from harness.plan.cells import Cell, backbone_meaning, source_meaning
 from harness.plan.configure import Datasets
 from harness.plan.suite import BackboneSpec, FileWeights, SourceSpec, SourceWeights
@@ -91,11 +90,12 @@ class Workbench:
 
     def build(self, spec: BackboneSpec, *, pretrained: bool, seed: int) -> Backbone:
         """Build a model from a seed, in evaluation mode on the device."""
-        factory = self.registry.backbone_for(spec.model).cls()
+        factory: BackboneFactory = self.registry.backbone_for(spec.model).cls()
+        args = {**spec.args, **self._learned(spec, factory)}
 
         def rebuild() -> Backbone:
-            backbone: Backbone = factory.build(
-                spec.model, input_size=spec.input_size, pretrained=False, args=spec.args
+            backbone = factory.build(
+                spec.model, input_size=spec.input_size, pretrained=False, args=args
             )
             backbone.rebuild = rebuild
             return backbone
@@ -103,13 +103,34 @@ class Workbench:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             if pretrained:
-                backbone: Backbone = factory.build(
-                    spec.model, input_size=spec.input_size, pretrained=True, args=spec.args
+                backbone = factory.build(
+                    spec.model, input_size=spec.input_size, pretrained=True, args=args
                 )
                 backbone.rebuild = rebuild
             else:
                 backbone = rebuild()
         return backbone.to(self.device).eval()
+
+    def _learned(self, spec: BackboneSpec, factory: BackboneFactory) -> Mapping[str, Any]:
+        """What the model takes from its source before it is built; kept on disk, as weights
+        that were trained with it fit no other."""
+        if not isinstance(spec.weights, SourceWeights) or not overrides(factory, "learn"):
+            return {}
+        source = self.datasets.load(spec.weights.source, spec.weights.args)
+        meaning = {
+            "model": model_id(spec),
+            "source": source.digest,
+            "code": keys.source_digest(self.registry.backbone_for(spec.model).file),
+        }
+        folder = self.cache / "learned"
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{keys.key(meaning)}.json"
+        with FileLock(file.with_suffix(".lock")):
+            if not file.is_file():
+                learned = factory.learn(source_inputs(source.data), spec.args)
+                write_atomically(file, json.dumps(learned).encode())
+            found: Mapping[str, Any] = json.loads(file.read_text())
+        return found
 
     def backbone(self, cell: Cell, progress: Progress) -> Made:
         """The cell's backbone with its weights."""
@@ -142,6 +163,7 @@ class Workbench:
 
     def _pretrained(self, spec: BackboneSpec, weights: SourceWeights, progress: Progress) -> Made:
         meaning = backbone_meaning(self.registry, self.datasets, spec)
+        method = configure.pretraining(self.registry, weights.method)
 
         def make(backbone: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
             source = self.source(
@@ -149,10 +171,10 @@ class Workbench:
                 backbone,
                 model_id(spec),
             )
-            trained, accuracy = pretrain(
+            trained, scores = method.pretrain(
                 backbone, source, run, lr=weights.lr, weight_decay=weights.weight_decay
             )
-            return trained, {"source_accuracy": accuracy, "source_classes": source.classes}
+            return trained.eval(), {"scores": dict(scores), "source_classes": source.classes}
 
         run = self._run(weights.seed, weights.steps, weights.batch_size, "pretrain", progress)
         start = self.build(spec, pretrained=False, seed=seed_of(weights.seed, "weights"))
@@ -168,7 +190,7 @@ class Workbench:
     ) -> Made:
         """What the strategy's ``prepare`` makes of ``backbone``, kept for all cells that share
         backbone, source, seed and settings."""
-        if type(strategy).prepare is Strategy.prepare:
+        if not overrides(strategy, "prepare"):
             return Made(backbone, 0.0, False)
         source = cell.source_spec
         meaning = {
@@ -284,6 +306,17 @@ def _missing(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str) -
     ]
 
 
+def overrides(plugin: Brought, method: str) -> bool:
+    """Whether a plugin's class does more in ``method`` than its base in :mod:`harness.api`."""
+    own = getattr(type(plugin), method)
+    return bool(own.__module__ != Brought.__module__)
+
+
 def model_id(spec: BackboneSpec) -> str:
-    """What preprocessing depends on."""
-    return keys.canonical(spec.model_dump(mode="json", include={"model", "input_size", "args"}))
+    """What preprocessing depends on: the model, and what it may have learned from its source."""
+    parts = {"model": True, "input_size": True, "args": True}
+    if isinstance(spec.weights, SourceWeights):
+        return keys.canonical(
+            spec.model_dump(mode="json", include={**parts, "weights": {"source", "args"}})
+        )
+    return keys.canonical(spec.model_dump(mode="json", include=parts))

@@ -2,6 +2,8 @@
 
 import json
 
+from harness.plugins import KINDS
+
 
 def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
     ended = harness("plugins")
@@ -10,7 +12,7 @@ def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
     assert head.split() == "kind name origin modality protocols summary citation".split()
     assert [tuple(row.split()[:3]) for row in rows] == [
         (plugin.kind, plugin.name, "built-in")
-        for kind in ("strategy", "dataset", "backbone", "executor")
+        for kind in KINDS
         for plugin in registry.plugins.values()
         if plugin.kind == kind
     ]

@@ -232,6 +232,42 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(
     assert ended.err.splitlines()[0] == "tiny: 2 cells, 1 done before, 1 to do"
 
 
+def test_a_tracker_follows_the_run_only_if_asked(harness, tiny_suite, plugin_file, no_report):
+    file = plugin_file(
+        "follower",
+        """
+        from typing import ClassVar
+        from harness.api import Tracker, hookimpl
+
+        class Follower(Tracker):
+            name: ClassVar[str] = "follower"
+
+            def __init__(self):
+                self.trials = 0
+
+            @hookimpl
+            def harness_trial_finished(self, cell, trial):
+                self.trials += 1
+
+            @hookimpl
+            def harness_suite_finished(self, suite, directory):
+                print(f"{self.trials} trials of {suite}")
+
+        @hookimpl
+        def harness_trackers():
+            return [Follower]
+        """,
+    )
+    arguments = ("suite", tiny_suite, "--plugin", file, "--only", "seed=0")
+    ended = harness(*arguments, "--tracker", "follower")
+    assert ended.status == 0, ended.err
+    assert "4 trials of tiny" in ended.out
+    assert "trials of" not in harness(*arguments).out
+    wrong = harness(*arguments, "--tracker", "folower")
+    assert wrong.status == 2
+    assert "did you mean 'follower'?" in wrong.err
+
+
 def test_a_plugin_whose_event_hook_fails_stops_nothing(harness, tiny_suite, plugin_file, no_report):
     file = plugin_file(
         "tracker",

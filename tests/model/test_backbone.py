@@ -132,3 +132,36 @@ class TestPreprocess:
         white = torch.full((1, 3, 4, 4), 255, dtype=torch.uint8)
         expected = torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
         assert torch.allclose(backbone.normalise(white)[0, :, 0, 0], expected)
+
+
+def with_side_branches(body):
+    """Put a trainable layer beside each convolution, as an adapter would."""
+    for module in list(body.modules()):
+        if isinstance(module, nn.Conv2d):
+            module.adapter = nn.Linear(2, 2)
+
+
+class TestEdited:
+    def test_an_added_parameter_belongs_to_the_block_it_stands_in(self):
+        edited = small_backbone().edited(with_side_branches)
+        added = [name for name, _ in edited.body_parameters() if "adapter" in name]
+        assert sorted({edited.block_of(name) for name in added}) == [0, 1, 2]
+
+    def test_an_added_parameter_belongs_to_the_block_of_what_it_stands_beside(self):
+        body = nn.Sequential(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), nn.Linear(4, 4))
+        names = [["0.0.weight", "0.0.bias"], ["0.1.weight", "0.1.bias"], ["1.weight", "1.bias"]]
+        edited = Backbone(body, names, torch.zeros(2, 4)).edited(
+            lambda body: body[0][0].register_module("adapter", nn.Linear(4, 4))
+        )
+        assert edited.block_of("body.0.0.adapter.weight") == 0
+        assert edited.parameters_from(1) == [
+            f"body.{name}.{kind}" for name in ("0.1", "1") for kind in ("weight", "bias")
+        ]
+
+    def test_the_copy_shares_its_parameters_and_the_original_stays_as_it_was(self):
+        backbone = small_backbone()
+        before = [name for name, _ in backbone.body_parameters()]
+        edited = backbone.edited(with_side_branches)
+        assert [name for name, _ in backbone.body_parameters()] == before
+        assert dict(edited.body_parameters())["body.0.0.weight"] is backbone.body[0][0].weight
+        assert edited.digest() != backbone.digest()

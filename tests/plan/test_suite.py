@@ -44,6 +44,7 @@ args = { drop_rate = 0.1 }
 [backbones.weights]
 source = "glyphs"
 args = { size = 28 }
+method = { name = "supervised", args = { held_back = 0.1 } }
 rotations = true
 steps = 50
 batch_size = 16
@@ -132,6 +133,7 @@ def test_every_key_can_be_given():
         "Budget",
         "StrategySpec",
         "BackboneSpec",
+        "MethodSpec",
         "SourceWeights",
         "FileWeights",
         "TransferProblem",

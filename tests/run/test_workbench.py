@@ -1,10 +1,14 @@
 """Weights: made once, found by what they mean, and refused where they don't fit."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from harness_plugins.backbones.conv4 import Conv4
 from safetensors.torch import save_file
 
 from harness.errors import HarnessError
+from harness.plugins import Plugin
 from harness.run.workbench import load_weights
 from harness.testing import small_backbone
 
@@ -26,6 +30,33 @@ def test_random_weights_are_drawn_from_the_seed(bench):
     (other,) = bench.run("linear_probe", seeds=[4])
     assert same[0][0].metrics == same[1][0].metrics
     assert other.metrics != same[0][0].metrics
+
+
+def test_what_a_model_learns_from_its_source_is_learned_once_and_given_to_every_build(bench):
+    learned, built = [], []
+
+    class Learning(Conv4):
+        name = "learning"
+
+        def learn(self, source, args):
+            learned.append(len(source))
+            return {"width": 8}
+
+        def build(self, model, *, input_size, pretrained, args):
+            built.append(dict(args))
+            return super().build("conv4", input_size=input_size, pretrained=False, args=args)
+
+    plugin = Plugin("backbone", "learning", Learning, "file", Path(__file__))
+    bench.registry.models["learning"] = plugin
+    held = {"per_class": 2}
+    weights = {"source": "glyphs", "args": held, "steps": 2, "batch_size": 16}
+    backbones = [{"model": "learning", "weights": weights, "input_size": 16}]
+    for folder in ("one", "two"):
+        (record,) = bench.run("from_scratch", backbones=backbones, folder=folder)
+        assert record.status == "ok", record.reason
+    assert learned == [2 * 62]
+    assert len(built) > 2
+    assert all(args == {"width": 8} for args in built)
 
 
 class TestFiles:

@@ -1,1 +1,1 @@
-"""Built-in plugins, one file each."""
+"""Backbones, one file each."""

@@ -1,1 +1,1 @@
-"""Built-in plugins, one file each."""
+"""Executors, one file each."""

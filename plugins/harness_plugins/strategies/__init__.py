@@ -1,1 +1,1 @@
-"""Built-in plugins, one file each."""
+"""Strategies, one file each."""

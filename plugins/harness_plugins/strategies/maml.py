@@ -18,16 +18,17 @@ from harness.api import (
     Diverged,
     FloatDistribution,
     GradientStrategy,
-    HarnessError,
     IntDistribution,
     Recipe,
     Run,
     Settings,
     Source,
+    SourceEpisode,
     Space,
     Strategy,
     Task,
     hookimpl,
+    source_episodes,
 )
 
 Parameters = Mapping[str, Tensor]
@@ -79,7 +80,13 @@ class Maml(GradientStrategy):
         self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
     ) -> Backbone:
         assert source is not None
-        episodes = self._episodes(source, run)
+        episodes = source_episodes(
+            source,
+            ways=self.ways,
+            shots=self.shots,
+            queries=self.queries,
+            generator=run.generator("meta-training episodes"),
+        )
         backbone.train_only(set(backbone.parameters_from(0)))
         parameters = dict(backbone.body_parameters())
         steps = hp["meta_steps"]
@@ -107,36 +114,6 @@ class Maml(GradientStrategy):
                 run.progress(step, steps)
         return backbone
 
-    def _episodes(self, source: Source, run: Run) -> Iterator[Episode]:
-        """Endless episodes, sampled by index."""
-        labels = source.examples.labels
-        members = [torch.nonzero(labels == c).flatten().cpu() for c in range(source.classes)]
-        smallest = min(map(len, members))
-        if source.classes < self.ways or smallest < self.shots + self.queries:
-            raise HarnessError(
-                f"maml: the source has {source.classes} classes of at least {smallest} examples: "
-                f"too few for {self.ways} ways of {self.shots} shots and {self.queries} queries",
-                "Lower ways, shots or queries in its args",
-            )
-        generator = run.generator("meta-training episodes")
-        answers = torch.arange(self.ways, device=run.device)
-        while True:
-            chosen = torch.randperm(source.classes, generator=generator)[: self.ways].tolist()
-            rows = torch.stack(
-                [
-                    members[c][torch.randperm(len(members[c]), generator=generator)][
-                        : self.shots + self.queries
-                    ]
-                    for c in chosen
-                ]
-            )
-            yield Episode(
-                source.examples.inputs[rows[:, : self.shots].flatten()],
-                answers.repeat_interleave(self.shots),
-                source.examples.inputs[rows[:, self.shots :].flatten()],
-                answers.repeat_interleave(self.queries),
-            )
-
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return Recipe(
             backbone,
@@ -149,20 +126,10 @@ class Maml(GradientStrategy):
         )
 
 
-@dataclass(frozen=True)
-class Episode:
-    """A task of meta-training: prepared inputs, and labels ``0 … ways - 1``."""
-
-    support: Tensor
-    support_labels: Tensor
-    query: Tensor
-    query_labels: Tensor
-
-
 def task_loss(
     backbone: Backbone,
     parameters: Parameters,
-    episode: Episode,
+    episode: SourceEpisode,
     *,
     lr: float,
     steps: int,

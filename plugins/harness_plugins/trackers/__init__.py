@@ -1,1 +1,1 @@
-"""Built-in plugins, one file each."""
+"""Trackers, one file each."""

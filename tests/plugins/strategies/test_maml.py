@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies.maml import Episode, Maml, SupportNorms, task_loss
+from harness_plugins.strategies.maml import Maml, SupportNorms, task_loss
 
-from harness.api import HarnessError, Source, Task
+from harness.api import HarnessError, Source, SourceEpisode, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -27,7 +27,7 @@ def backbone():
 def episode(backbone):
     examples = digits(backbone)
     support, query = shots(examples, 2, 3), shots(examples, 4, 3, skip=2)
-    return Episode(support.inputs[:], support.labels, query.inputs[:], query.labels)
+    return SourceEpisode(support.inputs[:], support.labels, query.inputs[:], query.labels)
 
 
 def by_hand(parameters, episode, lr, steps, *, second_order=True):
@@ -162,7 +162,7 @@ def test_meta_training_makes_one_step_adapt_better():
 
 def test_too_few_source_classes_are_refused():
     examples = digits(small_backbone())
-    with pytest.raises(HarnessError, match="too few for 20 ways"):
+    with pytest.raises(HarnessError, match="too few for episodes of 20 ways"):
         Maml(ways=20).prepare(
             small_backbone(), Source(examples, 10), {"meta_steps": 1, "meta_lr": 1e-3}, a_run()
         )

@@ -1,0 +1,73 @@
+"""Episodes of a source, for strategies that learn to learn before they see a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.data.examples import Source
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True)
+class SourceEpisode:
+    """A small task of some source classes, all on the device.
+
+    ``support`` and ``query`` are prepared inputs, class by class; labels are int64,
+    ``0 … ways - 1``.
+    """
+
+    support: Tensor
+    support_labels: Tensor
+    query: Tensor
+    query_labels: Tensor
+
+
+def source_episodes(
+    source: Source, *, ways: int, shots: int, queries: int, generator: torch.Generator
+) -> Iterator[SourceEpisode]:
+    """Endless episodes of ``ways`` classes with ``shots`` and ``queries`` examples each, sampled
+    by index from the source.
+
+    Raises:
+        HarnessError: the source has too few classes, or too few examples in one.
+    """
+    labels = source.examples.labels
+    members = [torch.nonzero(labels == c).flatten().cpu() for c in range(source.classes)]
+    smallest = min(map(len, members))
+    if source.classes < ways or smallest < shots + queries:
+        raise HarnessError(
+            f"the source has {source.classes} classes of at least {smallest} examples: too few "
+            f"for episodes of {ways} ways with {shots} shots and {queries} queries",
+            "Lower ways, shots or queries in the strategy's args",
+        )
+    return _sample(source, members, ways, shots, queries, generator)
+
+
+def _sample(
+    source: Source,
+    members: list[Tensor],
+    ways: int,
+    shots: int,
+    queries: int,
+    generator: torch.Generator,
+) -> Iterator[SourceEpisode]:
+    inputs = source.examples.inputs
+    answers = torch.arange(ways, device=source.examples.labels.device)
+    while True:
+        chosen = torch.randperm(len(members), generator=generator)[:ways].tolist()
+        rows = torch.stack(
+            [
+                members[c][torch.randperm(len(members[c]), generator=generator)][: shots + queries]
+                for c in chosen
+            ]
+        )
+        yield SourceEpisode(
+            inputs[rows[:, :shots].flatten()],
+            answers.repeat_interleave(shots),
+            inputs[rows[:, shots:].flatten()],
+            answers.repeat_interleave(queries),
+        )

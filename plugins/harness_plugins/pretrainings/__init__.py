@@ -1,0 +1,1 @@
+"""Ways to make weights from a source, one file each."""
