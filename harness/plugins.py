@@ -27,6 +27,7 @@ BUILT_IN = (
     "harness_plugins.strategies.partial_freeze",
     "harness_plugins.strategies.full_finetune",
     "harness_plugins.strategies.maml",
+    "harness_plugins.strategies.protonet",
     "harness_plugins.datasets.digits",
     "harness_plugins.datasets.glyphs",
     "harness_plugins.datasets.folder",

@@ -101,16 +101,27 @@ class Classifier:
     def _standardise(self, inputs: Inputs) -> None:
         if self.backbone is not self._origin:
             raise ValueError("only the features of a frozen backbone can be standardised")
-        stored, size = self.entering(inputs), len(inputs)
-        starts = range(0, size, EVALUATION_BATCH)
-        parts = [self._features(inputs, stored, slice(s, s + EVALUATION_BATCH)) for s in starts]
+        parts, size = self._parts(inputs), len(inputs)
         self._centre = torch.stack([part.sum(0) for part in parts]).sum(0) / size
         squares = torch.stack([(part - self._centre).square().sum() for part in parts]).sum()
         self._scale = (squares / (size * self._centre.numel())).sqrt().clamp_min(1e-12)
 
+    @torch.no_grad()
+    def features(self, inputs: Inputs) -> Tensor:
+        """The features that the head is given, before they are standardised: ``[n, D]``."""
+        with evaluating(self.backbone):
+            return torch.cat(self._parts(inputs))
+
+    def _parts(self, inputs: Inputs) -> list[Tensor]:
+        stored = self.entering(inputs)
+        starts = range(0, len(inputs), EVALUATION_BATCH)
+        return [self._features(inputs, stored, slice(s, s + EVALUATION_BATCH)) for s in starts]
+
     def forward(self, inputs: Inputs, stored: Tensor | None, index: Tensor | slice) -> Tensor:
         """Logits ``[b, classes]`` of the inputs at ``index``."""
-        features = self._features(inputs, stored, index)
+        return self._head_of(self._features(inputs, stored, index))
+
+    def _head_of(self, features: Tensor) -> Tensor:
         logits: Tensor = self.head((features - self._centre) / self._scale)
         return logits
 
@@ -125,11 +136,7 @@ class Classifier:
     @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
         with evaluating(self.backbone):
-            stored = self.entering(inputs)
-            parts = [
-                self.forward(inputs, stored, slice(start, start + EVALUATION_BATCH)).float()
-                for start in range(0, len(inputs), EVALUATION_BATCH)
-            ]
+            parts = [self._head_of(part).float() for part in self._parts(inputs)]
         return torch.cat(parts)
 
     def state(self) -> dict[str, Tensor]:

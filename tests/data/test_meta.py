@@ -21,7 +21,10 @@ def episodes(source, **changes):
 
 def test_an_episode_has_its_classes_in_order_and_every_image_once(source):
     pixels = source.examples.inputs[:]
-    true = {image.numpy().tobytes(): int(y) for image, y in zip(pixels, source.examples.labels)}
+    true = {
+        image.numpy().tobytes(): int(y)
+        for image, y in zip(pixels, source.examples.labels, strict=True)
+    }
     for episode in itertools.islice(episodes(source), 20):
         assert episode.support_labels.tolist() == [0, 0, 1, 1, 2, 2]
         assert episode.query_labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
