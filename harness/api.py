@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -196,6 +197,11 @@ class Run(Protocol):
         """A CPU generator seeded from the cell's seed and ``name``: the same in every trial."""
         ...
 
+    def seeded(self, name: str) -> AbstractContextManager[None]:
+        """A context in which torch's global generator is seeded as :meth:`generator` is: for
+        modules that draw their first weights from it."""
+        ...
+
     def fresh(self, backbone: Backbone) -> Backbone:
         """The same model with random weights, drawn from the cell's seed; the same each time."""
         ...
@@ -221,7 +227,7 @@ class Run(Protocol):
         """
         ...
 
-    def scoring(self) -> Any:
+    def scoring(self) -> AbstractContextManager[None]:
         """A context for validation inside ``adapt``: its seconds are not billed to fitting."""
         ...
 
@@ -257,6 +263,8 @@ class Strategy(Brought):
 
     modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
     protocols: ClassVar[frozenset[str]] = frozenset({"transfer", "episodes"})
+    sees_target_labels: ClassVar[bool] = False
+    """Whether, under ``adaptation``, its task is the labelled target: an upper bound, marked so."""
     needs_source: ClassVar[bool] = False
     """Whether ``prepare`` learns from the source: without one the cell is unsupported."""
 
@@ -315,6 +323,11 @@ class Job(Protocol):
 
     @property
     def title(self) -> str: ...
+
+    @property
+    def device(self) -> str:
+        """What it computes on: ``cpu``, ``cuda`` or ``cuda:N``."""
+        ...
 
     def run(self, emit: Emit) -> None:
         """Run the cell and write its record. ``emit`` takes an event's name and arguments."""

@@ -108,10 +108,21 @@ class StrategyChecks:
     strategy: ClassVar[Strategy]
     settings: ClassVar[Mapping[str, Any]] = {}
 
-    def _adapt(
-        self, *, classes: int, each: int, val: int, backbone: Backbone | None = None
-    ) -> tuple[Tensor, Backbone, Any]:
-        backbone = backbone or small_backbone()
+    def given_task(self, *, classes: int, each: int, val: int) -> tuple[Backbone, Task]:
+        """A small backbone, and a task of the first ``classes`` digits as the strategy would be
+        given one: with unlabelled inputs if it adapts to another domain."""
+        backbone = small_backbone()
+        examples = digits(backbone)
+        adapts = self.strategy.protocols == {"adaptation"} and not self.strategy.sees_target_labels
+        return backbone, Task(
+            shots(examples, each, classes),
+            classes,
+            shots(examples, val, classes, skip=each) if val else None,
+            shots(examples, 10, classes, skip=60).inputs if adapts else None,
+        )
+
+    def _adapt(self, *, classes: int, each: int, val: int) -> tuple[Tensor, Backbone, Any]:
+        backbone, task = self.given_task(classes=classes, each=each, val=val)
         examples = digits(backbone)
         run = a_run()
         hp = {**self.strategy.defaults, **self.settings}
@@ -119,11 +130,6 @@ class StrategyChecks:
         adapt = {name: hp[name] for name in self.strategy.space}
         source = Source(examples, 10)
         prepared = self.strategy.prepare(copy.deepcopy(backbone), source, prepare, run)
-        task = Task(
-            shots(examples, each, classes),
-            classes,
-            shots(examples, val, classes, skip=each) if val else None,
-        )
         predictor = self.strategy.adapt(prepared.eval(), task, adapt, run)
         queries = shots(examples, 5, classes, skip=40)
         return predictor.logits(queries.inputs), prepared, (predictor, queries, task, run)

@@ -7,7 +7,16 @@ from typing import ClassVar
 import torch
 from harness_plugins.strategies.linear_probe import LinearProbe
 
-from harness.api import ArrayInputs, Data, Dataset, Split, Strategy, hookimpl
+from harness.api import (
+    ArrayInputs,
+    Data,
+    Dataset,
+    Pretraining,
+    Split,
+    Strategy,
+    TextInputs,
+    hookimpl,
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +84,37 @@ class Reader(LinearProbe):
     protocols: ClassVar[frozenset[str]] = frozenset({"episodes"})
 
 
+class ToyTexts(Dataset):
+    """Two words."""
+
+    name: ClassVar[str] = "toy texts"
+    modality: ClassVar[str] = "text"
+
+    def load(self) -> Data:
+        return Data(
+            train=Split(TextInputs(("yes", "no") * 6), torch.arange(12) % 2),
+            classes=("class 0", "class 1"),
+        )
+
+
+class Reading(Pretraining):
+    """For texts alone."""
+
+    name: ClassVar[str] = "reading"
+    modalities: ClassVar[frozenset[str]] = frozenset({"text"})
+
+    def pretrain(self, backbone, source, run, *, lr, weight_decay):
+        return backbone, {}
+
+
 @hookimpl
 def harness_datasets() -> list[type[Dataset]]:
-    return [Toy]
+    return [Toy, ToyTexts]
+
+
+@hookimpl
+def harness_pretrainings() -> list[type[Pretraining]]:
+    return [Reading]
 
 
 @hookimpl

@@ -212,12 +212,14 @@ class Examples:
 class Task:
     """All that a strategy may see of a problem: never a test label.
 
-    ``val`` is ``None`` in an episode, where there is nothing to select on.
+    ``val`` is ``None`` in an episode, where there is nothing to select on. Under ``adaptation``
+    ``train`` and ``val`` are of the source domain, and ``unlabelled`` has inputs of the target.
     """
 
     train: Examples
     classes: int
     val: Examples | None = None
+    unlabelled: Inputs | None = None
 
 
 @dataclass(frozen=True)

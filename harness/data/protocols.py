@@ -1,11 +1,10 @@
-"""How data becomes tasks: a whole target (``transfer``) or many small ones (``episodes``)."""
+"""What of the data is learned from: classes for a source, examples for a task."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,10 +17,11 @@ from harness.data.examples import (
     RawBatch,
     RawInputs,
     Source,
+    Split,
     Task,
 )
 from harness.data.resident import RotatedPool, rows_of
-from harness.data.splits import Manifest
+from harness.data.splits import Manifest, Shots, draw_split
 from harness.errors import HarnessError
 
 CLASS_SEED = 0
@@ -35,18 +35,6 @@ class ClassSplit:
     base: tuple[int, ...]
     val: tuple[int, ...]
     novel: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Episode:
-    """Row ids of one N-way K-shot task; labels are ``0 … ways - 1`` in the order of classes.
-
-    ``support`` has ``shots`` rows a class and ``query`` the rest, class by class.
-    """
-
-    classes: tuple[int, ...]
-    support: tuple[int, ...]
-    query: tuple[int, ...]
 
 
 def class_split(data: Data) -> ClassSplit:
@@ -121,6 +109,40 @@ def make_source(data: Data, pool: Pool, *, rotations: bool, device: torch.device
     )
 
 
+def target_split(
+    data: Data,
+    *,
+    shots: Shots,
+    seed: int,
+    val_fraction: float,
+    test_fraction: float,
+    val_shots: int | None = None,
+) -> Manifest:
+    """Draw what of a target trains, validates and is tested; see :func:`draw_split`."""
+    return draw_split(
+        data.train.labels,
+        shots=shots,
+        seed=seed,
+        val_fraction=val_fraction,
+        val_shots=val_shots,
+        test_fraction=test_fraction,
+        official_test=len(data.test.labels) if data.test else None,
+    )
+
+
+def source_split(data: Data, *, shots: Shots, seed: int, val_fraction: float) -> Manifest:
+    """Draw what of a source domain trains and validates; nothing of it is tested."""
+    return draw_split(
+        data.train.labels,
+        shots=shots,
+        seed=seed,
+        val_fraction=val_fraction,
+        val_shots=None,
+        test_fraction=0.0,
+        official_test=0,
+    )
+
+
 def transfer_task(data: Data, pool: Pool, manifest: Manifest, device: torch.device) -> Task:
     """The training and validation examples of a split, with their labels."""
 
@@ -133,74 +155,38 @@ def transfer_task(data: Data, pool: Pool, manifest: Manifest, device: torch.devi
     )
 
 
-def draw_episodes(
-    labels: Tensor,
-    classes: Sequence[int],
-    *,
-    ways: int,
-    shots: int,
-    queries: int,
-    episodes: int,
-    seed: int,
-) -> list[Episode]:
-    """Draw tasks: ``ways`` classes each, ``shots`` labelled examples and ``queries`` to answer.
-
-    Raises:
-        HarnessError: there are fewer classes than ways, or too few examples in one.
-    """
-    if len(classes) < ways:
-        raise HarnessError(
-            f"{ways}-way episodes need {ways} classes, but there are {len(classes)}",
-            "Ask for fewer ways or hold out more classes",
-        )
-    members = {label: torch.nonzero(labels == label).flatten() for label in classes}
-    smallest = min(members, key=lambda label: len(members[label]))
-    if len(members[smallest]) < shots + queries:
-        raise HarnessError(
-            f"class {smallest} has {len(members[smallest])} examples: too few for {shots} shots "
-            f"and {queries} queries",
-            "Ask for fewer shots or queries",
-        )
-    generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for _ in range(episodes):
-        chosen = [classes[i] for i in torch.randperm(len(classes), generator=generator)[:ways]]
-        rows = [
-            members[label][
-                torch.randperm(len(members[label]), generator=generator)[: shots + queries]
-            ]
-            for label in chosen
-        ]
-        drawn.append(
-            Episode(
-                classes=tuple(chosen),
-                support=tuple(torch.cat([r[:shots] for r in rows]).tolist()),
-                query=tuple(torch.cat([r[shots:] for r in rows]).tolist()),
-            )
-        )
-    return drawn
-
-
-def episode_task(episode: Episode, pool: Pool, device: torch.device) -> Task:
-    """The support set of an episode: all that adapting to it may see."""
-    ways = len(episode.classes)
-    labels = torch.arange(ways).repeat_interleave(len(episode.support) // ways)
-    return Task(
-        train=Examples(Inputs(pool, torch.tensor(episode.support)), labels.to(device)),
-        classes=ways,
+def adaptation_task(
+    source: Data,
+    source_pool: Pool,
+    labelled: Manifest,
+    target: Data,
+    target_pool: Pool,
+    unlabelled: Manifest,
+    device: torch.device,
+) -> Task:
+    """Labelled examples of a source domain, numbered as the target's classes are, and inputs of
+    the target's training part without their labels."""
+    labels = class_numbers(source, target)[source.train.labels]
+    renumbered = replace(source, train=Split(source.train.inputs, labels))
+    rows = torch.tensor(unlabelled.train, dtype=torch.int64)
+    return replace(
+        transfer_task(renumbered, source_pool, labelled, device),
+        unlabelled=Inputs(target_pool, rows),
     )
 
 
-def query_labels(episode: Episode) -> Tensor:
-    """The answers to an episode, int64 ``[ways * queries]`` on the CPU: for scoring only."""
-    ways = len(episode.classes)
-    return torch.arange(ways).repeat_interleave(len(episode.query) // ways)
+def class_numbers(source: Data, target: Data) -> Tensor:
+    """For each class of a source domain its number in the target, int64 ``[classes]``.
 
-
-def episodes_digest(episodes: Sequence[Episode]) -> str:
-    """SHA-256 over the ids of every episode."""
-    ids = [[list(e.classes), list(e.support), list(e.query)] for e in episodes]
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+    Raises:
+        HarnessError: the two domains don't have the same classes.
+    """
+    if differ := sorted({*source.classes} ^ {*target.classes}):
+        raise HarnessError(
+            f"the two domains differ in {len(differ)} classes, such as '{differ[0]}'",
+            "Give both the same class names",
+        )
+    return torch.tensor([target.classes.index(name) for name in source.classes])
 
 
 def _relabel(labels: Tensor, classes: Sequence[int]) -> Tensor:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.examples import Examples, Inputs, Task
-from harness.errors import Diverged
+from harness.errors import Diverged, Unsupported
 from harness.model.backbone import Backbone, evaluating
 
 if TYPE_CHECKING:
     from harness.api import Run
+
+Index: TypeAlias = "Tensor | slice"
+Entering: TypeAlias = "Tensor | Inputs"
 
 EVALUATIONS = 4
 """How often a trial is scored on validation, evenly spaced, the last time after the last step."""
@@ -40,6 +43,11 @@ class Recipe:
         schedule: down to 0 along half a cosine, or the same rate throughout.
         steps: fewer optimiser steps than the budget allows.
         penalty: added to the loss, a scalar of the trained backbone.
+        align: added to the loss under ``adaptation``. It is called with the features of a batch of
+            the source ``[b, D]``, those of a batch of unlabelled inputs of the target, and the
+            share of the training that is done (0–1), and gives a scalar; its parameters train
+            along. Both batches go through the model as one. The last state is then the one that
+            is kept: the source's validation does not tell how far the target has come.
         standardise: with a frozen backbone, centre the features and divide them by their root
             mean square, over the training inputs: one rate then suits every model. A single
             scale for all features, because few shots say too little about each.
@@ -57,6 +65,7 @@ class Recipe:
     schedule: Literal["cosine", "constant"] = "cosine"
     steps: int | None = None
     penalty: Callable[[Backbone], Tensor] | None = None
+    align: nn.Module | None = None
     standardise: bool = False
     recalibrate: bool = False
 
@@ -91,11 +100,11 @@ class Classifier:
             trained |= {name: p.detach() for name, p in own if p.requires_grad}
         return trained
 
-    def entering(self, inputs: Inputs) -> Tensor | None:
-        """Stored activations at ``entry``, or ``None`` if the model has to run from the start."""
-        if self.entry == 0:
-            return None
-        return self._run.activations(self._origin, inputs, self.entry)
+    def entering(self, inputs: Inputs) -> Entering:
+        """Stored activations at ``entry``, or the inputs themselves if the model has to run from
+        the start: either is indexed for a batch."""
+        stored = self._run.activations(self._origin, inputs, self.entry) if self.entry else None
+        return inputs if stored is None else stored
 
     @torch.no_grad()
     def _standardise(self, inputs: Inputs) -> None:
@@ -113,30 +122,40 @@ class Classifier:
             return torch.cat(self._parts(inputs))
 
     def _parts(self, inputs: Inputs) -> list[Tensor]:
-        stored = self.entering(inputs)
+        entering = self.entering(inputs)
         starts = range(0, len(inputs), EVALUATION_BATCH)
-        return [self._features(inputs, stored, slice(s, s + EVALUATION_BATCH)) for s in starts]
+        return [self.forward(entering, slice(s, s + EVALUATION_BATCH)) for s in starts]
 
-    def forward(self, inputs: Inputs, stored: Tensor | None, index: Tensor | slice) -> Tensor:
-        """Logits ``[b, classes]`` of the inputs at ``index``."""
-        return self._head_of(self._features(inputs, stored, index))
+    def forward(self, entering: Entering, index: Index) -> Tensor:
+        """Features ``[b, D]`` of the batch at ``index``."""
+        return self._features(entering[index], stored=isinstance(entering, Tensor))
 
-    def _head_of(self, features: Tensor) -> Tensor:
+    def forward_both(
+        self, one: Entering, index: Index, other: Entering, aside: Index
+    ) -> tuple[Tensor, Tensor]:
+        """Features of two batches that go through the model as one, as batch norm sees them."""
+        batches = [one[index], other[aside]]
+        both = self._features(torch.cat(batches), stored=isinstance(one, Tensor))
+        first, second = both.split([len(batch) for batch in batches])
+        return first, second
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits ``[b, classes]`` of features ``[b, D]``."""
         logits: Tensor = self.head((features - self._centre) / self._scale)
         return logits
 
-    def _features(self, inputs: Inputs, stored: Tensor | None, index: Tensor | slice) -> Tensor:
-        if stored is not None:
-            return self.backbone.features_from(stored[index], self.entry)
+    def _features(self, batch: Tensor, *, stored: bool) -> Tensor:
+        if stored:
+            return self.backbone.features_from(batch, self.entry)
         with torch.set_grad_enabled(
             torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
         ):
-            return self.backbone.features(inputs[index])
+            return self.backbone.features(batch)
 
     @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
         with evaluating(self.backbone):
-            parts = [self._head_of(part).float() for part in self._parts(inputs)]
+            parts = [self.classify(part).float() for part in self._parts(inputs)]
         return torch.cat(parts)
 
     def state(self) -> dict[str, Tensor]:
@@ -169,28 +188,24 @@ class Classifier:
 def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     """Train by mini-batch descent on cross-entropy and return the state that validated best.
 
-    Without validation examples, as in an episode, the last state is returned.
+    Without validation examples, as in an episode, or where domains are aligned, the last state is
+    returned.
 
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
     """
     model = Classifier(recipe, task, run)
+    objective = Objective(model, recipe, task, run)
     steps = min(recipe.steps or run.steps, run.steps)
-    optimizer = _optimizer(model, recipe)
-    stored = model.entering(task.train.inputs)
+    optimizer = _optimizer([*objective.parameters()], recipe)
     score_at = {math.ceil(steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
     best: tuple[tuple[float, float], dict[str, Tensor]] | None = None
     finite = torch.ones((), dtype=torch.bool, device=run.device)
 
-    batches = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
-    for step, index in enumerate(batches, start=1):
+    for step, loss in enumerate(objective.losses(steps), start=1):
         rate = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * (rate if recipe.schedule == "cosine" else 1.0)
-        logits = model.forward(task.train.inputs, stored, index)
-        loss = F.cross_entropy(logits, task.train.labels[index])
-        if recipe.penalty is not None:
-            loss = loss + recipe.penalty(model.backbone)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -202,12 +217,62 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
                     recalibrate(model, task.train, run)
                 if task.val is not None:
                     score = validate(model, task.val)
-                    if best is None or score > best[0]:
+                    if recipe.align is None and (best is None or score > best[0]):
                         best = score, {name: t.clone() for name, t in model.state().items()}
                     run.report(step, score[0])
     if best is not None:
         model.restore(best[1])
     return model
+
+
+class Objective:
+    """What descent minimises: cross-entropy, a penalty, and the distance between domains."""
+
+    def __init__(self, model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
+        self._model, self._recipe, self._task, self._run = model, recipe, task, run
+        self._align, self._target = copy.deepcopy(recipe.align), task.unlabelled
+        if self._align is not None:
+            if self._target is None:
+                raise Unsupported("aligning domains needs unlabelled inputs of a target domain")
+            self._align.to(run.device).train()
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Everything that trains."""
+        yield from self._model.head.parameters()
+        if self._model.backbone is not self._recipe.backbone:
+            own = self._model.backbone.body_parameters()
+            yield from (parameter for _, parameter in own if parameter.requires_grad)
+        if self._align is not None:
+            yield from self._align.parameters()
+
+    def losses(self, steps: int) -> Iterator[Tensor]:
+        """The loss of each step, a scalar, on a batch of its own."""
+        run, train = self._run, self._task.train
+        batches = batch_order(len(train), run.batch_size, steps, run.generator("batches"))
+        passes = self._alone(batches) if self._align is None else self._aligned(batches, steps)
+        for index, features, distance in passes:
+            loss = F.cross_entropy(self._model.classify(features), train.labels[index]) + distance
+            penalty = self._recipe.penalty
+            yield loss if penalty is None else loss + penalty(self._model.backbone)
+
+    def _alone(self, batches: Iterator[Index]) -> Iterator[tuple[Index, Tensor, Tensor | float]]:
+        entering = self._model.entering(self._task.train.inputs)
+        for index in batches:
+            yield index, self._model.forward(entering, index), 0.0
+
+    def _aligned(
+        self, batches: Iterator[Index], steps: int
+    ) -> Iterator[tuple[Index, Tensor, Tensor | float]]:
+        model, run, inputs, target = self._model, self._run, self._task.train.inputs, self._target
+        assert self._align is not None
+        assert target is not None
+        source, aside = model.entering(inputs), model.entering(target)
+        if isinstance(source, Tensor) != isinstance(aside, Tensor):  # memory held just one of them
+            source, aside = inputs, target
+        others = batch_order(len(target), run.batch_size, steps, run.generator("target batches"))
+        for step, (index, other) in enumerate(zip(batches, others, strict=True)):
+            features, theirs = model.forward_both(source, index, aside, other)
+            yield index, features, self._align(features, theirs, step / steps)
 
 
 def validate(model: Classifier, examples: Examples) -> tuple[float, float]:
@@ -221,7 +286,7 @@ def validate(model: Classifier, examples: Examples) -> tuple[float, float]:
 
 def batch_order(
     examples: int, batch_size: int, steps: int, generator: torch.Generator
-) -> Iterator[Tensor | slice]:
+) -> Iterator[Index]:
     """Indices of ``steps`` batches, drawn epoch by epoch without replacement.
 
     Every batch is full: an epoch's remainder opens the next batch. Where all examples fit in
@@ -250,9 +315,9 @@ def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
-    stored = model.entering(examples.inputs)
+    entering = model.entering(examples.inputs)
     for start in range(0, len(examples), run.batch_size):
-        model.forward(examples.inputs, stored, slice(start, start + run.batch_size))
+        model.forward(entering, slice(start, start + run.batch_size))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 
@@ -272,10 +337,7 @@ def _zero_head(features: int, classes: int) -> nn.Linear:
     return head
 
 
-def _optimizer(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    parameters = [*model.head.parameters()]
-    if model.backbone is not recipe.backbone:
-        parameters += [p for _, p in model.backbone.body_parameters() if p.requires_grad]
+def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},

@@ -58,6 +58,23 @@ def calibration_error(
     return float(np.abs(gaps).sum() / len(labels))
 
 
+def information(logits: Tensor) -> tuple[float, float]:
+    """How much predictions say without their labels (Bridle et al. 1991).
+
+    Args:
+        logits: float ``[N, C]``.
+
+    Returns:
+        The mutual information of input and predicted class, H(mean p) − mean H(p), and the second
+        term, the conditional entropy; in nats.
+    """
+    logs = logits.double().log_softmax(1)
+    probabilities = logs.exp()
+    mean = probabilities.mean(0)
+    conditional = -(probabilities * logs).sum(1).mean().item()
+    return -torch.special.xlogy(mean, mean).sum().item() - conditional, conditional
+
+
 def mean_scores(episodes: Sequence[dict[str, float]]) -> dict[str, float]:
     """Means over episodes, and ``accuracy_ci95``: the half width of the 95 % t interval of the
     mean accuracy."""

@@ -10,13 +10,15 @@ import torch
 from pydantic import ConfigDict
 
 from harness import __version__
+from harness.data.episodes import draw_episodes
+from harness.data.examples import Data
 from harness.data.loading import Loaded
-from harness.data.protocols import class_split, draw_episodes
-from harness.data.splits import draw_split
+from harness.data.protocols import class_numbers, class_split, source_split, target_split
 from harness.errors import HarnessError, Mistakes, did_you_mean
 from harness.plan import configure, keys
 from harness.plan.configure import Datasets
 from harness.plan.suite import (
+    AdaptationProblem,
     BackboneSpec,
     Budget,
     EpisodesProblem,
@@ -29,7 +31,7 @@ from harness.plan.suite import (
     Suite,
 )
 from harness.plugins import Registry
-from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan
+from harness.record.schema import SCHEMA_VERSION, Coordinates, Oracle, Plan
 
 
 class Cell(Coordinates):
@@ -120,6 +122,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                     source,
                     strategy,
                     {**shared, "strategy": meaning, "shots": shots, "seed": seed},
+                    _oracle(registry, strategy, problem),
                 )
                 for seed in suite.seeds
                 for shots in problem.shots
@@ -178,6 +181,9 @@ def _combination_mistakes(suite: Suite, registry: Registry, datasets: Datasets) 
         for shots in problem.shots:
             for line in _complaint(_try_drawing, loaded, problem, shots):
                 yield f"problem '{problem.title}', {shots} shots: {line}"
+        if isinstance(problem, AdaptationProblem):
+            for line in _domain_mistakes(registry, datasets, problem):
+                yield f"problem '{problem.title}': {line}"
         modality = registry.get("dataset", problem.dataset).cls.modality
         for backbone in suite.backbones:
             factory = registry.backbone_for(backbone.model)
@@ -227,15 +233,39 @@ def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots) -> None:
                 seed=seed,
             )
         return
-    draw_split(
-        data.train.labels,
+    if isinstance(problem, AdaptationProblem):
+        shots, val_shots = "all", None
+    else:
+        val_shots = problem.val_shots
+    target_split(
+        data,
         shots=shots,
         seed=seed,
         val_fraction=problem.val_fraction,
-        val_shots=problem.val_shots,
         test_fraction=problem.test_fraction,
-        official_test=len(data.test.labels) if data.test else None,
+        val_shots=val_shots,
     )
+
+
+def _domain_mistakes(
+    registry: Registry, datasets: Datasets, problem: AdaptationProblem
+) -> Iterator[str]:
+    """What is wrong with a source domain."""
+    spec = problem.source
+    modality = registry.get("dataset", problem.dataset).cls.modality
+    if (given := registry.get("dataset", spec.dataset).cls.modality) != modality:
+        yield f"source '{spec.dataset}' is {given}, but dataset '{problem.dataset}' is {modality}"
+        return
+    source = datasets.load(spec.dataset, spec.args).data
+    target = datasets.load(problem.dataset, problem.args).data
+    yield from _complaint(class_numbers, source, target)
+    for shots in problem.shots:
+        for line in _complaint(_try_source, source, problem, shots):
+            yield f"source '{spec.dataset}', {shots} shots: {line}"
+
+
+def _try_source(source: Data, problem: AdaptationProblem, shots: Shots) -> None:
+    source_split(source, shots=shots, seed=0, val_fraction=problem.val_fraction)
 
 
 def _pretraining_mistakes(
@@ -307,6 +337,7 @@ def _cell(
     source: SourceSpec | None,
     strategy: StrategySpec,
     meaning: dict[str, Any],
+    oracle: Oracle | None,
 ) -> Cell:
     return Cell(
         cell=keys.key(meaning),
@@ -316,6 +347,7 @@ def _cell(
         dataset=problem.dataset,
         problem=problem.title,
         protocol=problem.protocol,
+        oracle=oracle,
         shots=meaning["shots"],
         ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
         backbone=backbone.title,
@@ -328,6 +360,15 @@ def _cell(
         save_predictors=suite.save_predictors,
         meaning=meaning,
     )
+
+
+def _oracle(registry: Registry, strategy: StrategySpec, problem: Problem) -> Oracle | None:
+    """What the target's labels are used for, where a problem does not show them."""
+    if not isinstance(problem, AdaptationProblem):
+        return None
+    if registry.get("strategy", strategy.name).cls.sees_target_labels:
+        return "labels"
+    return "selection" if problem.selection == "target" else None
 
 
 def _strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
 from harness.plan.suite import (
+    AdaptationProblem,
     BackboneSpec,
     Budget,
     EpisodesProblem,
@@ -93,14 +94,18 @@ def _message(detail: ErrorDetails) -> str:
             message = "should be a name or a table"
         case _, ("backbones", _, "weights", "named"):
             message = "should be 'hub', 'random', { source = … } or { file = … }"
-        case _, ("problems", _, "transfer", "shots", int(), _):
+        case _, ("problems", _, "transfer" | "adaptation", "shots", int(), _):
             message = "should be a whole number above 0, or 'all'"
         case _:
             message = MESSAGES.get(kind, re.sub("^(Input|String) ", "", str(detail["msg"])))
     return f"{message}, not {reprlib.repr(found)}"
 
 
-PROTOCOLS: dict[str, type[BaseModel]] = {"transfer": TransferProblem, "episodes": EpisodesProblem}
+PROTOCOLS: dict[str, type[BaseModel]] = {
+    "transfer": TransferProblem,
+    "episodes": EpisodesProblem,
+    "adaptation": AdaptationProblem,
+}
 
 
 def _nearest(key: str, location: Location) -> str:

@@ -195,6 +195,26 @@ class EpisodesProblem(_Problem):
     val_episodes: PositiveInt = 40
 
 
+class AdaptationProblem(_Problem):
+    """A labelled source domain and a target domain whose labels are not shown.
+
+    ``shots`` counts the source's labelled examples a class. ``val_fraction`` of either domain
+    validates, and ``test_fraction`` of the target is tested where it has no test split of its own.
+    Hyperparameters are selected by ``selection``: accuracy on the ``source`` domain, mutual
+    ``information`` of the predictions on the target (no labels), or accuracy on ``target``, an
+    oracle that reports mark as such.
+    """
+
+    protocol: Literal["adaptation"]
+    source: SourceSpec
+    shots: Annotated[
+        tuple[Shots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
+    ] = ("all",)
+    selection: Literal["source", "information", "target"] = "source"
+    val_fraction: Fraction = 0.2
+    test_fraction: Fraction = 0.2
+
+
 def _protocol(value: object) -> str:
     if isinstance(value, Mapping):
         return str(value.get("protocol", "transfer"))
@@ -202,7 +222,9 @@ def _protocol(value: object) -> str:
 
 
 Problem: TypeAlias = Annotated[
-    Annotated[TransferProblem, Tag("transfer")] | Annotated[EpisodesProblem, Tag("episodes")],
+    Annotated[TransferProblem, Tag("transfer")]
+    | Annotated[EpisodesProblem, Tag("episodes")]
+    | Annotated[AdaptationProblem, Tag("adaptation")],
     Discriminator(_protocol),
 ]
 

@@ -12,6 +12,9 @@ Status = Literal["ok", "failed", "timeout", "oom", "crashed", "diverged", "unsup
 TrialState = Literal["complete", "pruned", "failed", "diverged"]
 
 
+Oracle = Literal["selection", "labels"]
+
+
 def _encodable(text: str | None) -> str | None:
     return text and text.encode("utf-8", "backslashreplace").decode()
 
@@ -24,8 +27,9 @@ class Trial(BaseModel):
     """One hyperparameter setting that was tried.
 
     ``value`` is the validation accuracy (0–1), ``loss`` the validation log loss (nats), and
-    ``curve`` the (step, accuracy) pairs reported on the way. ``seconds`` is all that the trial
-    took; ``fit_seconds`` leaves out validation.
+    ``curve`` the (step, accuracy) pairs reported on the way. Where predictions on unlabelled
+    inputs select, ``value`` is their mutual information and ``loss`` their conditional entropy.
+    ``seconds`` is all that the trial took; ``fit_seconds`` leaves out validation.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -43,7 +47,9 @@ class Trial(BaseModel):
 
 class Coordinates(BaseModel):
     """Where a cell stands in its suite. ``cell`` is its key, ``label`` what the suite calls the
-    strategy, ``problem`` what it calls the dataset with its protocol."""
+    strategy, ``problem`` what it calls the dataset with its protocol. ``oracle`` tells what a
+    target's labels were used for under ``adaptation``, which does not show them: to select
+    hyperparameters, or all of them to learn from; such results are bounds."""
 
     cell: str
     suite: str
@@ -52,6 +58,7 @@ class Coordinates(BaseModel):
     dataset: str
     problem: str
     protocol: str
+    oracle: Oracle | None = None
     shots: int | Literal["all"]
     ways: int | None = None
     backbone: str

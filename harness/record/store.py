@@ -27,7 +27,7 @@ COLUMNS = (
     "accuracy accuracy_ci95 accuracy_val balanced_accuracy recall_macro f1_macro f1_weighted "
     "log_loss log_loss_val ece seconds_pretrain seconds_prepare seconds_features seconds_tune "
     "seconds_fit seconds_test seconds_total peak_device_bytes peak_host_bytes trainable_params "
-    "total_params trials trials_failed split_hash cached"
+    "total_params trials trials_failed split_hash cached oracle"
 ).split()
 """The tidy frame: one row a planned cell."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import optuna
 import torch
@@ -47,12 +47,17 @@ class CellRun:
     def generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(seed_of(self._seed, name))
 
+    @contextmanager
+    def seeded(self, name: str) -> Iterator[None]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(self._seed, name))
+            yield
+
     def fresh(self, backbone: Backbone) -> Backbone:
         if backbone.rebuild is None:
             raise RuntimeError("this backbone does not say how it is built")
         if self._fresh is None:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed_of(self._seed, "fresh"))
+            with self.seeded("fresh"):
                 self._fresh = backbone.rebuild().to(self.device).eval()
         return self._fresh
 

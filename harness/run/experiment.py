@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from harness.api import Diverged, Emit, HarnessError, Inputs, Predictor, Strategy, Task, Unsupported
-from harness.data.examples import Pool
-from harness.data.loading import Loaded
-from harness.data.protocols import (
+from harness.data.episodes import (
     Episode,
-    class_split,
     draw_episodes,
     episode_task,
     episodes_digest,
     query_labels,
+)
+from harness.data.examples import Pool
+from harness.data.loading import Loaded
+from harness.data.protocols import (
+    adaptation_task,
+    class_split,
+    source_split,
+    target_split,
     transfer_task,
 )
-from harness.data.splits import draw_split
+from harness.data.splits import Manifest
 from harness.model.backbone import Backbone
 from harness.model.metrics import mean_scores, scores
-from harness.plan import configure
+from harness.plan import configure, keys
 from harness.plan.cells import Cell
-from harness.plan.suite import EpisodesProblem, TransferProblem
+from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
 from harness.record.schema import Coordinates, Record, Trial
 from harness.record.store import Store
 from harness.run.context import CellRun, seed_of
 from harness.run.ends import classify
 from harness.run.meters import Clock
+from harness.run.selection import ACCURACY, INFORMATION, Measure, Validation
 from harness.run.tune import Tuner
 from harness.run.workbench import Workbench, model_id
 
@@ -45,8 +50,8 @@ EPISODES_AT_ONCE = 50
 
 @dataclass
 class Selected:
-    """The trial that validated best: its settings, the backbone it started from, and, under
-    ``transfer``, the predictor itself."""
+    """The trial that validated best: its settings, the backbone it started from, and, but for
+    ``episodes``, the predictor itself."""
 
     score: tuple[float, float]
     number: int
@@ -54,15 +59,6 @@ class Selected:
     backbone: Backbone
     predictor: Predictor | None
     fit_seconds: float
-
-
-@dataclass
-class Validation:
-    """What a trial is scored on: episodes, or the task's own validation examples."""
-
-    tasks: list[Task]
-    inputs: list[Inputs]
-    labels: list[Tensor]
 
 
 @dataclass
@@ -117,10 +113,13 @@ class Experiment:
             self.record.cached.append("pretrain")
         self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
-        if isinstance(self.cell.problem_spec, EpisodesProblem):
-            self._episodes(self.cell.problem_spec, loaded, made.backbone)
-        else:
-            self._transfer(self.cell.problem_spec, loaded, made.backbone)
+        match self.cell.problem_spec:
+            case TransferProblem() as problem:
+                self._transfer(problem, loaded, made.backbone)
+            case EpisodesProblem() as problem:
+                self._episodes(problem, loaded, made.backbone)
+            case AdaptationProblem() as problem:
+                self._adaptation(problem, loaded, made.backbone)
         if self.run_context.features_reused:
             self.record.cached.append("features")
 
@@ -132,24 +131,61 @@ class Experiment:
 
     def _transfer(self, problem: TransferProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
-        manifest = draw_split(
-            data.train.labels,
+        manifest = target_split(
+            data,
             shots=cell.shots,
             seed=cell.seed,
             val_fraction=problem.val_fraction,
             val_shots=problem.val_shots,
             test_fraction=problem.test_fraction,
-            official_test=len(data.test.labels) if data.test else None,
         )
         self._keep_split(manifest.digest(), manifest.to_json())
         task = transfer_task(
             data, self._pool(loaded, backbone, "train"), manifest, self.bench.device
         )
-        assert task.val is not None
-        val = Validation([task], [task.val.inputs], [task.val.labels.cpu()])
+        self._tune_and_test(backbone, _on_val(task), loaded, manifest)
+
+    def _adaptation(self, problem: AdaptationProblem, loaded: Loaded, backbone: Backbone) -> None:
+        cell, device = self.cell, self.bench.device
+        source = self.bench.datasets.load(problem.source.dataset, problem.source.args)
+        labelled = source_split(
+            source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
+        )
+        target = target_split(
+            loaded.data,
+            shots="all",
+            seed=cell.seed,
+            val_fraction=problem.val_fraction,
+            test_fraction=problem.test_fraction,
+        )
+        digest = keys.key({"source": labelled.digest(), "target": target.digest()})
+        self._keep_split(digest, {"source": labelled.to_json(), "target": target.to_json()})
+        pool = self._pool(loaded, backbone, "train")
+        known = transfer_task(loaded.data, pool, target, device)
+        task = adaptation_task(
+            source.data,
+            self._pool(source, backbone, "train"),
+            labelled,
+            loaded.data,
+            pool,
+            target,
+            device,
+        )
+        val = _on_val(task)
+        if self.strategy.sees_target_labels:
+            val = _on_val(known)
+        elif problem.selection != "source":
+            measure = ACCURACY if problem.selection == "target" else INFORMATION
+            val = replace(_on_val(known), tasks=[task], measure=measure)
+        self._tune_and_test(backbone, val, loaded, target)
+
+    def _tune_and_test(
+        self, backbone: Backbone, val: Validation, loaded: Loaded, manifest: Manifest
+    ) -> None:
+        """Select a predictor for one task, and score it once on the test part of ``loaded``."""
         selected = self._tune(backbone, val)
         assert selected.predictor is not None
-
+        data, (task,) = loaded.data, val.tasks
         test = data.test if data.test is not None else data.train
         pool = self._pool(loaded, backbone, "test" if data.test is not None else "train")
         rows = torch.tensor(manifest.test, dtype=torch.int64)
@@ -158,10 +194,10 @@ class Experiment:
         labels = test.labels[rows]
         self.record.metrics |= scores(logits, labels)
         self.store.write_predictions(
-            cell.cell,
+            self.cell.cell,
             {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
         )
-        self._finish(selected, selected.predictor)
+        self._finish(selected, selected.predictor, val.measure)
 
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -231,12 +267,12 @@ class Experiment:
             },
         )
         assert predictor is not None
-        self._finish(selected, predictor)
+        self._finish(selected, predictor, ACCURACY)
 
-    def _finish(self, selected: Selected, predictor: Predictor) -> None:
+    def _finish(self, selected: Selected, predictor: Predictor, measure: Measure) -> None:
         self.record.selected = selected.number
-        self.record.metrics["accuracy_val"] = selected.score[0]
-        self.record.metrics["log_loss_val"] = -selected.score[1]
+        self.record.metrics[f"{measure.value}_val"] = selected.score[0]
+        self.record.metrics[f"{measure.loss}_val"] = -selected.score[1]
         self.record.trainable_params = sum(t.numel() for t in predictor.trained.values())
         self.clock.seconds["selected fit"] = selected.fit_seconds
         if self.cell.save_predictors:
@@ -251,7 +287,7 @@ class Experiment:
     def _tune(self, backbone: Backbone, val: Validation) -> Selected:
         """Try settings within the budget and keep what validated best.
 
-        Ties go to the lower log loss, then to the earlier trial.
+        Ties go to the lower loss, then to the earlier trial.
 
         Raises:
             Diverged, HarnessError: no trial came to an end; the first one's reason.
@@ -315,8 +351,8 @@ class Experiment:
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
     ) -> tuple[tuple[float, float], Predictor]:
-        """Validation accuracy and negative log loss (means over tasks) of one setting."""
-        accuracy, loss = [], []
+        """The validation measure of one setting, means over tasks, with the loss negated."""
+        found = []
         predictor: Predictor | None = None
         for start in range(0, len(val.tasks), EPISODES_AT_ONCE):
             part = slice(start, start + EPISODES_AT_ONCE)
@@ -326,10 +362,10 @@ class Experiment:
             ):
                 with self.clock.phase("score"):
                     logits = self._logits(predictor, inputs, task.classes)
-                    accuracy.append((logits.argmax(1) == labels).double().mean().item())
-                    loss.append(F.cross_entropy(logits.double(), labels).item())
+                    found.append(val.measure.of(logits, labels))
         assert predictor is not None
-        return (float(np.mean(accuracy)), -float(np.mean(loss))), predictor
+        value, loss = np.mean(found, axis=0).tolist()
+        return (value, -loss), predictor
 
     def _adapt(
         self, backbone: Backbone, tasks: list[Task], settings: Mapping[str, Any]
@@ -378,3 +414,9 @@ class Experiment:
         }
         total = sum(phases[name] for name in ("prepare", "features", "tune", "test"))
         return {**phases, "total": total}
+
+
+def _on_val(task: Task) -> Validation:
+    """A task scored by its own validation examples."""
+    assert task.val is not None
+    return Validation([task], [task.val.inputs], [task.val.labels.cpu()])

@@ -41,6 +41,10 @@ class CellJob:
     def title(self) -> str:
         return self.cell.title
 
+    @property
+    def device(self) -> str:
+        return self.place.device
+
     def run(self, emit: Emit) -> None:
         torch.set_num_threads(self.place.threads)
         bench = _workbench(self.place.sources, self.place.device, self.place.cache)

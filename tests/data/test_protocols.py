@@ -1,17 +1,21 @@
 """Tasks are cut from data so that nothing of what is tested is shown."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.data.examples import ArrayInputs, Data, Split
+from harness.data.episodes import draw_episodes, episode_task, query_labels
+from harness.data.examples import ArrayInputs, Data, Inputs, Split
 from harness.data.protocols import (
+    adaptation_task,
+    class_numbers,
     class_split,
-    draw_episodes,
-    episode_task,
     make_source,
-    query_labels,
+    source_split,
+    target_split,
 )
 from harness.data.resident import ResidentPool
 from harness.errors import HarnessError
@@ -41,6 +45,36 @@ class TestClassSplit:
         split = class_split(some_data(20))
         assert split.base == ()
         assert len(split.val) == 6
+
+
+class TestAdaptation:
+    def given(self):
+        """Two domains whose classes are the same but stand in another order."""
+        source, target = some_data(4), some_data(4)
+        source = replace(source, classes=("class 3", "class 1", "class 0", "class 2"))
+        pools = [ResidentPool(data.train.inputs.images) for data in (source, target)]
+        labelled = source_split(source, shots=2, seed=0, val_fraction=0.2)
+        unlabelled = target_split(target, shots="all", seed=0, val_fraction=0.2, test_fraction=0.2)
+        task = adaptation_task(source, pools[0], labelled, target, pools[1], unlabelled, CPU)
+        return source, target, labelled, unlabelled, task
+
+    def test_labels_of_the_source_are_numbered_as_the_targets(self):
+        source, target, _, _, task = self.given()
+        for examples in (task.train, task.val):
+            names = [source.classes[label] for label in source.train.labels[examples.inputs.rows]]
+            assert [target.classes[label] for label in examples.labels] == names
+        assert task.classes == 4
+
+    def test_the_target_is_shown_without_labels_and_only_what_is_for_training(self):
+        *_, labelled, unlabelled, task = self.given()
+        assert task.unlabelled.rows.tolist() == list(unlabelled.train)
+        assert not set(unlabelled.train) & {*unlabelled.val, *unlabelled.test}
+        assert isinstance(task.unlabelled, Inputs)  # which have no labels
+        assert labelled.test == ()
+
+    def test_domains_with_other_classes_are_refused(self):
+        with pytest.raises(HarnessError, match="differ in 1 classes, such as 'class 3'"):
+            class_numbers(some_data(4), some_data(3))
 
 
 class TestSource:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 from sklearn import metrics
 
-from harness.model.metrics import calibration_error, mean_scores, scores
+from harness.model.metrics import calibration_error, information, mean_scores, scores
 
 
 @given(st.integers(0, 1000), st.integers(2, 6), st.integers(2, 40))
@@ -56,3 +56,15 @@ def test_episodes_are_averaged_with_a_t_interval():
     assert means["accuracy"] == pytest.approx(0.675)
     assert means["accuracy_ci95"] == pytest.approx((high - low) / 2)
     assert not math.isnan(means["log_loss"])
+
+
+def test_information_is_the_entropy_of_the_mean_less_the_mean_entropy():
+    """Against scipy, and by hand: two classes told apart for certain are one bit."""
+    logits = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+    probabilities = special.softmax(logits.double().numpy(), axis=1)
+    conditional = stats.entropy(probabilities, axis=1).mean()
+    expected = stats.entropy(probabilities.mean(0)) - conditional
+    assert information(logits) == pytest.approx((expected, conditional), rel=1e-9)
+    sure = torch.tensor([[200.0, -200.0], [-200.0, 200.0]])
+    assert information(sure) == pytest.approx((math.log(2), 0.0), abs=1e-9)
+    assert information(sure[:1].expand(5, 2)) == pytest.approx((0.0, 0.0), abs=1e-9)

@@ -88,12 +88,21 @@ episodes = tables(
     episodes=st.integers(2, 1000),
     val_episodes=numbers,
 )
+adaptation = tables(
+    problem | {"protocol": st.just("adaptation"), "source": source},
+    args=args,
+    shots=numbers | st.just("all") | unique(numbers | st.just("all")),
+    selection=st.sampled_from(["source", "information", "target"]),
+    val_fraction=st.floats(0.01, 0.99),
+    test_fraction=st.floats(0.01, 0.99),
+)
 weights = (
     st.sampled_from(["hub", "random"])
     | tables({"file": names})
     | tables(
         {"source": names},
         args=args,
+        method=names | tables({"name": names}, args=args),
         rotations=st.booleans(),
         steps=numbers,
         batch_size=numbers,
@@ -132,7 +141,7 @@ valid = tables(
         "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True),
         "strategies": unique(names) | labelled(strategy),
         "backbones": labelled(backbone),
-        "problems": labelled(transfer | episodes),
+        "problems": labelled(transfer | episodes | adaptation),
     },
     description=st.text(max_size=8),
     seeds=unique(st.integers(0, 2**32 - 1)),

@@ -224,6 +224,66 @@ def test_a_mistake_is_one_line_with_a_remedy(planned, table, change, said):
     assert line.endswith(said)
 
 
+ADAPTATION = {
+    "dataset": "toy",
+    "label": "noise",
+    "protocol": "adaptation",
+    "source": {"dataset": "toy", "args": {"seed": 1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            {"args": {"classes": 5}},
+            "problem 'noise': the two domains differ in 1 classes, such as 'class 4'. Give both "
+            "the same class names",
+        ),
+        ({"args": {}}, "are the same data"),
+        ({"dataset": "toy texts"}, "source 'toy texts' is text, but dataset 'toy' is image"),
+    ],
+)
+def test_a_source_domain_that_does_not_fit_the_target(planned, table, source, said):
+    table["strategies"] = ["source_only"]
+    table["problems"] = [ADAPTATION | {"source": {"dataset": "toy", **source}}]
+    assert any(said in line for line in refused(planned, table))
+
+
+def test_too_many_shots_of_a_source_domain(planned, table):
+    table["strategies"] = ["source_only"]
+    table["problems"] = [ADAPTATION | {"shots": [1, 7]}]
+    (line,) = refused(planned, table)
+    assert line.startswith("problem 'noise': source 'toy', 7 shots: class 0 has 6 examples: too")
+
+
+def test_what_uses_the_targets_labels_is_marked(planned, table):
+    table["strategies"] = ["source_only", "coral", "target_supervised"]
+    table["problems"] = [ADAPTATION, ADAPTATION | {"label": "oracle", "selection": "target"}]
+    marks = {(cell.problem, cell.label): cell.oracle for cell in planned(table)}
+    assert marks == {
+        ("noise", "source_only"): None,
+        ("noise", "coral"): None,
+        ("noise", "target_supervised"): "labels",
+        ("oracle", "source_only"): "selection",
+        ("oracle", "coral"): "selection",
+        ("oracle", "target_supervised"): "labels",
+    }
+
+
+def test_how_the_target_is_selected_on_makes_another_cell(planned, table):
+    table["strategies"] = ["source_only"]
+    ways = ("source", "information", "target")
+    table["problems"] = [ADAPTATION | {"label": way, "selection": way} for way in ways]
+    assert len({cell.cell for cell in planned(table)}) == 6
+
+
+def test_weights_by_a_method_for_other_data_are_refused(planned, table):
+    table["backbones"][0]["weights"] = {"source": "glyphs", "method": "reading"}
+    (line,) = refused(planned, table)
+    assert line == "pretraining 'reading' does not take image, which source 'glyphs' is"
+
+
 def test_a_strategy_that_fits_neither_the_protocol_nor_the_data(planned, table):
     table["strategies"] = ["reader"]
     assert refused(planned, table) == [

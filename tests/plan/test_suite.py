@@ -66,6 +66,17 @@ weights = "random"
 
 [[problems]]
 dataset = "digits"
+label = "digits without labels"
+args = {}
+protocol = "adaptation"
+source = { dataset = "glyphs" }
+shots = [10, "all"]
+selection = "information"
+val_fraction = 0.3
+test_fraction = 0.1
+
+[[problems]]
+dataset = "digits"
 label = "ten digits"
 args = {}
 protocol = "transfer"
@@ -129,6 +140,7 @@ def test_every_key_can_be_given():
     given[suites.Budget].add("seconds")  # instead of trials
     assert given == {kind: set(kind.model_fields) for kind in given}
     assert {kind.__name__ for kind in given} == {
+        "AdaptationProblem",
         "Suite",
         "Budget",
         "StrategySpec",
@@ -352,7 +364,7 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
         ),
         (
             {"problems": [{"dataset": "d", "protocol": "a\nb"}]},
-            "problems[0]: unknown protocol 'a\\nb' (known: episodes, transfer)",
+            "problems[0]: unknown protocol 'a\\nb' (known: adaptation, episodes, transfer)",
         ),
         (
             {"problems": [{"dataset": "d", "val_fraction": 1.5}]},
@@ -458,7 +470,7 @@ def everything(tmp_path):
         ("seeds=[5, 6]", lambda suite: suite.seeds == (5, 6)),
         ("seeds.1=9", lambda suite: suite.seeds == (0, 9)),
         ("problems.0.shots=3", lambda suite: suite.problems[0].shots == (3,)),
-        ("problems.-1.ways=7", lambda suite: suite.problems[1].ways == 7),
+        ("problems.-1.ways=7", lambda suite: suite.problems[-1].ways == 7),
         ("problems.0.args.size=8", lambda suite: suite.problems[0].args == {"size": 8}),
         ("backbones.0.weights.lr=0.5", lambda suite: suite.backbones[0].weights.lr == 0.5),
         ("backbones.1.weights=random", lambda suite: suite.backbones[1].weights == "random"),

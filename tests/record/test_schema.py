@@ -28,8 +28,9 @@ records = st.builds(
     **{
         name: st.text()
         for name in Coordinates.model_fields
-        if name not in ("shots", "ways", "seed")
+        if name not in ("shots", "ways", "seed", "oracle")
     },
+    oracle=st.sampled_from([None, "selection", "labels"]),
     shots=st.integers(1) | st.just("all"),
     ways=st.none() | st.integers(2),
     seed=st.integers(0),

@@ -105,6 +105,68 @@ class TestResults:
         assert capfd.readouterr() == ("", "")
 
 
+class TestAdaptation:
+    """Letters turned into another domain: the same ones, drawn with another seed."""
+
+    PROBLEM = {
+        "dataset": "glyphs",
+        "label": "other letters",
+        "args": {"per_class": 6, "seed": 1},
+        "protocol": "adaptation",
+        "source": {"dataset": "glyphs", "args": {"per_class": 6}},
+    }
+
+    def run(self, bench, *strategies, **changes):
+        return bench.run(*strategies, problems=[{**self.PROBLEM, **changes}])
+
+    def test_every_strategy_gives_a_record_that_tells_how_it_was_selected(self, bench):
+        records = self.run(bench, "source_only", "coral", "dann", "target_supervised")
+        assert [(record.status, record.reason) for record in records] == [("ok", None)] * 4
+        assert [record.oracle for record in records] == [None, None, None, "labels"]
+        assert all("accuracy_val" in record.metrics for record in records)
+        assert len({record.split_hash for record in records}) == 1
+
+    @pytest.mark.parametrize("selection", ["source", "information", "target"])
+    def test_the_targets_labels_are_seen_by_none_but_the_oracle(self, bench, selection):
+        tasks = []
+        spy = misbehaving("spy", lambda task, hp, run: tasks.append(task))
+        spy.protocols = frozenset({"adaptation"})
+        bound = misbehaving("bound", lambda task, hp, run: tasks.append(task))
+        bound.protocols, bound.sees_target_labels = spy.protocols, True
+        names = bench.add(spy), bench.add(bound)
+        record, _ = self.run(bench, *names, selection=selection)
+        split = json.loads((bench.store.directory / f"splits/{record.split_hash}.json").read_text())
+        blind, *_, seeing = tasks
+        assert blind.train.inputs.rows.tolist() == split["source"]["train"]
+        assert blind.val.inputs.rows.tolist() == split["source"]["val"]
+        assert blind.unlabelled.rows.tolist() == split["target"]["train"]
+        assert seeing.train.inputs.rows.tolist() == split["target"]["train"]
+        assert seeing.val.inputs.rows.tolist() == split["target"]["val"]
+        shown = {*split["target"]["train"], *split["target"]["val"]}
+        assert not shown & set(split["target"]["test"])
+
+    def test_a_trial_is_scored_by_what_the_suite_selects_on(self, bench):
+        """The best trial by each measure, of the same trials."""
+        found = {
+            selection: bench.run(
+                "coral",
+                folder=selection,
+                problems=[{**self.PROBLEM, "selection": selection}],
+            )[0]
+            for selection in ("source", "information", "target")
+        }
+        scores = {
+            name: [(trial.value, -trial.loss) for trial in record.trials]
+            for name, record in found.items()
+        }
+        assert len({tuple(each) for each in scores.values()}) == 3
+        for name, record in found.items():
+            assert record.selected == scores[name].index(max(scores[name]))
+        assert found["information"].metrics["information_val"] <= np.log(62)
+        assert "accuracy_val" not in found["information"].metrics
+        assert found["target"].oracle == "selection"
+
+
 class TestSealedTest:
     def test_no_tested_input_is_adapted_to_or_validated_on(self, bench):
         seen = []
@@ -122,7 +184,8 @@ class TestSealedTest:
     def test_a_task_has_no_test_part(self, bench):
         tasks = []
         bench.run(bench.add(misbehaving("spy", lambda task, hp, run: tasks.append(task))))
-        assert set(vars(tasks[0])) == {"train", "val", "classes"}
+        assert set(vars(tasks[0])) == {"train", "val", "classes", "unlabelled"}
+        assert tasks[0].unlabelled is None
 
     def test_one_seed_is_one_split_for_all(self, bench):
         records = bench.run(*ALL)

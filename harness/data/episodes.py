@@ -1,0 +1,96 @@
+"""Episodes: many small N-way K-shot tasks from classes that were held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.data.examples import Examples, Inputs, Pool, Task
+from harness.errors import HarnessError
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Row ids of one N-way K-shot task; labels are ``0 … ways - 1`` in the order of classes.
+
+    ``support`` has ``shots`` rows a class and ``query`` the rest, class by class.
+    """
+
+    classes: tuple[int, ...]
+    support: tuple[int, ...]
+    query: tuple[int, ...]
+
+
+def draw_episodes(
+    labels: Tensor,
+    classes: Sequence[int],
+    *,
+    ways: int,
+    shots: int,
+    queries: int,
+    episodes: int,
+    seed: int,
+) -> list[Episode]:
+    """Draw tasks: ``ways`` classes each, ``shots`` labelled examples and ``queries`` to answer.
+
+    Raises:
+        HarnessError: there are fewer classes than ways, or too few examples in one.
+    """
+    if len(classes) < ways:
+        raise HarnessError(
+            f"{ways}-way episodes need {ways} classes, but there are {len(classes)}",
+            "Ask for fewer ways or hold out more classes",
+        )
+    members = {label: torch.nonzero(labels == label).flatten() for label in classes}
+    smallest = min(members, key=lambda label: len(members[label]))
+    if len(members[smallest]) < shots + queries:
+        raise HarnessError(
+            f"class {smallest} has {len(members[smallest])} examples: too few for {shots} shots "
+            f"and {queries} queries",
+            "Ask for fewer shots or queries",
+        )
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for _ in range(episodes):
+        chosen = [classes[i] for i in torch.randperm(len(classes), generator=generator)[:ways]]
+        rows = [
+            members[label][
+                torch.randperm(len(members[label]), generator=generator)[: shots + queries]
+            ]
+            for label in chosen
+        ]
+        drawn.append(
+            Episode(
+                classes=tuple(chosen),
+                support=tuple(torch.cat([r[:shots] for r in rows]).tolist()),
+                query=tuple(torch.cat([r[shots:] for r in rows]).tolist()),
+            )
+        )
+    return drawn
+
+
+def episode_task(episode: Episode, pool: Pool, device: torch.device) -> Task:
+    """The support set of an episode: all that adapting to it may see."""
+    ways = len(episode.classes)
+    labels = torch.arange(ways).repeat_interleave(len(episode.support) // ways)
+    return Task(
+        train=Examples(Inputs(pool, torch.tensor(episode.support)), labels.to(device)),
+        classes=ways,
+    )
+
+
+def query_labels(episode: Episode) -> Tensor:
+    """The answers to an episode, int64 ``[ways * queries]`` on the CPU: for scoring only."""
+    ways = len(episode.classes)
+    return torch.arange(ways).repeat_interleave(len(episode.query) // ways)
+
+
+def episodes_digest(episodes: Sequence[Episode]) -> str:
+    """SHA-256 over the ids of every episode."""
+    ids = [[list(e.classes), list(e.support), list(e.query)] for e in episodes]
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]

@@ -1,0 +1,71 @@
+"""Deep CORAL: train on the source while its features' covariance is drawn to the target's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from harness.api import (
+    Backbone,
+    FloatDistribution,
+    GradientStrategy,
+    Recipe,
+    Run,
+    Settings,
+    Space,
+    Strategy,
+    Task,
+    hookimpl,
+)
+
+
+@dataclass(frozen=True)
+class Coral(GradientStrategy):
+    """Train all blocks on the source domain, with the features' covariance drawn to the target's.
+
+    The distance between the covariances of a source batch and of a batch of unlabelled target
+    inputs is added to the loss, ``coral_weight`` times.
+    """
+
+    name: ClassVar[str] = "coral"
+    citation: ClassVar[str] = "Sun & Saenko 2016, Deep CORAL"
+    protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
+    space: ClassVar[Space] = {
+        **GradientStrategy.space,
+        "coral_weight": FloatDistribution(1e-1, 1e3, log=True),
+    }
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "coral_weight": 10.0}
+
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        return Recipe(
+            backbone,
+            backbone.parameters_from(0),
+            lr=hp["lr"],
+            weight_decay=hp["weight_decay"],
+            align=CovarianceDistance(hp["coral_weight"]),
+        )
+
+
+class CovarianceDistance(nn.Module):
+    """The CORAL loss of two batches of features, ``weight`` times."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
+        return self.weight * coral_loss(source, target)
+
+
+def coral_loss(source: Tensor, target: Tensor) -> Tensor:
+    """‖C_S − C_T‖²_F / 4d² of features ``[n, d]`` and ``[m, d]`` (equations 1 to 3), a scalar."""
+    width = source.shape[1]
+    difference = source.T.cov() - target.T.cov()
+    return difference.square().sum() / (4 * width**2)
+
+
+@hookimpl
+def harness_strategies() -> list[type[Strategy]]:
+    return [Coral]

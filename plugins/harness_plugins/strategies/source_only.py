@@ -1,0 +1,26 @@
+"""Source only: learn from the source domain and hope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from harness.api import Backbone, GradientStrategy, Recipe, Run, Settings, Strategy, Task, hookimpl
+
+
+@dataclass(frozen=True)
+class SourceOnly(GradientStrategy):
+    """Train all blocks on the labelled source domain: what domain adaptation has to beat."""
+
+    name: ClassVar[str] = "source_only"
+    protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
+
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        return Recipe(
+            backbone, backbone.parameters_from(0), lr=hp["lr"], weight_decay=hp["weight_decay"]
+        )
+
+
+@hookimpl
+def harness_strategies() -> list[type[Strategy]]:
+    return [SourceOnly]

@@ -1,0 +1,109 @@
+"""Strategies for a labelled source and an unlabelled target, checked against NumPy and calculus."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from harness_plugins.strategies.coral import Coral, coral_loss
+from harness_plugins.strategies.dann import Adversary, Dann, ReverseGradient, reversal
+from harness_plugins.strategies.source_only import SourceOnly
+from harness_plugins.strategies.target_supervised import TargetSupervised
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.api import Unsupported
+from harness.testing import StrategyChecks, a_run, small_backbone
+
+
+class TestSourceOnly(StrategyChecks):
+    strategy = SourceOnly()
+
+
+class TestTargetSupervised(StrategyChecks):
+    strategy = TargetSupervised()
+
+
+class TestCoral(StrategyChecks):
+    strategy = Coral()
+
+    @given(st.integers(2, 12), st.integers(2, 12), st.integers(1, 6), st.integers(0, 99))
+    def test_the_loss_is_the_papers_closed_form(self, n, m, width, seed):
+        """Equations 1 to 3 as they stand there, in float64."""
+        random = np.random.default_rng(seed)
+        source, target = random.normal(size=(n, width)), 3 * random.normal(size=(m, width)) + 1
+
+        def covariance(features):
+            rows, ones = len(features), np.ones((len(features), 1))
+            mean = ones.T @ features
+            return (features.T @ features - mean.T @ mean / rows) / (rows - 1)
+
+        distance = np.linalg.norm(covariance(source) - covariance(target), "fro") ** 2
+        loss = coral_loss(torch.from_numpy(source), torch.from_numpy(target)).item()
+        assert loss == pytest.approx(distance / (4 * width**2), rel=1e-9, abs=1e-12)
+
+    def test_features_of_one_spread_are_no_distance_apart(self):
+        features = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+        assert coral_loss(features, features + 5).item() == pytest.approx(0, abs=1e-10)
+
+
+class TestDann(StrategyChecks):
+    strategy = Dann()
+
+    def test_the_gradient_of_the_features_is_turned_round_and_the_adversarys_is_not(self):
+        """One feature w and a linear adversary v: L = log(1 + e^{-vw}) for a source example, so
+        dL/dv = -w σ(-vw), as ever, and what w gets is +s v σ(-vw), with s the scale."""
+        w = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+        v = torch.tensor([1.3], dtype=torch.float64, requires_grad=True)
+        torch.log1p(torch.exp(-v * ReverseGradient.apply(w, 0.4))).sum().backward()
+        sigma = 1 / (1 + math.exp(1.3 * 0.7))
+        assert v.grad.item() == pytest.approx(-0.7 * sigma, rel=1e-12)
+        assert w.grad.item() == pytest.approx(0.4 * 1.3 * sigma, rel=1e-12)
+
+    def test_lambda_grows_from_nothing_to_almost_one(self):
+        assert reversal(0.0) == 0.0
+        assert reversal(0.5) == pytest.approx((1 - math.exp(-5)) / (1 + math.exp(-5)))
+        assert reversal(1.0) == pytest.approx(0.9999, abs=1e-4)
+
+    def test_an_undecided_adversary_loses_one_bit(self):
+        adversary = Adversary(4, 8, 1.0)
+        for parameter in adversary.parameters():
+            torch.nn.init.zeros_(parameter)
+        loss = adversary(torch.randn(6, 4), torch.randn(6, 4), 0.5)
+        assert loss.item() == pytest.approx(math.log(2), rel=1e-6)
+
+    def test_every_trial_starts_from_the_same_adversary(self):
+        backbone, run = small_backbone(), a_run()
+        first, second = (
+            self.strategy.recipe(backbone, None, self.strategy.defaults, run).align
+            for _ in range(2)
+        )
+        same = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+        assert all(torch.equal(one, other) for one, other in same)
+
+
+@pytest.mark.parametrize("strategy", [Coral(), Dann()])
+def test_without_a_target_there_is_nothing_to_align(strategy):
+    checks = StrategyChecks()
+    checks.strategy = strategy
+    backbone, task = checks.given_task(classes=5, each=2, val=0)
+    with pytest.raises(Unsupported, match="unlabelled inputs"):
+        strategy.adapt(backbone, replace(task, unlabelled=None), strategy.defaults, a_run())
+
+
+@pytest.mark.parametrize(
+    ("strategy", "weight"), [(Coral(), "coral_weight"), (Dann(), "dann_weight")]
+)
+def test_the_target_is_listened_to_as_much_as_the_weight_says(strategy, weight):
+    checks = StrategyChecks()
+    checks.strategy = strategy
+    backbone, task = checks.given_task(classes=5, each=4, val=2)
+    alone = SourceOnly().adapt(backbone, task, SourceOnly.defaults, a_run())
+    answers = [
+        strategy.adapt(backbone, task, {**strategy.defaults, weight: size}, a_run())
+        for size in (0.0, 50.0)
+    ]
+    logits = [model.logits(task.unlabelled) for model in (alone, *answers)]
+    assert not torch.equal(logits[1], logits[2])
+    assert {*answers[0].trained} == {*alone.trained}
