@@ -36,6 +36,7 @@ def findings(
         sentences = [
             *_lead(verdict, groups),
             *_gain(verdict, groups, reference),
+            *_bounds(groups),
             *_cost(verdict, groups),
             *_missing(verdict),
         ]
@@ -114,6 +115,23 @@ def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Marku
         else:
             (untested if pd.isna(half) else unclear).append(told)
     return [Markup(text).format(_b(reference), _and(some)) for text, some in sorts.items() if some]
+
+
+def _bounds(groups: Groups) -> list[Markup]:
+    """What labels of the target would have brought, and whether they were used to select."""
+    bounds = [
+        _b(label) + f" ({_score(group)})"
+        for label, group in groups.items()
+        if group["oracle"] == "labels" and not group["gap"]
+    ]
+    sentences = []
+    if bounds:
+        text = "With the target's labels to learn from, as a bound: {}."
+        sentences.append(Markup(text).format(_and(bounds)))
+    if any(group["oracle"] == "selection" for group in groups.values()):
+        text = "<strong>Oracle:</strong> the target's labels selected the hyperparameters."
+        sentences.append(Markup(text))
+    return sentences
 
 
 def _cost(verdict: Verdict, groups: Groups) -> list[Markup]:

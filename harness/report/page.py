@@ -108,6 +108,7 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
         "seeds": frame["seed"].nunique(),
         "protocols": set(frame["protocol"]),
         "baseline": baseline(frame),
+        "bounds": labels(frame[frame["oracle"] == "labels"]),
         "states": [
             (status, counts[status], words.STATES[status][0])
             for status in words.STATES

@@ -24,8 +24,9 @@ from harness.record.schema import Status
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
 LEVEL = 0.95
-BASELINE = "from_scratch"
-"""The strategy that uses nothing of what the backbone has learned: gains are over it."""
+BASELINES = ("from_scratch", "source_only")
+"""Strategies that gains are over, the first that a suite has: one uses nothing of what the backbone
+has learned, the other nothing of the domain that it is tested on."""
 
 PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
 SECONDS = [f"seconds_{phase}" for phase in PHASES]
@@ -55,7 +56,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
         HarnessError: two cells differ in nothing that a reader could tell them apart by.
     """
     frame = frame.reset_index(drop=True)
-    for name in ("reason", "cached"):
+    for name in ("reason", "cached", "oracle"):
         # A column with nothing in it comes as floats, all NaN.
         texts = frame[name].astype(object)
         frame[name] = texts.where(texts.notna(), "")
@@ -99,9 +100,11 @@ def labels(frame: pd.DataFrame) -> list[str]:
 
 
 def baseline(frame: pd.DataFrame) -> str | None:
-    """The label that gains are over: ``from_scratch``, or the first label of that strategy."""
-    found = labels(frame[frame["strategy"] == BASELINE])
-    return BASELINE if BASELINE in found else next(iter(found), None)
+    """The label that gains are over: a baseline's own name, or the first label of it."""
+    for name in BASELINES:
+        if found := labels(frame[frame["strategy"] == name]):
+            return name if name in found else found[0]
+    return None
 
 
 def half_width(sd: pd.Series[float], n: pd.Series[int]) -> pd.Series[float]:
@@ -114,6 +117,7 @@ def half_width(sd: pd.Series[float], n: pd.Series[int]) -> pd.Series[float]:
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a group, ordered by setting and then as the suite orders its strategies.
 
+    - ``oracle``: what the target's labels were used for, where the protocol does not show them;
     - ``planned``, ``ok``: cells; ``gap``: what is missing in words, empty where nothing is, and
       then every number below is NaN; ``reasons``: why, as recorded;
     - ``accuracy`` (mean over seeds), ``accuracy_sd``, ``accuracy_half``, and ``interval``: what
@@ -125,7 +129,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
       cells of the same seed.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
-    table = groups[[*SETTING, "facet", "strategy"]].first()
+    table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
     table["planned"] = groups.size()
     table["ok"] = groups["counts"].sum()
     short = table["ok"] < table["planned"]
@@ -226,7 +230,8 @@ def excludes_zero(points: Any, half: Any) -> Any:
 class Verdict:
     """Who is ahead in one setting.
 
-    ``ranking`` has the complete groups' labels, highest mean first. ``tied`` are those whose
+    ``ranking`` has the complete groups' labels, highest mean first, without those that were shown
+    the target's labels where others were not. ``tied`` are those whose
     paired interval against the first holds 0 or can't be had. ``points`` ± ``half`` is how far
     the first is above the second.
     """
@@ -254,7 +259,7 @@ def verdicts(frame: pd.DataFrame, table: pd.DataFrame) -> list[Verdict]:
 
     The intervals are not corrected for there being several comparisons.
     """
-    ranked = table[table["gap"] == ""].sort_values(
+    ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
         ["setting", "accuracy"], ascending=[True, False], kind="stable"
     )
     leaders = ranked.groupby("setting")["label"].first()

@@ -38,11 +38,13 @@ def results(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     A group with a gap shows the gap's words instead.
     """
     reference = baseline(frame)
-    shown: dict[str, list[str]] = {"strategy": labels(frame)}
+    names = labels(frame)
+    bounds = {*labels(frame[frame["oracle"] == "labels"])}
+    shown = {"strategy": [f"{label} (bound)" if label in bounds else label for label in names]}
     for groups in by_setting(table).values():
         facet, shots = place(groups)
         title = f"{facet}, {words.shots_text(shots)}"
-        rows = [groups.get(label) for label in shown["strategy"]]
+        rows = [groups.get(label) for label in names]
         shown[f"{title}: accuracy (%)"] = [accuracy_text(row) if row else words.GAP for row in rows]
         if reference is not None:
             shown[f"{title}: gain over {reference} (points)"] = [
@@ -111,7 +113,7 @@ def _places(table: pd.DataFrame) -> pd.DataFrame:
 
 def files(frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame) -> dict[str, str]:
     """Every table in every format, by file name; ``everything`` is ``Store.frame()`` itself."""
-    group = [*SETTING, "label", "strategy", "planned", "ok", "gap", "reasons"]
+    group = [*SETTING, "label", "strategy", "oracle", "planned", "ok", "gap", "reasons"]
     accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval", "gain", "gain_half"]
     numbers = {
         "results": table[[*group, *accuracies]],

@@ -197,6 +197,42 @@ def test_findings_by_hand(folder: Folder, cell: Cell, done: Done) -> None:
     assert "Worse than from_scratch, in points: maml −10.0" in words
 
 
+def test_a_bound_is_told_and_never_ranked(folder: Folder, cell: Cell, done: Done) -> None:
+    """What saw the target's labels is best by far, and no winner."""
+    scores = {"source_only": [0.60, 0.61], "coral": [0.80, 0.81], "target_supervised": [0.97, 0.98]}
+    records = [
+        done(
+            cell(
+                label,
+                "all",
+                seed,
+                protocol="adaptation",
+                oracle="labels" if label == "target_supervised" else None,
+            ),
+            accuracy,
+        )
+        for label, accuracies in scores.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    words = written(folder(records, records))[1].words
+    assert "coral is ahead with 80.5 ± 6.4 %: 20.0 ± 0.0 points more than source_only" in words
+    assert "With the target's labels to learn from, as a bound: target_supervised (97.5" in words
+    assert "target_supervised (bound)" in words
+    assert "gain over source_only" in words
+    assert "target_supervised is ahead" not in words
+
+
+def test_what_the_targets_labels_selected_is_called_an_oracle(
+    folder: Folder, cell: Cell, done: Done
+) -> None:
+    records = [
+        done(cell(label, "all", 0, protocol="adaptation", oracle="selection"), 0.5)
+        for label in ("source_only", "coral")
+    ]
+    words = written(folder(records, records))[1].words
+    assert "Oracle: the target's labels selected the hyperparameters." in words
+
+
 def test_labels_and_reasons_are_text(folder: Folder, cell: Cell, done: Done) -> None:
     label = "<script>alert('x')</script> & \"co\""
     good = [
