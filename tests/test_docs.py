@@ -1,27 +1,32 @@
-"""What the README shows is run: its commands, its suite and its plugin."""
+"""What the README and the guide to plugins show is run: commands, suites and plugins."""
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from harness.plugins import KINDS
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "docs/plugins.md").read_text()
 
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
 """Makes a suite short; what it is made of stays as shown."""
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-def commands():
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
-    return [shlex.split(line) for line in lines if line.startswith("harness ")]
+def commands(program, text=README):
+    lines = [line for block in blocks("sh", text) for line in block.splitlines()]
+    return [shlex.split(line) for line in lines if line.startswith(f"{program} ")]
 
 
 def test_the_first_lines_are_the_two_commands():
@@ -57,7 +62,7 @@ def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, 
 
     small = ["--set", "backbones.0.model=test_resnet", "--set", "backbones.0.weights.steps=2"]
     ran = []
-    for _, *words in commands():
+    for _, *words in commands("harness"):
         if words[:2] == ["suite", "quickstart"]:
             words += [*QUICK, "--set", "backbones.0.weights.steps=2", "--only", "shots=1"]
         elif words[0] == "suite" and "--dry-run" not in words:
@@ -74,3 +79,47 @@ def test_every_suite_says_how_to_run_it_and_what_to_expect(path):
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for word in ("run:", "takes:", "expect:"):
         assert any(line.startswith(f"# {word}") for line in head), f"{path.name}: no '{word}'"
+
+
+# ── the guide to plugins ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def guide_files(tmp_path):
+    """Every file that the guide shows, as a reader would save it."""
+    for block in blocks("python", GUIDE):
+        if named := re.match(r"# file: (\w+\.py)\n", block):
+            (tmp_path / named[1]).write_text(block)
+    return tmp_path
+
+
+def test_the_guides_plugins_run_as_shown(harness, guide_files):
+    for _, *words in commands("harness", GUIDE):
+        if words[0] == "suite":
+            words += [*QUICK, "--set", "backbones.0.weights.steps=2", "--only", "shots=1"]
+        ended = harness(*words)
+        assert ended.status == 0, (words, ended.err)
+
+
+def test_the_guides_own_tests_pass(guide_files):
+    (words,) = commands("pytest", GUIDE)
+    ended = subprocess.run(
+        [sys.executable, "-m", *words, "-q", "-p", "no:cacheprovider"],
+        cwd=guide_files,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert " passed" in ended.stdout
+
+
+def test_what_is_no_file_is_a_part_of_a_class():
+    loose = [block for block in blocks("python", GUIDE) if not block.startswith("# file:")]
+    for block in loose:
+        exec(f"from typing import ClassVar\n{block}", {})
+
+
+def test_the_guide_knows_every_kind_of_plugin():
+    assert [
+        hook for hook in (*KINDS.values(), "harness_report_sections") if hook not in GUIDE
+    ] == []
