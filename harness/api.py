@@ -38,7 +38,8 @@ from harness.data.meta import SourceEpisode, source_episodes
 from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_you_mean
 from harness.hookspecs import hookimpl
 from harness.model.backbone import Backbone, ImageBackbone
-from harness.model.fit import Classifier, Recipe, batch_order, fit
+from harness.model.classifier import Classifier, Recipe
+from harness.model.fit import batch_order, fit
 from harness.model.text import TextBackbone
 
 __all__ = [

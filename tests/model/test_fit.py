@@ -1,6 +1,7 @@
 """The training loop against independent ones: scikit-learn's optimum and a plain loop."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
-from harness.api import Diverged, ImageBackbone, Recipe, Task, fit
+from harness.api import Diverged, ImageBackbone, Inputs, Recipe, Task, fit
+from harness.data.resident import ResidentPool
 from harness.model.fit import batch_order, recalibrate
 from harness.testing import a_run, digits, shots, small_backbone
 
@@ -163,6 +166,85 @@ class TestSelection:
         recipe = everything(backbone, lr=rate, optimizer="sgd")
         with pytest.raises(Diverged, match=r"not a number|not finite"):
             fit(recipe, task, a_run())
+
+
+class Pull(nn.Module):
+    """A distance between two domains' mean features, times a factor that trains along."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(()))
+        self.seen = []
+
+    def forward(self, source, target, progress):
+        self.seen.append((len(source), len(target), progress))
+        return self.factor * (source.mean(0) - target.mean(0)).square().sum()
+
+
+class TestAligning:
+    @pytest.fixture
+    def task(self, backbone):
+        """Digits as they are, and turned upside down without their labels."""
+        examples = digits(backbone)
+        turned = ResidentPool(examples.inputs[:].flip(-2))
+        return Task(
+            shots(examples, 10, 10),
+            10,
+            shots(examples, 10, 10, skip=10),
+            Inputs(turned, torch.arange(100, 300)),
+        )
+
+    def test_both_domains_are_shown_in_batches_and_how_far_training_is(self, backbone, task):
+        calls = []
+
+        class Spy(Pull):
+            def forward(self, source, target, progress):
+                calls.append((len(source), len(target), progress))
+                return super().forward(source, target, progress)
+
+        fit(everything(backbone, align=Spy()), task, a_run(steps=4, batch_size=32))
+        assert calls == [(32, 32, step / 4) for step in range(4)]
+
+    def test_a_step_is_the_gradient_of_both_losses_on_one_pass(self, backbone, task):
+        """Plain descent, against the same step written out; batch norm sees both domains."""
+        recipe = everything(backbone, align=Pull(), optimizer="sgd", schedule="constant", lr=0.1)
+        task = replace(task, val=None)
+        model = fit(recipe, task, a_run(steps=1, batch_size=1000))
+        oracle = copy.deepcopy(backbone).train()
+        head, pull = nn.Linear(8, 10), Pull()
+        nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
+        both = oracle.features(torch.cat([task.train.inputs[:], task.unlabelled[:]]))
+        source, target = both[: len(task.train)], both[len(task.train) :]
+        loss = F.cross_entropy(head(source), task.train.labels) + pull(source, target, 0.0)
+        loss.backward()
+        expected = {n: p - 0.1 * p.grad for n, p in oracle.body_parameters() if p.grad is not None}
+        trained = model.trained
+        assert all(torch.allclose(trained[name], p, atol=1e-6) for name, p in expected.items())
+        assert len(expected) == len(trained) - 2  # and the head
+
+    def test_the_last_state_is_kept_whatever_the_source_validates(self, backbone, task):
+        run = a_run(steps=20)
+        model = fit(everything(backbone, align=Pull(), lr=0.5), task, run)
+        accuracies = [value for _, value in run.curve]
+        assert len(accuracies) == 4
+        correct = model.logits(task.val.inputs).argmax(1) == task.val.labels
+        assert correct.double().mean().item() == accuracies[-1]
+
+    def test_stored_activations_change_nothing(self, backbone, task):
+        """With the first block frozen, both domains start from what is stored."""
+        recipe = Recipe(backbone, backbone.parameters_from(1), lr=1e-2, align=Pull())
+        stored = fit(recipe, task, a_run(steps=8))
+        backbone._enterable = dict.fromkeys(range(3), False)
+        whole = fit(recipe, task, a_run(steps=8))
+        assert (stored.entry, whole.entry) == (1, 0)
+        for name, value in stored.trained.items():
+            assert torch.allclose(value, whole.trained[name], atol=1e-5)
+
+    def test_the_recipes_own_module_is_left_alone(self, backbone, task):
+        pull = Pull()
+        fit(everything(backbone, align=pull, lr=0.1), task, a_run(steps=2))
+        assert pull.factor.item() == 1
+        assert pull.seen == []
 
 
 class TestBatches:
