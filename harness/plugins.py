@@ -41,6 +41,9 @@ BUILT_IN = (
     "harness_plugins.backbones.timm",
     "harness_plugins.pretrainings.supervised",
     "harness_plugins.executors.local",
+    "harness_plugins.executors.ray",
+    "harness_plugins.trackers.tensorboard",
+    "harness_plugins.sections.gap_closed",
 )
 
 ENTRY_POINTS = "harness"
