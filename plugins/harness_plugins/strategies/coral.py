@@ -34,9 +34,9 @@ class Coral(GradientStrategy):
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
         **GradientStrategy.space,
-        "coral_weight": FloatDistribution(1e-1, 1e3, log=True),
+        "coral_weight": FloatDistribution(1e-1, 1e2, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "coral_weight": 10.0}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "coral_weight": 1.0}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return Recipe(

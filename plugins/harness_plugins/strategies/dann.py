@@ -39,9 +39,9 @@ class Dann(GradientStrategy):
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
         **GradientStrategy.space,
-        "dann_weight": FloatDistribution(1e-2, 10.0, log=True),
+        "dann_weight": FloatDistribution(1e-2, 1.0, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "dann_weight": 1.0}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "dann_weight": 0.1}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         with run.seeded("adversary"):
