@@ -26,6 +26,7 @@ BUILT_IN = (
     "harness_plugins.strategies.linear_probe",
     "harness_plugins.strategies.partial_freeze",
     "harness_plugins.strategies.full_finetune",
+    "harness_plugins.strategies.lora",
     "harness_plugins.strategies.maml",
     "harness_plugins.strategies.protonet",
     "harness_plugins.strategies.source_only",
@@ -113,6 +114,17 @@ class Plugin:
         return {f.name: f for f in dataclasses.fields(self.cls) if f.init}
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A plugin's own functions that are called whenever something happens or a report is made."""
+
+    name: str
+    origin: str
+    file: Path
+    hooks: tuple[str, ...]
+    summary: str
+
+
 @dataclass
 class Registry:
     """All plugins that could be loaded, and one line for each that could not."""
@@ -121,6 +133,7 @@ class Registry:
     plugins: dict[tuple[Kind, str], Plugin] = field(default_factory=dict)
     models: dict[str, Plugin] = field(default_factory=dict)
     """The backbone plugin that builds each model."""
+    listeners: list[Listener] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def names(self, kind: Kind) -> list[str]:
@@ -207,6 +220,7 @@ def _attempt(registry: Registry, name: str, origin: str, importer: Callable[[], 
         if origin == "file" and not problems and not registry.manager.get_hookcallers(plugin):
             problems.append("it has no function marked @hookimpl, so it brings nothing")
         problems += _collect(registry, plugin, name, origin)
+        registry.listeners += _listening(registry, plugin, name, origin)
     except HarnessError as error:
         problems.append(str(error))
     except (Exception, SystemExit) as error:
@@ -271,6 +285,15 @@ def _misspelt(plugin: object) -> Iterator[str]:
             yield f"there is no hook '{name}'{did_you_mean(name, specified)}"
         elif name.startswith("harness_") and not marked:
             yield f"'{name}' lacks @hookimpl, so nothing calls it"
+
+
+def _listening(registry: Registry, plugin: object, name: str, origin: str) -> Iterator[Listener]:
+    """What a plugin hears: its hooks other than those by which it brings things."""
+    called = [caller.name for caller in registry.manager.get_hookcallers(plugin) or ()]
+    if hooks := tuple(hook for hook in called if hook not in KINDS.values()):
+        file = Path(getattr(plugin, "__file__", None) or name)
+        about = inspect.cleandoc(getattr(plugin, "__doc__", None) or "").partition("\n")[0]
+        yield Listener(file.stem, origin, file, hooks, about)
 
 
 def _collect(registry: Registry, plugin: object, name: str, origin: str) -> Iterator[str]:

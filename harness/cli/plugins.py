@@ -36,10 +36,26 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
             "summary": found.summary,
             "citation": getattr(found.cls, "citation", ""),
             "file": str(found.file),
+            "missing": sorted(found.missing.values()),
         }
         for kind in KINDS
         for found in registry.plugins.values()
         if found.kind == kind
+    ]
+    rows += [
+        {
+            "kind": "report section" if hook == "harness_report_sections" else "listener",
+            "name": listener.name,
+            "origin": listener.origin,
+            "modality": "",
+            "protocols": "",
+            "summary": listener.summary,
+            "citation": "",
+            "file": str(listener.file),
+            "missing": [],
+        }
+        for listener in registry.listeners
+        for hook in listener.hooks
     ]
     if output == "json":
         click.echo(json.dumps(rows, indent=1))
@@ -48,6 +64,10 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
 
         shown = ("kind", "name", "origin", "modality", "protocols", "summary", "citation")
         click.echo(tabulate([[row[key] for key in shown] for row in rows], headers=list(shown)))
+        for row in rows:
+            if row["missing"]:
+                needed = " ".join(repr(package) for package in row["missing"])
+                click.echo(f"{row['kind']} {row['name']} is not installed: pip install {needed}")
     return int(bool(registry.problems))
 
 

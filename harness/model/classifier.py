@@ -76,7 +76,7 @@ class Classifier:
         trainable = set(recipe.trainable)
         entry = min(map(origin.block_of, trainable), default=len(origin.blocks))
         self._origin, self._run = origin, run
-        self.entry = entry if origin.can_enter(entry) else 0
+        self.entry = entry if entry and origin.can_enter(entry) else 0
         self.backbone = _copy_to_train(origin, trainable) if trainable else origin
         self.head = copy.deepcopy(recipe.head) or _zero_head(origin.num_features, task.classes)
         self.head.to(run.device)

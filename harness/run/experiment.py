@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,6 +90,8 @@ class Experiment:
         )
         self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
         self.prepare_seconds: dict[str, float] = {}
+        for module in self.strategy.requires:  # now, so that the import is not billed to a trial
+            importlib.import_module(module)
 
     @property
     def plugin_file(self) -> Path:

@@ -15,7 +15,7 @@ def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
         for kind in KINDS
         for plugin in registry.plugins.values()
         if plugin.kind == kind
-    ]
+    ] + [("report", "section", "gap_closed")]
     (maml,) = (row for row in rows if " maml " in row)
     assert "episodes transfer" in maml
     assert "Finn et al. 2017" in maml
@@ -24,7 +24,10 @@ def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
 def test_the_list_is_data_too(harness, registry):
     ended = harness("plugins", "--format", "json")
     found = json.loads(ended.out)
-    assert {(row["kind"], row["name"]) for row in found} == set(registry.plugins)
+    assert {(row["kind"], row["name"]) for row in found} == {
+        *registry.plugins,
+        ("report section", "gap_closed"),
+    }
     assert all(row["file"].endswith(".py") for row in found)
 
 
@@ -66,3 +69,32 @@ def test_a_command_goes_on_without_a_broken_plugin(harness, plugin_file, tiny_su
     assert ended.status == 0
     assert "broken.py" in ended.complaint
     assert ended.out == f"{tiny_suite}: 4 cells, no mistakes\n"
+
+
+def test_what_hears_a_run_is_listed_and_what_lacks_a_package_says_so(harness, plugin_file):
+    file = plugin_file(
+        "mine",
+        """
+        \"\"\"Rings a bell.\"\"\"
+        from harness.api import *
+
+        class Needy(Dataset):
+            \"\"\"Not there.\"\"\"
+            name = "needy"
+            requires = {"no_such_module": "no-such[extra]"}
+            def load(self): ...
+
+        @hookimpl
+        def harness_datasets():
+            return [Needy]
+
+        @hookimpl
+        def harness_suite_finished(suite, directory):
+            print("ding")
+        """,
+    )
+    ended = harness("plugins", "--plugin", file)
+    (listener,) = (line for line in ended.out.splitlines() if line.startswith("listener"))
+    assert listener.split() == ["listener", "mine", "file", "Rings", "a", "bell."]
+    last = ended.out.splitlines()[-1]
+    assert last == "dataset needy is not installed: pip install 'no-such[extra]'"
