@@ -45,9 +45,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class Details:
-    """``trials``: cell, number, state, value · ``curves``: cell, step, value, of the selected
-    trial · ``tuned``: its settings, by cell · ``faults`` and ``facts``; broken
-    cells before those that are pending or unsupported, most cells first."""
+    """``trials``: cell, number, state, value, where accuracy selected · ``curves``: cell, step,
+    value, of the selected trial · ``tuned``: its settings, by cell · ``faults`` and ``facts``;
+    broken cells before those that are pending or unsupported, most cells first."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -90,8 +90,10 @@ class _Gathered:
         self.records += 1
         for name, value in flat(record.provenance).items():
             self.seen.setdefault(name, Counter())[value] += 1
+        by_accuracy = "information_val" not in record.metrics
         for trial in record.trials:
-            self.trials.append((cell.cell, trial.number, trial.state, trial.value))
+            if by_accuracy:
+                self.trials.append((cell.cell, trial.number, trial.state, trial.value))
             if trial.number == record.selected:
                 self.tuned[cell.cell] = trial.settings
                 self.curves += [(cell.cell, step, value) for step, value in trial.curve]

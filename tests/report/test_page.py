@@ -233,6 +233,20 @@ def test_what_the_targets_labels_selected_is_called_an_oracle(
     assert "Oracle: the target's labels selected the hyperparameters." in words
 
 
+def test_trials_that_are_not_scored_by_accuracy_are_in_no_plot_of_accuracy(
+    folder: Folder, cell: Cell, done: Done
+) -> None:
+    records = [
+        done(cell(label, "all", seed, protocol="adaptation"), 0.5)
+        for label in ("source_only", "coral")
+        for seed in (0, 1)
+    ]
+    assert "What tuning brings" in written(folder(records, records))[1].words
+    for record in records:
+        record.metrics["information_val"] = 1.9
+    assert "What tuning brings" not in written(folder(records, records))[1].words
+
+
 def test_labels_and_reasons_are_text(folder: Folder, cell: Cell, done: Done) -> None:
     label = "<script>alert('x')</script> & \"co\""
     good = [
