@@ -38,7 +38,7 @@ from harness.plan.cells import Cell
 from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
 from harness.record.schema import Coordinates, Record, Trial
 from harness.record.store import Store
-from harness.run.context import CellRun, seed_of
+from harness.run.context import CellRun, Progress, seed_of
 from harness.run.ends import classify
 from harness.run.meters import Clock
 from harness.run.selection import ACCURACY, INFORMATION, Measure, Validation
@@ -79,6 +79,7 @@ class Experiment:
             **coordinates, status="failed", config=cell.config(), meaning=cell.meaning
         )
         self.clock = Clock(self.bench.device)
+        self.progress = _teller(cell, self.emit)
         self.run_context = CellRun(
             device=self.bench.device,
             seed=cell.seed,
@@ -100,12 +101,6 @@ class Experiment:
     @property
     def strategy(self) -> Strategy:
         return self.configured.strategy
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        self.emit(
-            "harness_cell_progress",
-            {"cell": self.cell, "stage": stage, "done": done, "total": total},
-        )
 
     # ── the flow ──────────────────────────────────────────────────────────────────────────────
 
@@ -423,3 +418,14 @@ def _on_val(task: Task) -> Validation:
     """A task scored by its own validation examples."""
     assert task.val is not None
     return Validation([task], [task.val.inputs], [task.val.labels.cpu()])
+
+
+def _teller(cell: Cell, emit: Emit) -> Progress:
+    """Tells how far a stage is. A function and no method of the experiment: strategies hold it,
+    and may not find their way from it to the data."""
+
+    def progress(stage: str, done: int, total: int) -> None:
+        told = {"cell": cell, "stage": stage, "done": done, "total": total}
+        emit("harness_cell_progress", told)
+
+    return progress

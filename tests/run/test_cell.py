@@ -1,8 +1,10 @@
 """A cell ends as a record, whatever happens in it; what is tested is never learned from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 
 from harness.api import Diverged, GradientStrategy, Recipe, Settings, Space, Strategy, Unsupported
 from harness.model import metrics
+from harness.plan.configure import Datasets
 
 ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
 LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}
@@ -167,6 +170,42 @@ class TestAdaptation:
         assert found["target"].oracle == "selection"
 
 
+EPISODES = {
+    "dataset": "glyphs",
+    "args": {"per_class": 8},
+    "protocol": "episodes",
+    "ways": 3,
+    "queries": 2,
+    "episodes": 4,
+    "val_episodes": 2,
+}
+
+
+def tensors_within(things):
+    """Every tensor that can be reached from ``things`` without importing anything."""
+    waiting, seen, kept = [*things], set(), []
+    while waiting:
+        thing = waiting.pop()
+        plain = str | bytes | int | float | type | ModuleType | None
+        if isinstance(thing, plain) or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        kept.append(thing)  # so that no id is given twice
+        if isinstance(thing, torch.Tensor):
+            yield thing
+            continue
+        if isinstance(thing, Mapping):
+            waiting += [*thing.keys(), *thing.values()]
+        elif isinstance(thing, list | tuple | set | frozenset):
+            waiting += [*thing]
+        waiting += [*vars(thing).values()] if hasattr(thing, "__dict__") else []
+        slots = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
+        waiting += [getattr(thing, name, None) for name in slots if isinstance(name, str)]
+        waiting += [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
+        waiting += [getattr(thing, "__self__", None), getattr(thing, "__func__", None)]
+        waiting += [*(getattr(thing, "__defaults__", None) or ())]
+
+
 class TestSealedTest:
     def test_no_tested_input_is_adapted_to_or_validated_on(self, bench):
         seen = []
@@ -186,6 +225,39 @@ class TestSealedTest:
         bench.run(bench.add(misbehaving("spy", lambda task, hp, run: tasks.append(task))))
         assert set(vars(tasks[0])) == {"train", "val", "classes", "unlabelled"}
         assert tasks[0].unlabelled is None
+
+    @pytest.mark.parametrize(
+        "problem",
+        [
+            {"dataset": "digits", "shots": [2]},
+            {**TestAdaptation.PROBLEM, "selection": "target", "test_fraction": 0.4},
+            {**EPISODES, "shots": [1]},
+        ],
+        ids=lambda problem: problem.get("protocol", "transfer"),
+    )
+    def test_no_label_that_is_tested_can_be_reached_from_what_a_strategy_is_given(
+        self, bench, problem
+    ):
+        """A spy follows every attribute, item, closure and bound method, as deep as they go."""
+        found = []
+
+        def spy(task, hp, run):
+            found.append([t for t in tensors_within([task, hp, run]) if t.dtype == torch.int64])
+
+        name = bench.add(misbehaving("spy", spy))
+        bench.registry.plugins["strategy", name].cls.protocols = frozenset(
+            {"transfer", "episodes", "adaptation"}
+        )
+        (record,) = bench.run(name, problems=[problem], budget={"trials": 1, "steps": 2})
+        assert record.status == "ok", record.reason
+        data = Datasets(bench.registry).load(problem["dataset"], problem.get("args", {})).data
+        with np.load(bench.store.directory / f"predictions/{record.cell}.npz") as predictions:
+            answers = torch.from_numpy(predictions["labels"]).flatten()
+        secrets = [data.train.labels, answers]
+        assert min(map(len, secrets)) > 12  # long enough to be told from anything by chance
+        assert len(found[0]) >= 2
+        for tensor in found[0]:
+            assert not any(torch.equal(tensor.flatten(), secret) for secret in secrets)
 
     def test_one_seed_is_one_split_for_all(self, bench):
         records = bench.run(*ALL)
