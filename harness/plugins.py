@@ -41,6 +41,7 @@ BUILT_IN = (
     "harness_plugins.backbones.conv4",
     "harness_plugins.backbones.timm",
     "harness_plugins.pretrainings.supervised",
+    "harness_plugins.pretrainings.simclr",
     "harness_plugins.executors.local",
     "harness_plugins.executors.ray",
     "harness_plugins.trackers.tensorboard",

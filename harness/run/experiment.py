@@ -370,7 +370,8 @@ class Experiment:
     ) -> list[Predictor]:
         own = {k: v for k, v in settings.items() if k not in self.strategy.prepare_space}
         self.run_context.stage = "adapt"
-        with self.clock.phase("fit"):
+        # Dropout draws from the global generator: a trial is the same whatever ran before it.
+        with self.run_context.seeded("adapt"), self.clock.phase("fit"):
             adapted = list(
                 self.strategy.adapt_batch(
                     backbone, [(task, own) for task in tasks], self.run_context

@@ -254,7 +254,7 @@ class Workbench:
                 told = json.loads(notes.read_text())
                 start.load_state_dict(load_file(weights, device=str(self.device)))
                 return Made(start, told["seconds"], True)
-            with run.clock.phase("make"):
+            with run.seeded(kind), run.clock.phase("make"):
                 made, told = make(start, run)
             told = {**told, "seconds": run.billed(), "meaning": meaning}
             state = {name: t.contiguous().cpu() for name, t in made.state_dict().items()}

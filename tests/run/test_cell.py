@@ -108,6 +108,20 @@ class TestResults:
         assert capfd.readouterr() == ("", "")
 
 
+def test_chance_in_a_layer_is_the_same_in_every_trial_and_whatever_ran_before(bench):
+    """Dropout and the like draw from the global generator, which is no part of a cell's key."""
+    drawn = {"first": [], "second": []}
+    for name, seen in drawn.items():
+        spy = misbehaving(
+            name, lambda task, hp, run, seen=seen: seen.append(torch.rand(2).tolist())
+        )
+        bench.add(spy)
+    bench.run("first", "second")
+    bench.run("second", folder="alone")
+    assert len(drawn["second"]) == 4
+    assert len({tuple(pair) for pair in (*drawn["first"], *drawn["second"])}) == 1
+
+
 class TestAdaptation:
     """Letters turned into another domain: the same ones, drawn with another seed."""
 

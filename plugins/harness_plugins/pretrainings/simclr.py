@@ -1,0 +1,234 @@
+"""SimCLR: learn features by which two views of one image find each other, without labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from harness.api import (
+    Backbone,
+    Diverged,
+    HarnessError,
+    Inputs,
+    Pretraining,
+    Run,
+    Source,
+    batch_order,
+    hookimpl,
+)
+
+ASPECT = 4 / 3
+"""The most that a crop is wider than high, or higher than wide."""
+
+WARM_UP = 0.1
+"""The share of the steps in which the learning rate rises; it then falls along half a cosine."""
+
+SCORED = 512
+"""The most images held back: each view is compared with all the others."""
+
+
+@dataclass(frozen=True)
+class SimClr(Pretraining):
+    """Contrast views: of all views in a batch, a view's partner should be the most similar.
+
+    A view is a random crop, resized, with brightness, contrast and (in colour) saturation
+    jittered; of the paper's augmentations, hue, loss of colour and blur are left out. All blocks
+    train, under a two-layer projection that is then thrown away; the labels are never looked at.
+    Scores, on images held back: ``loss``, and ``accuracy``, the share of views whose most
+    similar other view is their partner.
+
+    The defaults were chosen on letters of 16 and 32 pixels. For photographs the paper has
+    ``crop_scale = 0.08``, ``flip = true`` and ``jitter = 1.0``, large batches, and more steps than
+    a supervised method needs.
+
+    Args:
+        temperature: divides the cosine similarities.
+        crop_scale: the smallest share of an image's area that a crop may keep, up to 1.
+        flip: mirror half of the views. Right for photographs, wrong for characters.
+        jitter: 0 changes no brightness; 1 multiplies it by 0.2 to 1.8, as in the paper.
+        projection: the number of values that similarity is measured on.
+        held_back: the share of source examples that is scored, 512 at most.
+    """
+
+    temperature: float = 0.1
+    crop_scale: float = 0.2
+    flip: bool = False
+    jitter: float = 0.5
+    projection: int = 128
+    held_back: float = 0.05
+
+    name: ClassVar[str] = "simclr"
+    citation: ClassVar[str] = "Chen et al. 2020, A simple framework for contrastive learning"
+    modalities: ClassVar[frozenset[str]] = frozenset({"image"})
+
+    def pretrain(
+        self, backbone: Backbone, source: Source, run: Run, *, lr: float, weight_decay: float
+    ) -> tuple[Backbone, Mapping[str, float]]:
+        self._check()
+        inputs = source.examples.inputs
+        order = torch.randperm(len(inputs), generator=run.generator("held back"))
+        cut = min(max(2, round(self.held_back * len(inputs))), SCORED)
+        held_back, train = inputs.subset(order[:cut]), inputs.subset(order[cut:])
+        if min(len(train), run.batch_size) < 2:
+            raise HarnessError(
+                "simclr contrasts the images of a batch, and here a batch has one image",
+                "Raise batch_size, or give a larger source",
+            )
+        head = projection_head(
+            backbone.num_features, self.projection, run.generator("projection head")
+        ).to(run.device)
+        model = nn.Sequential(backbone, head)
+        backbone.train_only(set(backbone.parameters_from(0)))
+        optimizer = _optimizer(model, lr, weight_decay)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate(s, run.steps))
+        views = run.generator("views")
+        batches = batch_order(len(train), run.batch_size, run.steps, run.generator("batches"))
+        for step, index in enumerate(batches):
+            images = train[index]
+            both = torch.cat([self.view(images, views), self.view(images, views)])
+            loss = nt_xent(similarities(model(both), self.temperature))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if step % 20 == 0 or step == run.steps - 1:
+                if not loss.isfinite():
+                    raise Diverged(f"the loss is not a number at step {step}")
+                run.progress(step, run.steps)
+        model.eval()
+        return backbone, self._scores(model, held_back, run)
+
+    def _check(self) -> None:
+        for name, fits, range_ in (
+            ("temperature", self.temperature > 0, "above 0"),
+            ("crop_scale", 0 < self.crop_scale <= 1, "above 0, up to 1"),
+            ("jitter", 0 <= self.jitter <= 1, "0 to 1"),
+            ("held_back", 0 < self.held_back < 1, "between 0 and 1"),
+        ):
+            if not fits:
+                raise HarnessError(
+                    f"simclr cannot train with {name} = {getattr(self, name)}", f"Give {range_}"
+                )
+
+    def view(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A random view of each image: float32 ``[B, C, H, W]``, 0–255, of uint8 images."""
+
+        def uniform(low: Tensor | float, high: Tensor | float) -> Tensor:
+            return low + (high - low) * torch.rand(len(images), generator=generator)
+
+        area = uniform(self.crop_scale, 1.0)
+        # No more oblong than an area so large leaves room for.
+        oblong = (-area.log()).clamp(max=math.log(ASPECT))
+        aspect = uniform(-oblong, oblong).exp()
+        size = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=1)
+        centre = torch.stack([uniform(-1, 1), uniform(-1, 1)], dim=1) * (1 - size)
+        mirrored = uniform(0, 1) < 0.5 * self.flip
+        span = 0.8 * self.jitter
+        factors = torch.stack([uniform(1 - span, 1 + span) for _ in range(3)])
+        device = images.device
+        cropped = resized_crop(images, size.to(device), centre.to(device), mirrored.to(device))
+        return colour_jitter(cropped, *factors.to(device))
+
+    @torch.no_grad()
+    def _scores(self, model: nn.Module, held_back: Inputs, run: Run) -> Mapping[str, float]:
+        generator = run.generator("held-back views")
+        sides = [
+            torch.cat(
+                [
+                    model(self.view(held_back[start : start + run.batch_size], generator))
+                    for start in range(0, len(held_back), run.batch_size)
+                ]
+            )
+            for _ in range(2)
+        ]
+        logits = similarities(torch.cat(sides), self.temperature)
+        correct = logits.argmax(1) == partners(logits)
+        return {"loss": nt_xent(logits).item(), "accuracy": correct.double().mean().item()}
+
+
+def resized_crop(images: Tensor, size: Tensor, centre: Tensor, mirrored: Tensor) -> Tensor:
+    """A crop of each image, brought to the whole image's pixels by bilinear interpolation.
+
+    Args:
+        images: ``[B, C, H, W]``, of any dtype.
+        size: width and height of each crop, float32 ``[B, 2]``; 1 is the whole image.
+        centre: its centre, x and y, float32 ``[B, 2]``; -1 and 1 are the image's edges.
+        mirrored: whether left and right change places, bool ``[B]``.
+
+    Returns:
+        float32 ``[B, C, H, W]``, in the range of ``images``.
+    """
+    linear = torch.diag_embed(size)
+    linear[:, 0, 0] *= 1 - 2 * mirrored.to(linear.dtype)
+    affine = torch.cat([linear, centre[:, :, None]], dim=2)
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    # An enlarged edge pixel reaches beyond its own centre, where black would be mixed in.
+    return F.grid_sample(
+        images.to(grid.dtype), grid, "bilinear", padding_mode="border", align_corners=False
+    )
+
+
+def colour_jitter(
+    images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor
+) -> Tensor:
+    """Scale the distance of images ``[B, C, H, W]`` from black, from their mean and from grey.
+
+    By one factor an image, ``[B]`` each; 1 changes nothing. The result is clipped to 0–255.
+    """
+    for factor, dims in ((brightness, None), (contrast, (1, 2, 3)), (saturation, (1,))):
+        origin = 0.0 if dims is None else images.mean(dims, keepdim=True)
+        images = (origin + factor[:, None, None, None] * (images - origin)).clamp(0, 255)
+    return images
+
+
+def projection_head(features: int, width: int, generator: torch.Generator) -> nn.Sequential:
+    """``[B, features]`` → ``[B, width]`` through one hidden layer (section 2.1)."""
+    layers = [nn.Linear(features, features), nn.Linear(features, width)]
+    for layer in layers:
+        nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+        nn.init.zeros_(layer.bias)
+    return nn.Sequential(layers[0], nn.ReLU(), layers[1])
+
+
+def similarities(views: Tensor, temperature: float) -> Tensor:
+    """Cosines between ``views`` ``[N, D]`` over ``temperature``: ``[N, N]``, -inf to itself."""
+    views = F.normalize(views, dim=1)
+    return (views @ views.T / temperature).fill_diagonal_(-math.inf)
+
+
+def partners(logits: Tensor) -> Tensor:
+    """The row of each view's partner: the first half are views of the same images as the second."""
+    return torch.arange(len(logits), device=logits.device).roll(len(logits) // 2)
+
+
+def nt_xent(logits: Tensor) -> Tensor:
+    """The paper's loss, in nats, of :func:`similarities`: equation 1, averaged over all views."""
+    return F.cross_entropy(logits, partners(logits))
+
+
+def rate(step: int, steps: int) -> float:
+    """The share of the peak learning rate at ``step``, counted from 0."""
+    rising = max(1, round(WARM_UP * steps))
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+
+
+def _optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+    parameters = list(model.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
+
+
+@hookimpl
+def harness_pretrainings() -> list[type[Pretraining]]:
+    return [SimClr]
