@@ -20,6 +20,7 @@ def data(tmp_path):
     """``data/`` as the suites expect it."""
     folder = tmp_path / "data"
     folder.mkdir()
+    (folder / "usps.npz").symlink_to(SHARED / "usps.npz")
     (folder / "mnist.npz").symlink_to(SHARED / "mnist-9k.npz")
     (folder / "cifar10_resnet20.safetensors").symlink_to(SHARED / "cifar10_resnet20.safetensors")
     with zipfile.ZipFile(SHARED / "omniglot-small.zip") as archive:
@@ -56,3 +57,18 @@ def test_characters_of_unseen_alphabets(harness, data):
     novel = json.loads(split.read_text())["classes"]["novel"]
     assert len(novel) == 59
     assert {name.partition("/")[0] for name in novel} == {"Sanskrit", "Tagalog"}
+
+
+def test_digits_of_a_domain_without_labels(harness, data):
+    short = ["--set", "budget.trials=1", "--set", "budget.steps=60", "--set", "seeds=[0]"]
+    ended = harness(
+        *("suite", "domains", *short, "--only", "problem=USPS → MNIST", "--format", "json"),
+    )
+    assert ended.status == 0, ended.err
+    found = accuracies(ended)
+    assert found.keys() == {"source_only", "coral", "dann", "target_supervised"}
+    assert found["source_only"] > 0.3  # ten ways by chance: 0.1
+    assert found["target_supervised"] > found["source_only"]
+    page = Path("results/domains/report/index.html").read_text()
+    assert "target_supervised (bound)" in page
+    assert "Gap closed by adaptation" in page
