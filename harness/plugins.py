@@ -38,9 +38,12 @@ BUILT_IN = (
     "harness_plugins.datasets.folder",
     "harness_plugins.datasets.arrays",
     "harness_plugins.datasets.torchvision",
+    "harness_plugins.datasets.csv_text",
     "harness_plugins.backbones.conv4",
     "harness_plugins.backbones.timm",
+    "harness_plugins.backbones.bert",
     "harness_plugins.pretrainings.supervised",
+    "harness_plugins.pretrainings.mlm",
     "harness_plugins.pretrainings.simclr",
     "harness_plugins.executors.local",
     "harness_plugins.executors.ray",
@@ -171,7 +174,7 @@ def _usable(plugin: Plugin) -> Plugin:
     if missing := plugin.missing:
         raise HarnessError(
             f"{plugin.kind} '{plugin.name}' needs {', '.join(missing)}, which is not installed",
-            f"pip install {' '.join(repr(package) for package in missing.values())}",
+            f"pip install {' '.join(map(repr, dict.fromkeys(missing.values())))}",
         )
     return plugin
 

@@ -36,7 +36,7 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
             "summary": found.summary,
             "citation": getattr(found.cls, "citation", ""),
             "file": str(found.file),
-            "missing": sorted(found.missing.values()),
+            "missing": sorted({*found.missing.values()}),
         }
         for kind in KINDS
         for found in registry.plugins.values()

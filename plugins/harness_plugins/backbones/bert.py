@@ -1,0 +1,293 @@
+"""BERT: a published checkpoint, or a small model whose vocabulary comes from its source."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from harness.api import BackboneFactory, RawInputs, TextBackbone, Unsupported, hookimpl
+
+TOKENS = 64
+"""What a text is cut to by default, the two tokens that open and close it among them."""
+
+SMALL = {"width": 128, "depth": 4, "heads": 4, "vocabulary": 8000}
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+FILES = ("config.json", "tokenizer*", "special_tokens_map.json", "vocab.txt")
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+
+
+class Bert(BackboneFactory):
+    """A BERT encoder; features are the mean of the last hidden states of a text's tokens.
+
+    ``args = { checkpoint = … }`` is a published model with its own tokenizer: a tag of the
+    Hugging Face hub, or a folder that ``save_pretrained`` wrote. Its weights are those of
+    ``weights = "hub"``.
+
+    Without a checkpoint the model is a small one, with a lower-cased WordPiece vocabulary taken
+    from the texts of its source. ``args``: ``width`` (128 features), ``depth`` (4 layers),
+    ``heads`` (4), ``vocabulary`` (at most 8000 pieces), ``dropout`` (0.0).
+
+    ``input_size`` counts tokens: 64, or less where the checkpoint cannot take so many.
+    """
+
+    name: ClassVar[str] = "bert"
+    modality: ClassVar[str] = "text"
+    citation: ClassVar[str] = "Devlin et al. 2019, BERT"
+    requires: ClassVar[Mapping[str, str]] = {
+        "transformers": "transfer-harness[text]",
+        "tokenizers": "transfer-harness[text]",
+    }
+
+    def files(self, args: Mapping[str, Any]) -> Mapping[str, Sequence[Path]]:
+        folder = Path(str(args.get("checkpoint", ""))).expanduser()
+        if "checkpoint" not in args or not folder.is_dir():
+            return {}
+        return {"checkpoint": sorted(path for path in folder.iterdir() if path.is_file())}
+
+    def learn(self, source: RawInputs, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The word pieces of the source's texts, as ``pieces``, in the order of their ids."""
+        if "checkpoint" in args:
+            return {}
+        texts = [text for text in source.read(range(len(source))) if isinstance(text, str)]
+        return {"pieces": word_pieces(texts, _sizes(args)["vocabulary"])}
+
+    def build(
+        self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
+    ) -> TextBackbone:
+        length = input_size or TOKENS
+        if length < 3:
+            raise Unsupported(f"bert adds two tokens to each text: {length} leave no room for it")
+        make = _published if "checkpoint" in args else _small
+        encoder, tokenizer = make(args, length, pretrained)
+        length = min(length, encoder.config.max_position_embeddings)
+
+        def encode(texts: list[str]) -> Tensor:
+            encoded = tokenizer(
+                texts, truncation=True, padding="max_length", max_length=length, return_tensors="pt"
+            )
+            ids: Tensor = encoded["input_ids"]
+            return ids
+
+        layers = [Layer(layer) for layer in encoder.encoder.layer]
+        body = nn.Sequential(Embeddings(encoder.embeddings, tokenizer.pad_token_id), *layers)
+        return TextBackbone(
+            body,
+            blocks=[[str(index)] for index in range(len(body))],
+            encode=encode,
+            vocabulary=len(tokenizer),
+            pad=tokenizer.pad_token_id,
+            mask=tokenizer.mask_token_id,
+            special=frozenset(tokenizer.all_special_ids),
+        )
+
+
+class Embeddings(nn.Module):
+    """Token ids ``[B, length]`` to what passes between blocks, ``[B, length, D + 1]``."""
+
+    def __init__(self, embeddings: nn.Module, pad: int) -> None:
+        super().__init__()
+        self.embeddings, self.pad = embeddings, pad
+
+    def forward(self, ids: Tensor) -> Tensor:
+        states: Tensor = self.embeddings(input_ids=ids)
+        return torch.cat([states, (ids != self.pad)[..., None].to(states.dtype)], -1)
+
+
+class Layer(nn.Module):
+    """A layer of the encoder that takes and gives ``[B, length, D + 1]``."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, packed: Tensor) -> Tensor:
+        states, real = packed[..., :-1], packed[..., -1:].detach()
+        padding = (1 - real[:, None, None, :, 0]) * torch.finfo(states.dtype).min
+        output = self.layer(states, padding)
+        if isinstance(output, tuple):  # in transformers 4
+            output = output[0]
+        return torch.cat([output, real], -1)
+
+
+# ── a published checkpoint ────────────────────────────────────────────────────────────────────
+
+
+def _published(args: Mapping[str, Any], length: int, pretrained: bool) -> tuple[Any, Any]:
+    """The encoder and the tokenizer of a checkpoint."""
+    if unknown := set(args) - {"checkpoint"}:
+        raise Unsupported(f"a checkpoint has its own sizes: bert takes no {sorted(unknown)} then")
+    checkpoint = str(args["checkpoint"])
+    folder = _folder(checkpoint, pretrained)
+    _check_kind(checkpoint, folder)
+    library = _transformers()
+    try:
+        with _quiet():
+            tokenizer = library.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            config = library.BertConfig.from_pretrained(folder, local_files_only=True)
+            if not pretrained:
+                return library.BertModel(config, add_pooling_layer=False).float(), tokenizer
+            encoder, loaded = library.BertModel.from_pretrained(
+                folder,
+                add_pooling_layer=False,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise Unsupported(f"cannot load {checkpoint}: {_first_line(error)}") from error
+    if loaded["missing_keys"]:
+        lacking = sorted(loaded["missing_keys"])
+        raise Unsupported(f"{checkpoint} lacks {len(lacking)} weights, such as {lacking[0]}")
+    return encoder.float(), tokenizer
+
+
+def _folder(checkpoint: str, pretrained: bool) -> Path:
+    """Where a checkpoint's files are, fetched from the hub if need be."""
+    from huggingface_hub import snapshot_download
+
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        return folder
+    wanted = [*FILES, *(WEIGHTS if pretrained else ())]
+    try:
+        return Path(snapshot_download(checkpoint, allow_patterns=wanted))
+    except (OSError, ValueError) as error:
+        raise Unsupported(
+            f"there is no folder {checkpoint}, and the hub did not give it either: "
+            f"{_first_line(error)}"
+        ) from error
+
+
+def _check_kind(checkpoint: str, folder: Path) -> None:
+    try:
+        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+    except (OSError, ValueError) as error:
+        raise Unsupported(f"{checkpoint} has no readable config.json: {error}") from error
+    if kind != "bert":
+        raise Unsupported(f"{checkpoint} is a model of type '{kind}', not 'bert'")
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise Unsupported(f"{checkpoint} has no tokenizer: neither tokenizer.json nor vocab.txt")
+
+
+def _transformers() -> Any:
+    """The library, imported when first needed. Its own type hints differ between versions."""
+    import transformers
+
+    return transformers
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from telling of weights it has no use for, as a pooler's."""
+    logging = _transformers().utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+# ── a small model ─────────────────────────────────────────────────────────────────────────────
+
+
+def _small(args: Mapping[str, Any], length: int, pretrained: bool) -> tuple[Any, Any]:
+    """A small encoder with random weights, and the tokenizer of the pieces it was given."""
+    from tokenizers import processors
+
+    sizes = _sizes(args)
+    if pretrained:
+        raise Unsupported(
+            "bert has published weights only with args = { checkpoint = … }; name one, or a "
+            "source in weights"
+        )
+    if "pieces" not in args:
+        raise Unsupported(
+            "bert takes its vocabulary from the texts of a source; name one in weights, or a "
+            "checkpoint in args"
+        )
+    pieces = {piece: index for index, piece in enumerate(args["pieces"])}
+    tokenizer = _word_piece(pieces)
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", pieces["[SEP]"]), ("[CLS]", pieces["[CLS]"])
+    )
+    library = _transformers()
+    config = library.BertConfig(
+        vocab_size=len(pieces),
+        hidden_size=sizes["width"],
+        num_hidden_layers=sizes["depth"],
+        num_attention_heads=sizes["heads"],
+        intermediate_size=4 * sizes["width"],
+        max_position_embeddings=length,
+        hidden_dropout_prob=args.get("dropout", 0.0),
+        attention_probs_dropout_prob=args.get("dropout", 0.0),
+        pad_token_id=pieces["[PAD]"],
+    )
+    names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return library.BertModel(config, add_pooling_layer=False), library.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, **dict(zip(names, SPECIAL, strict=True))
+    )
+
+
+def _sizes(args: Mapping[str, Any]) -> dict[str, int]:
+    """What a small model is given, or its defaults."""
+    sizes = {name: args.get(name, default) for name, default in SMALL.items()}
+    if unknown := set(args) - {*SMALL, "dropout", "pieces"}:
+        raise Unsupported(f"bert takes {', '.join(SMALL)} and dropout, not {sorted(unknown)}")
+    if wrong := {n: v for n, v in sizes.items() if not isinstance(v, int) or v < 1}:
+        raise Unsupported(f"whole numbers above 0 are wanted, not {wrong}")
+    if sizes["width"] % sizes["heads"]:
+        raise Unsupported("width is not a multiple of heads: {width} and {heads}".format(**sizes))
+    return sizes
+
+
+def word_pieces(texts: Sequence[str], size: int) -> list[str]:
+    """A WordPiece vocabulary of at most ``size`` pieces, the special ones first."""
+    from tokenizers import trainers
+
+    tokenizer = _word_piece({})
+    counts = Counter("".join(map(tokenizer.normalizer.normalize_str, texts)))
+    characters = sorted((c for c in counts if not c.isspace()), key=lambda c: (-counts[c], c))
+    alphabet = characters[: size // 4]
+    # The trainer numbers the characters it finds in the order of a hash, which differs from run
+    # to run and settles ties. Given them as special pieces, it finds none itself.
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=2,
+        limit_alphabet=0,
+        special_tokens=[*SPECIAL, *alphabet, *(f"##{c}" for c in alphabet)],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    ids = tokenizer.get_vocab()
+    return sorted(ids, key=lambda piece: int(ids[piece]))
+
+
+def _word_piece(pieces: dict[str, int]) -> Any:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
+
+
+@hookimpl
+def harness_backbones() -> list[type[BackboneFactory]]:
+    return [Bert]

@@ -1,0 +1,156 @@
+"""Texts and labels in CSV files."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+import torch
+
+from harness.api import Data, Dataset, HarnessError, Mistakes, Split, TextInputs, hookimpl
+
+LONGEST_FIELD = 2**31 - 1
+"""Characters: what fits a C long everywhere. The csv module's own limit is an essay's length."""
+
+Rows: TypeAlias = list[tuple[str, str]]
+"""Texts, each with its label."""
+
+
+@dataclass(frozen=True)
+class CsvText(Dataset):
+    """A text and a label in each row of a CSV file whose first row names the columns.
+
+    UTF-8, fields apart by commas, quoted as in RFC 4180. The distinct labels of ``train`` are
+    the classes, in alphabetical order. Texts are given as they stand, blank lines passed over.
+
+    Args:
+        train: the CSV file.
+        test: another with the same columns: the official test split.
+        text: the column of the texts.
+        label: the column of the labels.
+    """
+
+    name: ClassVar[str] = "csv_text"
+    modality: ClassVar[str] = "text"
+    licence: ClassVar[str] = "that of your data"
+
+    train: Path | str
+    test: Path | str | None = None
+    text: str = "text"
+    label: str = "label"
+
+    def load(self) -> Data:
+        """Read the files: texts as they stand, labels int64 ``[N]``.
+
+        Raises:
+            HarnessError: there is no such file, or all that is wrong inside.
+        """
+        train = self._read(self.train)
+        classes = tuple(sorted({label for _, label in train}))
+        if len(classes) < 2:
+            found = f"of one class only: {classes[0]}" if classes else "none"
+            raise HarnessError(f"{self.train}: labels are {found}", "Give at least two classes")
+        test = None if self.test is None else self._read(self.test)
+        if unseen := sorted({label for _, label in test or ()} - {*classes}):
+            raise HarnessError(
+                f"{self.test} has labels that {self.train} lacks: {_listed(unseen)}",
+                "Correct them, or leave their rows out",
+            )
+        return Data(
+            train=_split(train, classes),
+            classes=classes,
+            test=None if test is None else _split(test, classes),
+        )
+
+    def _read(self, path: Path | str) -> Rows:
+        """The rows of a file, none of them empty.
+
+        Raises:
+            Mistakes: every row that is not as it has to be.
+        """
+        rows: Rows = []
+        wrong: dict[str, list[int]] = {}
+        (_, header), *records = _records(Path(path).expanduser()) or [(1, [])]
+        for column in (self.text, self.label):
+            if header.count(column) != 1:
+                much = "no column" if column not in header else "more than one column"
+                names = ", ".join(header) or "none"
+                raise Mistakes(
+                    str(path), [f"{much} '{column}'; there are: {names}. Name it in args"]
+                )
+        text, label = header.index(self.text), header.index(self.label)
+        for line, fields in records:
+            if len(fields) != len(header):
+                reason = f"not {len(header)} fields; quote what holds a comma"
+            elif not fields[text].strip():
+                reason = "an empty text; leave the row out"
+            elif not fields[label].strip():
+                reason = "an empty label; give one or leave the row out"
+            else:
+                rows.append((fields[text], fields[label]))
+                continue
+            wrong.setdefault(reason, []).append(line)
+        if wrong:
+            raise Mistakes(
+                str(path), [f"line {_listed(lines)}: {reason}" for reason, lines in wrong.items()]
+            )
+        return rows
+
+
+def _records(path: Path) -> list[tuple[int, list[str]]]:
+    """The records of a CSV file that are not blank, each with the line that it starts on."""
+    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    records = []
+    limit = csv.field_size_limit(LONGEST_FIELD)
+    line = 1
+    try:
+        for fields in reader:
+            if fields:
+                records.append((line, fields))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise HarnessError(
+            f"{path}: line {line}: {error}", 'Write quotes as RFC 4180 does: "so ""to"" speak"'
+        ) from error
+    finally:
+        csv.field_size_limit(limit)
+    return records
+
+
+def _decoded(path: Path) -> str:
+    """The file's text, without a byte order mark."""
+    try:
+        content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    except OSError as error:
+        told = f"there is no file {path}" if not path.exists() else f"cannot read {path}: {error}"
+        raise HarnessError(told, "Give the path of a CSV file") from error
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise HarnessError(
+            f"{path}: line {line}: byte 0x{content[error.start]:02x} is not UTF-8",
+            "Save the file as UTF-8",
+        ) from error
+
+
+def _split(rows: Rows, classes: Sequence[str]) -> Split:
+    index = {name: place for place, name in enumerate(classes)}
+    labels = torch.tensor([index[label] for _, label in rows], dtype=torch.int64)
+    return Split(TextInputs(tuple(text for text, _ in rows)), labels)
+
+
+def _listed(values: Iterable[object], most: int = 5) -> str:
+    shown = [str(value) for value in values]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
+@hookimpl
+def harness_datasets() -> Sequence[type[Dataset]]:
+    return [CsvText]
