@@ -18,26 +18,36 @@ ray = pytest.importorskip("ray")
 
 PLUGIN = '''
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import ray
-import torch
 from harness_plugins.strategies.linear_probe import LinearProbe
 
 from harness.api import hookimpl
+from harness.run.context import seed_of
+
+
+def meet():
+    """Leave the name of this machine, and wait for the other: one alone might do all the work."""
+    if not ray.is_initialized():
+        return
+    Path(f"machine {ray.get_runtime_context().get_node_id()}").touch()
+    deadline = time.monotonic() + 120
+    while len(list(Path().glob("machine *"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 @dataclass(frozen=True)
 class Witness(LinearProbe):
-    """Leaves the name of the machine that it ran on."""
+    """Waits for the other machine."""
 
     name: ClassVar[str] = "witness"
 
     def adapt(self, backbone, task, hp, run):
-        if ray.is_initialized():
-            Path(f"machine {ray.get_runtime_context().get_node_id()}").touch()
+        meet()
         return super().adapt(backbone, task, hp, run)
 
 
@@ -48,8 +58,9 @@ class Fragile(LinearProbe):
     name: ClassVar[str] = "fragile"
 
     def adapt(self, backbone, task, hp, run):
+        meet()
         print("this is not data")
-        if torch.initial_seed() == 1:
+        if run.generator("luck").initial_seed() == seed_of(1, "luck"):
             os._exit(7)
         return super().adapt(backbone, task, hp, run)
 
