@@ -191,7 +191,7 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
 
         click.echo(to_json(frame))
     else:
-        from harness.report.stats import summary, tidy
+        from harness.report.results import summary, tidy
         from harness.report.tables import results, terminal
 
         tidied = tidy(frame)

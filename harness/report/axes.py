@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
 from harness.report import words
-from harness.report.stats import shots_order
+from harness.report.results import shots_order
 from harness.report.style import MARK, PAPER, Look
 
 Looks = Mapping[str, Look]

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import words
-from harness.report.stats import Group, Verdict, baseline, by_setting, excludes_zero, place
+from harness.report.results import Group, Verdict, baseline, by_setting, excludes_zero, place
 
 Groups = Mapping[str, Group]
 

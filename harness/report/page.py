@@ -18,7 +18,7 @@ from harness.report import images, tables, words
 from harness.report.details import Details, Fault, collect
 from harness.report.findings import findings, overall
 from harness.report.plots import Plot, all_plots
-from harness.report.stats import (
+from harness.report.results import (
     Group,
     baseline,
     by_setting,

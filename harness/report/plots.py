@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from harness.report import axes, words
-from harness.report.stats import labels
+from harness.report.results import labels
 from harness.report.style import STYLE, Look
 
 MOST = 9

@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
-from harness.report.stats import baseline, labels
+from harness.report.results import baseline, labels
 
 INK, PAPER, RULE = "#24292e", "#fffffe", "#dfe2e6"
 """Text and axes, what lies behind, and grid lines. No other thing is drawn in these colours, so

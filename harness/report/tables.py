@@ -14,7 +14,7 @@ from tabulate import tabulate
 
 from harness.record.table import to_csv
 from harness.report import words
-from harness.report.stats import (
+from harness.report.results import (
     PHASES,
     SECONDS,
     SETTING,

@@ -12,7 +12,7 @@ import pytest
 
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import COLUMNS, Store
-from harness.report.stats import summary, tidy
+from harness.report.results import summary, tidy
 
 STRATEGIES = {
     "from_scratch": (0.47, 0.25, 4.0),

@@ -17,7 +17,7 @@ from harness.record.store import Store
 from harness.report import images, plots
 from harness.report.details import Details, collect
 from harness.report.plots import Plot
-from harness.report.stats import summary, tidy
+from harness.report.results import summary, tidy
 from harness.report.style import INK, Look, looks
 
 FrameOf = Callable[..., pd.DataFrame]

@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 
 from harness.record.store import COLUMNS, Store
 from harness.report import tables, words
-from harness.report.stats import summary
+from harness.report.results import summary
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 

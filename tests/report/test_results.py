@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness.errors import HarnessError
-from harness.report.stats import (
+from harness.report.results import (
     baseline,
     differences,
     excludes_zero,
