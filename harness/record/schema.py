@@ -59,7 +59,7 @@ class Coordinates(BaseModel):
     problem: str
     protocol: str
     oracle: Oracle | None = None
-    shots: int | Literal["all"]
+    shots: int | Literal["vtab1k", "all"]
     ways: int | None = None
     backbone: str
     seed: int
@@ -67,7 +67,8 @@ class Coordinates(BaseModel):
     @property
     def title(self) -> str:
         """One line for people: ``LP on digits, 5-shot, seed 0 (test_resnet)``."""
-        shots = "all data" if self.shots == "all" else f"{self.shots}-shot"
+        sizes = {"all": "all data", "vtab1k": "1,000 examples (800/200)"}
+        shots = sizes.get(str(self.shots), f"{self.shots}-shot")
         if self.ways:
             shots = f"{self.ways}-way {shots}"
         return f"{self.label} on {self.problem}, {shots}, seed {self.seed} ({self.backbone})"
@@ -85,6 +86,12 @@ class Record(Coordinates):
     ``episodes``), ``test`` and ``total``
     (all but ``pretrain``, which every strategy on that backbone shares); ``cached`` names the
     phases whose work an earlier cell did and that are billed at what it cost then.
+
+    ``flops`` has ``fit`` (adapting once with the selected settings, features included, validation
+    not; in ``episodes`` one episode) and ``predict`` (one example), a multiplication and an
+    addition being two; ``throughput`` has predicted examples a second by how many at once;
+    ``joules`` is what the cell took of a CUDA device, or nothing is known. ``leaks`` counts
+    examples that are tested (or validate) and have an identical twin elsewhere, by where.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -105,6 +112,10 @@ class Record(Coordinates):
     peak_host_bytes: int | None = None
     trainable_params: int | None = None
     total_params: int | None = None
+    flops: dict[str, float] = Field(default_factory=dict)
+    throughput: dict[str, float] = Field(default_factory=dict)
+    joules: float | None = None
+    leaks: dict[str, int] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
 

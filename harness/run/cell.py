@@ -17,7 +17,7 @@ from harness.record.schema import Record, Status
 from harness.record.store import Store
 from harness.run.ends import classify
 from harness.run.experiment import Experiment
-from harness.run.meters import PeakMemory
+from harness.run.meters import Energy, PeakMemory
 from harness.run.workbench import Workbench
 
 
@@ -31,7 +31,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
     experiment = Experiment(cell, bench, store, emit)
     reason, trace = None, None
     status: Status
-    with PeakMemory(bench.device) as peak:
+    with PeakMemory(bench.device) as peak, Energy(bench.device) as energy:
         try:
             with _seeded(cell.seed):
                 experiment.run()
@@ -39,6 +39,13 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
         except Exception as error:
             status, reason = classify(error, experiment.plugin_file)
             trace = traceback.format_exc()
+    if status == "ok":  # after the meters have stopped
+        try:
+            with _seeded(cell.seed):
+                experiment.account()
+        except Exception as error:  # a result does not depend on what could be counted
+            told = classify(error, experiment.plugin_file)[1]
+            reason, trace = f"its FLOPs could not be counted: {told}", traceback.format_exc()
     record = experiment.record.model_copy(
         update={
             "status": status,
@@ -48,6 +55,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
             "seconds": experiment.seconds(),
             "peak_host_bytes": peak.host,
             "peak_device_bytes": peak.on_device,
+            "joules": energy.joules,
             "provenance": {
                 **provenance.of_run(str(bench.device), torch.get_num_threads()),
                 "started": started.isoformat(timespec="seconds"),

@@ -41,6 +41,7 @@ class CellRun:
         self.features_reused = False
         """Whether some activations were computed by an earlier cell, and billed again."""
         self._seed, self._store, self._progress = seed, store, progress
+        self._storing = True
         self._fresh: Backbone | None = None
         self._billed: dict[tuple[str, str, int], Tensor] = {}
 
@@ -79,7 +80,18 @@ class CellRun:
     def scoring(self) -> AbstractContextManager[None]:
         return self.clock.phase("score")
 
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """A context in which nothing is taken from the store: each asks the model itself."""
+        self._storing = False
+        try:
+            yield
+        finally:
+            self._storing = True
+
     def activations(self, backbone: Backbone, inputs: Inputs, block: int) -> Tensor | None:
+        if not self._storing:
+            return None
         with self.clock.phase("activations"):
             filled = self._store.fill(backbone, inputs, block)
             if filled is None:

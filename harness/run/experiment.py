@@ -22,12 +22,12 @@ from harness.data.episodes import (
     query_labels,
 )
 from harness.data.examples import Pool
+from harness.data.leakage import episode_leakage
 from harness.data.loading import Loaded
 from harness.data.protocols import (
     adaptation_task,
     class_split,
     source_split,
-    target_split,
     transfer_task,
 )
 from harness.data.splits import Manifest
@@ -36,8 +36,10 @@ from harness.model.metrics import mean_scores, scores
 from harness.plan import configure, keys
 from harness.plan.cells import Cell
 from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
+from harness.plan.targets import cell_manifest, shown_before, target_leaks
 from harness.record.schema import Coordinates, Record, Trial
 from harness.record.store import Store
+from harness.run import costs
 from harness.run.context import CellRun, Progress, seed_of
 from harness.run.ends import classify
 from harness.run.meters import Clock
@@ -60,6 +62,18 @@ class Selected:
     backbone: Backbone
     predictor: Predictor | None
     fit_seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was tested, for its costs to be measured: a task, what it was adapted to and its test
+    inputs; ``steps`` are those it took, where they are known."""
+
+    selected: Selected
+    task: Task
+    predictor: Predictor
+    inputs: Inputs
+    steps: int | None
 
 
 @dataclass
@@ -91,6 +105,7 @@ class Experiment:
         )
         self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
         self.prepare_seconds: dict[str, float] = {}
+        self.outcome: Outcome | None = None
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
             importlib.import_module(module)
 
@@ -112,8 +127,8 @@ class Experiment:
         self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
         match self.cell.problem_spec:
-            case TransferProblem() as problem:
-                self._transfer(problem, loaded, made.backbone)
+            case TransferProblem():
+                self._transfer(loaded, made.backbone)
             case EpisodesProblem() as problem:
                 self._episodes(problem, loaded, made.backbone)
             case AdaptationProblem() as problem:
@@ -127,17 +142,13 @@ class Experiment:
         meaning = f"{model_id(self.cell.backbone_spec)}:{loaded.digest}:{part}"
         return self.bench.pool(split.inputs, backbone, meaning)
 
-    def _transfer(self, problem: TransferProblem, loaded: Loaded, backbone: Backbone) -> None:
+    def _transfer(self, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
-        manifest = target_split(
-            data,
-            shots=cell.shots,
-            seed=cell.seed,
-            val_fraction=problem.val_fraction,
-            val_shots=problem.val_shots,
-            test_fraction=problem.test_fraction,
+        manifest = cell_manifest(self.bench.datasets, cell)
+        self._keep_split(
+            manifest.digest(loaded.digest), {"classes": data.classes, **manifest.to_json()}
         )
-        self._keep_split(manifest.digest(), manifest.to_json())
+        self.record.leaks = target_leaks(self.bench.datasets, cell, manifest)
         task = transfer_task(
             data, self._pool(loaded, backbone, "train"), manifest, self.bench.device
         )
@@ -149,15 +160,13 @@ class Experiment:
         labelled = source_split(
             source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
         )
-        target = target_split(
-            loaded.data,
-            shots="all",
-            seed=cell.seed,
-            val_fraction=problem.val_fraction,
-            test_fraction=problem.test_fraction,
+        target = cell_manifest(self.bench.datasets, cell)
+        digest = keys.key(
+            {"source": labelled.digest(source.digest), "target": target.digest(loaded.digest)}
         )
-        digest = keys.key({"source": labelled.digest(), "target": target.digest()})
-        self._keep_split(digest, {"source": labelled.to_json(), "target": target.to_json()})
+        parts = {"source": labelled.to_json(), "target": target.to_json()}
+        self._keep_split(digest, {"classes": loaded.data.classes, **parts})
+        self.record.leaks = target_leaks(self.bench.datasets, cell, target)
         pool = self._pool(loaded, backbone, "train")
         known = transfer_task(loaded.data, pool, target, device)
         task = adaptation_task(
@@ -196,6 +205,9 @@ class Experiment:
             {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
         )
         self._finish(selected, selected.predictor, val.measure)
+        curve = self.record.trials[selected.number].curve
+        steps = curve[-1][0] if curve else self.run_context.steps
+        self.outcome = Outcome(selected, task, selected.predictor, Inputs(pool, rows), steps)
 
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -224,7 +236,9 @@ class Experiment:
             "val": [{"support": e.support, "query": e.query} for e in val],
             "test": [{"support": e.support, "query": e.query} for e in test],
         }
-        self._keep_split(episodes_digest([*val, *test]), manifest)
+        drawn_ids = {"data": loaded.digest, "episodes": episodes_digest([*val, *test])}
+        self._keep_split(keys.key(drawn_ids), manifest)
+        self.record.leaks = episode_leakage(loaded, test, shown_before(self.bench.datasets, cell))
         pool = self._pool(loaded, backbone, "train")
 
         def queries(episode: Episode) -> Inputs:
@@ -266,6 +280,7 @@ class Experiment:
         )
         assert predictor is not None
         self._finish(selected, predictor, ACCURACY)
+        self.outcome = Outcome(selected, tasks[-1], predictor, queries(test[-1]), None)
 
     def _finish(self, selected: Selected, predictor: Predictor, measure: Measure) -> None:
         self.record.selected = selected.number
@@ -368,7 +383,7 @@ class Experiment:
     def _adapt(
         self, backbone: Backbone, tasks: list[Task], settings: Mapping[str, Any]
     ) -> list[Predictor]:
-        own = {k: v for k, v in settings.items() if k not in self.strategy.prepare_space}
+        own = self._own(settings)
         self.run_context.stage = "adapt"
         # Dropout draws from the global generator: a trial is the same whatever ran before it.
         with self.run_context.seeded("adapt"), self.clock.phase("fit"):
@@ -394,6 +409,23 @@ class Experiment:
         return logits.detach().float().cpu()
 
     # ── cost ──────────────────────────────────────────────────────────────────────────────────
+
+    def account(self) -> None:
+        """Count FLOPs and measure throughput, on the side: none of it is billed."""
+        assert self.outcome is not None
+        selected, run = self.outcome.selected, self.run_context
+        run.trial = None
+        own = self._own(selected.settings)
+        fit = costs.adapting(
+            self.strategy, selected.backbone, self.outcome.task, own, run, self.outcome.steps
+        )
+        predict, speeds = costs.predicting(self.outcome.predictor, self.outcome.inputs, run)
+        self.record.flops = {"fit": fit, "predict": predict}
+        self.record.throughput = speeds
+
+    def _own(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of ``adapt``."""
+        return {k: v for k, v in settings.items() if k not in self.strategy.prepare_space}
 
     def _spent(self) -> float:
         """Seconds billed to tuning so far, with features at the cost of their computation."""

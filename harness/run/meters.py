@@ -1,4 +1,4 @@
-"""What a cell costs: seconds by phase and peak memory, without counting anything twice."""
+"""What a cell costs: seconds by phase, peak memory and joules; nothing is counted twice."""
 
 from __future__ import annotations
 
@@ -76,6 +76,39 @@ class PeakMemory:
         if self._device.type == "cuda":
             self.on_device = torch.cuda.max_memory_allocated(self._device)
         self.host = self._sampler.stop() if self._sampler else _high_water_mark()
+
+
+class Energy:
+    """Joules that a CUDA device took since this was entered, by the counter of NVML (Volta or
+    newer). All of the device: what others did on it meanwhile is in there. ``None`` elsewhere."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.joules: float | None = None
+
+    def __enter__(self) -> Energy:
+        self._before = _millijoules(self._device)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        after = _millijoules(self._device)
+        if self._before is not None and after is not None:
+            self.joules = (after - self._before) / 1000
+
+
+def _millijoules(device: torch.device) -> int | None:
+    if device.type != "cuda":
+        return None
+    import pynvml
+
+    torch.cuda.synchronize(device)
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        # By its UUID: CUDA_VISIBLE_DEVICES may have renumbered what torch sees.
+        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}"
+        handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
+        return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
+    return None
 
 
 class _Sampler:

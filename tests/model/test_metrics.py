@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
 
-from harness.model.metrics import calibration_error, information, mean_scores, scores
+from harness.model.metrics import (
+    area_under_roc,
+    calibration_error,
+    information,
+    mean_scores,
+    scores,
+)
 
 
 @given(st.integers(0, 1000), st.integers(2, 6), st.integers(2, 40))
@@ -25,10 +31,28 @@ def test_agree_with_scikit_learn(seed, classes, examples):
     assert found["f1_macro"] == pytest.approx(metrics.f1_score(**average, average="macro"))
     assert found["f1_weighted"] == pytest.approx(metrics.f1_score(**average, average="weighted"))
     assert found["recall_macro"] == pytest.approx(metrics.recall_score(**average, average="macro"))
+    for average_over in ("macro", "weighted"):
+        asked = {**average, "average": average_over}
+        for name in ("precision", "recall"):
+            expected = getattr(metrics, f"{name}_score")(**asked)
+            assert found[f"{name}_{average_over}"] == pytest.approx(expected)
+    if len(np.unique(truth)) > 1:
+        probabilities = logits.double().softmax(1).numpy()
+        areas = [metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in np.unique(truth)]
+        assert found["auroc_macro"] == pytest.approx(np.mean(areas))
+    else:
+        assert "auroc_macro" not in found
     expected = metrics.log_loss(
         truth, logits.double().softmax(1).numpy(), labels=list(range(classes))
     )
     assert found["log_loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_ties_count_half_in_the_area_under_the_curve():
+    """Of the four pairs of a true and a false example two are in order and two are tied."""
+    probabilities = np.array([[0.9, 0.1], [0.5, 0.5], [0.5, 0.5], [0.5, 0.5]])
+    labels = np.array([0, 0, 1, 1])
+    assert area_under_roc(probabilities, labels) == 0.75
 
 
 def test_balanced_accuracy_counts_classes_alike():

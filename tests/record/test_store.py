@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.errors import HarnessError
 from harness.record import store as stores
 from harness.record.schema import Plan
-from harness.record.store import COLUMNS, PENDING, Store
+from harness.record.store import COLUMNS, PENDING, Store, checksum
 from harness.record.table import to_csv, to_json, to_parquet
 
 PROMISED = (
@@ -96,8 +96,14 @@ def test_a_record_is_read_as_it_was_written(store, makes):
 
 
 def spoiled(change):
-    """How to spoil a record: by changing its JSON."""
-    return lambda text: json.dumps(change(json.loads(text)))
+    """How to spoil a record: by changing its JSON, and its checksum with it."""
+
+    def spoil(text):
+        content = change(json.loads(text))
+        content.pop("checksum")
+        return json.dumps(content | {"checksum": checksum(content)})
+
+    return spoil
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,42 @@ def test_a_torn_foreign_or_newer_record_is_not_believed(store, makes, spoil):
     path.write_text(spoil(path.read_text()))
     assert store.record("abc") is None
     assert store.records() == []
+
+
+def edited(change):
+    """A record as someone left it who edited the file."""
+    return lambda text: json.dumps(change(json.loads(text)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text[:99], "its record can't be read"),
+        (lambda text: "[]", "its record is none"),
+        (lambda text: text.replace("0.75", "0.95"), "was changed after it was written"),
+        (edited(lambda r: r | {"metrics": {"accuracy": 1.0}}), "was changed after it was written"),
+        (edited(lambda r: r | {"checksum": None}), "was changed after it was written"),
+        (spoiled(lambda r: r | {"schema_version": 2}), "was written by another version"),
+        (spoiled(lambda r: r | {"status": "splendid"}), "is not a valid one"),
+        (spoiled(lambda r: r | {"cell": "b"}), "is that of another cell, b"),
+        (spoiled(lambda r: r | {"seed": 7}), "is that of another seed"),
+        (spoiled(lambda r: r | {"shots": "all"}), "is that of another shots"),
+    ],
+)
+def test_a_record_that_was_tampered_with_is_no_result(mixed, spoil, said):
+    """The tidy frame has a gap with a reason in its place, and never its numbers."""
+    path = mixed.directory / "records/a.json"
+    path.write_text(spoil(path.read_text()))
+    row = mixed.frame().iloc[0]
+    assert row["status"] == "damaged"
+    assert said in row["reason"]
+    assert math.isnan(row["accuracy"])
+
+
+def test_spaces_and_the_order_of_entries_are_no_change(mixed):
+    path = mixed.directory / "records/a.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+    assert mixed.frame()["status"][0] == "ok"
 
 
 def test_leftovers_of_a_killed_write_are_no_records(store, makes):

@@ -1,0 +1,43 @@
+"""Whether a folder's cells may be compared: one budget for all, one version of each dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from harness.errors import HarnessError
+from harness.record.schema import Record
+
+
+class Alike:
+    """What records of one folder have to have in common, gathered record by record."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[str, Record]] = {}
+
+    def add(self, record: Record) -> None:
+        meaning = record.meaning
+        for what, value in (
+            ("the budget", meaning.get("budget")),
+            (f"the data of problem '{record.problem}'", meaning.get("data")),
+        ):
+            versions = self._seen.setdefault(what, {})
+            versions.setdefault(json.dumps(value, sort_keys=True), record)
+
+    def require(self, folder: Path) -> None:
+        """
+        Raises:
+            HarnessError: cells differ in what they have to have in common; names two of them.
+        """
+        for what, versions in self._seen.items():
+            if len(versions) > 1:
+                (one, first), (other, second) = [*versions.items()][:2]
+                raise HarnessError(
+                    f"{folder} mixes results that can't be compared: {what} is {_short(one)} for "
+                    f"'{first.title}' and {_short(other)} for '{second.title}'",
+                    "Run the suite again in a folder of its own (--results)",
+                )
+
+
+def _short(value: str) -> str:
+    return value if len(value) <= 60 or value.startswith("{") else f"{value[:60]}…"

@@ -1,0 +1,37 @@
+"""Cells of one folder are compared only if they had the same budget and the same data."""
+
+import pytest
+
+from harness.errors import HarnessError
+from harness.record.alike import Alike
+
+MEANING = {"budget": {"trials": 8, "steps": 200}, "data": "0f", "shots": 5}
+
+
+def alike(makes, *changes):
+    found = Alike()
+    for number, change in enumerate(changes):
+        found.add(makes.record(str(number), seed=number, meaning={**MEANING, **change}))
+    return found
+
+
+def test_cells_that_differ_in_what_is_compared_are_alike(makes, tmp_path):
+    alike(makes, {}, {"shots": 1}, {"strategy": "another"}).require(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"budget": {"trials": 9, "steps": 200}}, r'the budget is .*"trials": 8.*"trials": 9'),
+        ({"data": "1e"}, r"the data of problem 'digits' is \"0f\" for .*seed 0.* \"1e\""),
+    ],
+)
+def test_two_budgets_or_versions_of_a_dataset_are_refused(makes, tmp_path, change, said):
+    with pytest.raises(HarnessError, match=said):
+        alike(makes, {}, change).require(tmp_path)
+
+
+def test_different_problems_have_different_data(makes, tmp_path):
+    found = alike(makes, {})
+    found.add(makes.record("b", problem="another", meaning={**MEANING, "data": "1e"}))
+    found.require(tmp_path)
