@@ -16,8 +16,10 @@ COMMANDS = {
     "suite": "Run a suite, or go on with it, and write its report.",
     "validate": "Check a suite without running it.",
     "report": "Write the report of a results folder again.",
+    "compare": "Compare two strategies of a results folder, or two folders.",
     "export": "Print a results folder as a table: csv, parquet or json.",
     "why": "Explain why a cell has to run, or that it has not.",
+    "splits": "Write a suite's splits as files, to publish and to run with.",
     "plugins": "List all plugins and where they come from.",
     "describe": "Show what a plugin is, and what it can be given.",
 }

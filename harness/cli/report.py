@@ -21,6 +21,14 @@ def command(directory: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, 
     """
     from harness.cli.reporting import report
     from harness.record.store import Store
+    from harness.report.words import plural
 
-    click.echo(report(Store(directory), load_plugins(plugin, plugins_dir)))
+    store = Store(directory)
+    if strays := store.strays():
+        click.echo(
+            f"harness: {directory} holds {plural(len(strays), 'record')} of other plans (another "
+            "budget, data or code): they are left out",
+            err=True,
+        )
+    click.echo(report(store, load_plugins(plugin, plugins_dir)))
     return 0

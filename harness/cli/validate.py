@@ -23,7 +23,8 @@ def command(
 ) -> int:
     """Check a suite without running it: keys, types, plugins, data and combinations.
 
-    All mistakes are shown at once. Exit status: 0 if there are none, else 2.
+    All mistakes are shown at once. Exit status: 0 if there are none, else 2. Examples that occur
+    on both sides of a split are told, and are no mistake: they may be how the data is.
 
     \b
     Examples:
@@ -33,9 +34,13 @@ def command(
     from harness.plan.cells import plan
     from harness.plan.configure import Datasets
     from harness.plan.read import find, read
+    from harness.plan.targets import leaks_told
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
-    planned = plan(read(path, overrides, registry), registry, Datasets(registry), where=str(path))
+    datasets = Datasets(registry)
+    planned = plan(read(path, overrides, registry), registry, datasets, where=str(path))
     click.echo(f"{path}: {len(planned.cells)} cells, no mistakes")
+    for title, sentence in leaks_told(datasets, planned.cells):
+        click.echo(f"problem '{title}': {sentence}")
     return 0

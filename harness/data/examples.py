@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -86,11 +87,13 @@ class FileInputs:
             ) from error
         return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
+    @cached_property
+    def digests(self) -> tuple[bytes, ...]:
+        """SHA-256 of each file, read once."""
+        return tuple(hashlib.sha256(path.read_bytes()).digest() for path in self.paths)
+
     def digest(self) -> str:
-        content = hashlib.sha256()
-        for path in self.paths:
-            content.update(hashlib.sha256(path.read_bytes()).digest())
-        return content.hexdigest()
+        return hashlib.sha256(b"".join(self.digests)).hexdigest()
 
 
 @dataclass(frozen=True)

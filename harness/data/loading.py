@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from harness.data.digests import example_digests
 from harness.data.examples import Data, Split
 from harness.errors import HarnessError
 
@@ -18,6 +20,16 @@ class Loaded:
 
     data: Data
     digest: str
+
+    @cached_property
+    def train_digests(self) -> tuple[bytes, ...]:
+        """A hash of each training input."""
+        return example_digests(self.data.train.inputs)
+
+    @cached_property
+    def test_digests(self) -> tuple[bytes, ...]:
+        """A hash of each input that is tested from: the official test split's, or the same."""
+        return example_digests(self.data.test.inputs) if self.data.test else self.train_digests
 
 
 def load(dataset: Dataset) -> Loaded:

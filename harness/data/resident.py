@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from weakref import WeakKeyDictionary
 
 import psutil
 import torch
@@ -33,18 +34,26 @@ class ResidentPool:
 
 
 class StreamedPool:
-    """Inputs that are read and prepared each time they are asked for."""
+    """Inputs that are read and prepared each time they are asked for.
+
+    Strategies hold pools, and may not find their way from one to the files: a folder's names are
+    labels. So a pool does not have its raw inputs as an attribute.
+    """
 
     def __init__(self, raw: RawInputs, preprocess: Preprocess, device: torch.device) -> None:
-        self.raw, self.preprocess, self.device = raw, preprocess, device
+        _raw[self] = raw
+        self.preprocess, self.device = preprocess, device
         first = tensor_digest(preprocess(raw.read(range(min(8, len(raw))))))
         self.digest = hashlib.sha256(f"{raw.digest()}:{first}".encode()).hexdigest()
 
     def __len__(self) -> int:
-        return len(self.raw)
+        return len(_raw[self])
 
     def take(self, rows: Tensor) -> Tensor:
-        return self.preprocess(self.raw.read(rows.tolist())).to(self.device, non_blocking=True)
+        return self.preprocess(_raw[self].read(rows.tolist())).to(self.device, non_blocking=True)
+
+
+_raw: WeakKeyDictionary[StreamedPool, RawInputs] = WeakKeyDictionary()
 
 
 class RotatedPool:

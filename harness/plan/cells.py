@@ -13,7 +13,8 @@ from harness import __version__
 from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
 from harness.data.loading import Loaded
-from harness.data.protocols import class_numbers, class_split, source_split, target_split
+from harness.data.protocols import class_numbers, class_split, source_split
+from harness.data.splits import Shots
 from harness.errors import HarnessError, Mistakes, did_you_mean
 from harness.plan import configure, keys
 from harness.plan.configure import Datasets
@@ -24,12 +25,12 @@ from harness.plan.suite import (
     EpisodesProblem,
     FileWeights,
     Problem,
-    Shots,
     SourceSpec,
     SourceWeights,
     StrategySpec,
     Suite,
 )
+from harness.plan.targets import split_meaning, target_manifest
 from harness.plugins import Registry
 from harness.record.schema import SCHEMA_VERSION, Coordinates, Oracle, Plan
 
@@ -97,10 +98,11 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
     if mistakes:
         raise Mistakes(where, dict.fromkeys(mistakes))
     strategies = [(spec, _strategy_meaning(registry, spec)) for spec in suite.strategies]
+    split_meanings = [_split_meanings(suite, datasets, problem) for problem in suite.problems]
     cells = []
     for backbone in suite.backbones:
         weights = backbone_meaning(registry, datasets, backbone)
-        for problem in suite.problems:
+        for problem, splits in zip(suite.problems, split_meanings, strict=True):
             loaded = datasets.load(problem.dataset, problem.args)
             source = source_of(backbone, problem, loaded)
             shared = {
@@ -108,7 +110,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "harness": __version__,
                 "data": loaded.digest,
                 "problem": problem.model_dump(
-                    mode="json", exclude={"dataset", "args", "label", "shots", "source"}
+                    mode="json", exclude={"dataset", "args", "label", "shots", "source", "splits"}
                 ),
                 "backbone": weights,
                 "source": source_meaning(datasets, source),
@@ -121,16 +123,28 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                     problem,
                     source,
                     strategy,
-                    {**shared, "strategy": meaning, "shots": shots, "seed": seed},
+                    {**shared, **split, "strategy": meaning, "shots": shots, "seed": seed},
                     _oracle(registry, strategy, problem),
                 )
                 for seed in suite.seeds
-                for shots in problem.shots
+                for shots, split in splits[seed].items()
                 for strategy, meaning in strategies
             ]
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
     return Planned(suite, tuple(cells))
+
+
+def _split_meanings(
+    suite: Suite, datasets: Datasets, problem: Problem
+) -> dict[int, dict[Shots, dict[str, str]]]:
+    """What splits from a file add to the meaning of cells, by seed and shots."""
+    if isinstance(problem, EpisodesProblem):
+        return {seed: {shots: {} for shots in problem.shots} for seed in suite.seeds}
+    return {
+        seed: {shots: split_meaning(datasets, problem, shots, seed) for shots in problem.shots}
+        for seed in suite.seeds
+    }
 
 
 def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceSpec | None:
@@ -178,9 +192,7 @@ def _complaint(function: Any, *args: Any) -> Iterator[str]:
 def _combination_mistakes(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
     for problem in suite.problems:
         loaded = datasets.load(problem.dataset, problem.args)
-        for shots in problem.shots:
-            for line in _complaint(_try_drawing, loaded, problem, shots):
-                yield f"problem '{problem.title}', {shots} shots: {line}"
+        yield from _split_mistakes(suite, datasets, problem, loaded)
         if isinstance(problem, AdaptationProblem):
             for line in _domain_mistakes(registry, datasets, problem):
                 yield f"problem '{problem.title}': {line}"
@@ -216,35 +228,37 @@ def _combination_mistakes(suite: Suite, registry: Registry, datasets: Datasets) 
                     )
 
 
-def _try_drawing(loaded: Loaded, problem: Problem, shots: Shots) -> None:
-    """Draw a split with one seed: whether there are examples enough is the same for all."""
-    data, seed = loaded.data, 0
+def _split_mistakes(
+    suite: Suite, datasets: Datasets, problem: Problem, loaded: Loaded
+) -> Iterator[str]:
+    """What keeps a problem's examples from being split as it says."""
     if isinstance(problem, EpisodesProblem):
-        split = class_split(data)
-        assert shots != "all"
-        for classes in (split.val, split.novel):
-            draw_episodes(
-                data.train.labels,
-                classes,
-                ways=problem.ways,
-                shots=shots,
-                queries=problem.queries,
-                episodes=1,
-                seed=seed,
-            )
-        return
-    if isinstance(problem, AdaptationProblem):
-        shots, val_shots = "all", None
+        for each in problem.shots:
+            for line in _complaint(_try_episodes, loaded.data, problem, each):
+                yield f"problem '{problem.title}', {each} shots: {line}"
+    elif problem.splits is None:  # whether there are examples enough is the same for all seeds
+        for shots in problem.shots:
+            for line in _complaint(target_manifest, datasets, problem, shots, 0):
+                yield f"problem '{problem.title}', {shots} shots: {line}"
     else:
-        val_shots = problem.val_shots
-    target_split(
-        data,
-        shots=shots,
-        seed=seed,
-        val_fraction=problem.val_fraction,
-        test_fraction=problem.test_fraction,
-        val_shots=val_shots,
-    )
+        for shots in problem.shots:
+            for seed in suite.seeds:
+                for line in _complaint(target_manifest, datasets, problem, shots, seed):
+                    yield f"problem '{problem.title}': {line}"
+
+
+def _try_episodes(data: Data, problem: EpisodesProblem, shots: int) -> None:
+    split = class_split(data)
+    for classes in (split.val, split.novel):
+        draw_episodes(
+            data.train.labels,
+            classes,
+            ways=problem.ways,
+            shots=shots,
+            queries=problem.queries,
+            episodes=1,
+            seed=0,
+        )
 
 
 def _domain_mistakes(

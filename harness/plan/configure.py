@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import (
@@ -17,7 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.data.loading import Loaded, load
 from harness.errors import HarnessError, did_you_mean
+from harness.plan import splitfile
 from harness.plan.keys import canonical
+from harness.plan.splitfile import SplitFile
 from harness.plugins import Plugin, Registry
 
 if TYPE_CHECKING:
@@ -94,11 +97,12 @@ def _wrong_arguments(error: ValidationError) -> Iterator[str]:
 
 
 class Datasets:
-    """Datasets by name and arguments, each loaded once."""
+    """Datasets by name and arguments, and files of splits, each loaded once."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._loaded: dict[str, Loaded] = {}
+        self._splits: dict[Path, SplitFile] = {}
 
     def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
         """The data of a dataset plugin.
@@ -117,6 +121,16 @@ class Datasets:
             except Exception as error:
                 raise plugin.blame("cannot be loaded", error) from error
         return self._loaded[key]
+
+    def splits(self, path: Path) -> SplitFile:
+        """A file of splits.
+
+        Raises:
+            HarnessError: it is missing or damaged.
+        """
+        if path not in self._splits:
+            self._splits[path] = splitfile.read(path)
+        return self._splits[path]
 
 
 def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:

@@ -57,7 +57,8 @@ def _bound(cell: Cell, forward: float | None, device: str) -> float | None:
     budget, problem = cell.budget, cell.problem_spec
     if budget.seconds is not None or forward is None:
         return budget.seconds
-    batch = budget.batch_size if cell.shots == "all" else min(budget.batch_size, FEW_SHOT_BATCH)
+    few = isinstance(cell.shots, int)
+    batch = min(budget.batch_size, FEW_SHOT_BATCH) if few else budget.batch_size
     trainings = budget.trials or 1
     if isinstance(problem, EpisodesProblem):
         batch = min(budget.batch_size, problem.ways * int(cell.shots))

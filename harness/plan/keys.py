@@ -32,6 +32,7 @@ DIGESTS = {
     "backbone.weights.source": "the data that the weights come from",
     "data": "the dataset's data",
     "source.data": "the source's data",
+    "split": "the ids of the split",
     "strategy.source": "the strategy plugin's code, with its helpers",
 }
 """What the hashes in a cell's meaning are of."""

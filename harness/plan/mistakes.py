@@ -36,11 +36,11 @@ def explain(error: ValidationError) -> Iterator[str]:
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
             continue  # the items are there: each has a line of its own
-        lines.setdefault(_place(detail["loc"]), _message(detail))
-    return (f"{place}: {message}" for place, message in lines.items())
+        lines.setdefault(place(detail["loc"]), _message(detail))
+    return (f"{where}: {message}" for where, message in lines.items())
 
 
-def _place(location: Location) -> str:
+def place(location: Location) -> str:
     """``problems[0].shots``: a location in the words of the file."""
     match location:
         case ("problems", int(), _, "shots", int(), _):
@@ -94,7 +94,9 @@ def _message(detail: ErrorDetails) -> str:
             message = "should be a name or a table"
         case _, ("backbones", _, "weights", "named"):
             message = "should be 'hub', 'random', { source = … } or { file = … }"
-        case _, ("problems", _, "transfer" | "adaptation", "shots", int(), _):
+        case _, ("problems", _, "transfer", "shots", int(), _):
+            message = "should be a whole number above 0, 'vtab1k' or 'all'"
+        case _, ("problems", _, "adaptation", "shots", int(), _):
             message = "should be a whole number above 0, or 'all'"
         case _:
             message = MESSAGES.get(kind, re.sub("^(Input|String) ", "", str(detail["msg"])))

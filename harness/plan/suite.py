@@ -38,6 +38,7 @@ def _named(value: object) -> object:
 
 
 Shots: TypeAlias = PositiveInt | Literal["all"]
+TransferShots: TypeAlias = PositiveInt | Literal["vtab1k", "all"]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 Args: TypeAlias = dict[str, Any]
@@ -164,18 +165,36 @@ class _Problem(_Table):
 class TransferProblem(_Problem):
     """A target dataset with train, validation and test examples.
 
+    ``shots`` are training examples a class, or ``"all"``. ``"vtab1k"`` is 1,000 examples of all
+    classes, each class by its share: 800 train and 200 validate (Zhai et al. 2019). What
+    validated best is tested as it is; VTAB trains it again on all 1,000 before.
+
     ``val_fraction`` of the training data validates, or ``val_shots`` examples a class where
     ``shots`` is a number (as many as shots by default). ``test_fraction`` is tested where the
-    dataset has no test split of its own.
+    dataset has no test split of its own. All of this is read from a file instead where
+    ``splits`` names one, as ``harness splits`` writes it.
     """
 
     protocol: Literal["transfer"] = "transfer"
     shots: Annotated[
-        tuple[Shots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
+        tuple[TransferShots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
     ] = ("all",)
     val_fraction: Fraction = 0.2
     val_shots: PositiveInt | None = None
     test_fraction: Fraction = 0.2
+    splits: Path | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _drawn_or_read(self) -> TransferProblem:
+        _refuse_beside_splits(self, "val_fraction", "val_shots", "test_fraction")
+        return self
+
+
+def _refuse_beside_splits(problem: TransferProblem | AdaptationProblem, *names: str) -> None:
+    """A file of splits leaves nothing to draw: an entry that says how would be passed over."""
+    for name in names if problem.splits is not None else ():
+        if getattr(problem, name) != type(problem).model_fields[name].default:
+            raise ValueError(f"'splits' says what validates and is tested: leave out '{name}'")
 
 
 class EpisodesProblem(_Problem):
@@ -202,7 +221,8 @@ class AdaptationProblem(_Problem):
     validates, and ``test_fraction`` of the target is tested where it has no test split of its own.
     Hyperparameters are selected by ``selection``: accuracy on the ``source`` domain, mutual
     ``information`` of the predictions on the target (no labels), or accuracy on ``target``, an
-    oracle that reports mark as such.
+    oracle that reports mark as such. ``splits`` names a file that says how the target is split,
+    in place of both fractions.
     """
 
     protocol: Literal["adaptation"]
@@ -213,6 +233,12 @@ class AdaptationProblem(_Problem):
     selection: Literal["source", "information", "target"] = "source"
     val_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
+    splits: Path | None = Field(default=None, strict=False)
+
+    @model_validator(mode="after")
+    def _drawn_or_read(self) -> AdaptationProblem:
+        _refuse_beside_splits(self, "test_fraction")
+        return self
 
 
 def _protocol(value: object) -> str:

@@ -147,6 +147,12 @@ class Store:
         stems = sorted(path.stem for path in (self.directory / "records").glob("*.json"))
         return [record for record in map(self.record, stems) if record]
 
+    def strays(self) -> list[str]:
+        """The cells of other plans that the folder has records of."""
+        planned = {cell.cell for cell in self.plan().cells}
+        found = {path.stem for path in (self.directory / "records").glob("*.json")}
+        return sorted(found - planned)
+
     def planned(self) -> list[tuple[Coordinates, Record | None]]:
         """Each planned cell with its record, in the plan's order."""
         return [(cell, self.judged(cell)[0]) for cell in self.plan().cells]

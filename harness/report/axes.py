@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 
 from harness.report import words
 from harness.report.results import shots_order
-from harness.report.style import MARK, PAPER, Look
+from harness.report.style import INK, MARK, PAPER, Look
 
 Looks = Mapping[str, Look]
 _Unit = Callable[[float], str]
@@ -25,16 +25,19 @@ def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     if len(shots) == 1:
         _dots(ax, rows, looks)
         return
-    present = _present(rows, looks)
-    # Side by side within a column: bars on top of each other can't be read.
-    apart = np.linspace(-0.5, 0.5, len(present)) * min(0.4, 0.09 * len(present))
-    for shift, label in zip(apart, present, strict=True):
+    place = np.arange(len(shots))
+    for label in _present(rows, looks):
+        look = looks[label]
         mine = rows[rows["label"] == label].set_index("shots").reindex(shots)
         # Drawn with NaN where a result is missing, so that the line breaks there.
-        ax.plot(np.arange(len(shots)) + shift, 100 * mine["accuracy"], **looks[label].line)
-        _bars(ax, looks[label], np.arange(len(shots)) + shift, mine)
+        y, half = 100 * mine["accuracy"], 100 * mine["accuracy_half"]
+        ax.plot(place, y, **look.line)
+        ax.fill_between(place, y - half, y + half, color=look.colour, alpha=0.13, linewidth=0)
+        # A shade needs two neighbours; a result that stands alone has a bar.
+        alone = (y.shift().isna() & y.shift(-1).isna()).to_numpy()
+        _bars(ax, look, place[alone], mine[alone])
     ax.set_xticks(range(len(shots)), [str(shot) for shot in shots])
-    ax.set_xlim(-0.5, len(shots) - 0.5)
+    ax.set_xlim(-0.2, len(shots) - 0.8)
     ax.set_xlabel("shots: training examples of each class")
     _percent_axis(ax)
 
@@ -74,6 +77,13 @@ def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, uni
             linewidths=MARK["markeredgewidth"],
             zorder=3,
         )
+    for shot in shots:
+        front = rows[rows["front"] & (rows["shots"] == shot)].sort_values("x")
+        if front.empty:
+            continue
+        x, y, size = front["x"], 100 * front["accuracy"], (sizes[shot] + 4.5) ** 2
+        ax.scatter(x, y, s=size, facecolors="none", edgecolors=INK, linewidths=1, zorder=4)
+        ax.plot(x, y, drawstyle="steps-post", color=INK, linewidth=1, linestyle=":", alpha=0.7)
     _log_axis(ax, rows["x"].min(), rows["x"].max(), unit)
     ax.set_xlabel(xlabel)
     _percent_axis(ax)
@@ -106,6 +116,45 @@ def curves(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: s
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+
+
+def over_time(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
+    """``y`` over ``x``, seconds: a staircase a label, with a mark at either end."""
+    for label in _present(rows, looks):
+        mine = rows[rows["label"] == label]
+        ends = [0, len(mine) - 1]
+        ax.plot(
+            mine["x"],
+            mine["y"],
+            drawstyle="steps-post",
+            markevery=ends,
+            **{**looks[label].line, "markersize": 4.5, "linewidth": 1.2},
+        )
+    _log_axis(ax, rows["x"].min(), rows["x"].max(), words.duration)
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
+
+
+def reliability(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
+    """Accuracy over confidence, both in percent; a mark's area tells its bin's share."""
+    ax.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
+    for label in _present(rows, looks):
+        look, mine = looks[label], rows[rows["label"] == label]
+        ax.plot(mine["x"], mine["y"], **{**look.line, "marker": "", "linewidth": 1})
+        ax.scatter(
+            mine["x"],
+            mine["y"],
+            s=6 + 180 * mine["share"],
+            color=look.colour,
+            marker=look.marker,
+            edgecolors=PAPER,
+            linewidths=0.6,
+            zorder=3,
+        )
+    ax.set_xlim(-3, 103)
+    ax.set_ylim(-3, 103)
+    ax.set_xlabel("confidence (%)")
+    ax.set_ylabel("accuracy (%)")
 
 
 def _present(rows: pd.DataFrame, looks: Looks) -> list[str]:
@@ -158,7 +207,9 @@ def _log_axis(ax: Axes, low: float, high: float, unit: _Unit) -> None:
         for ticks in (_COARSE[unit], _FINE[unit], evenly)
     ]
     ticks = next((ticks for ticks in within if len(ticks) >= 3), within[-1])
-    ticks = ticks[:: -(-len(ticks) // 5) or 1]
+    # Labels need a fifth of the axis each.
+    apart = np.diff(np.log(ticks)).min(initial=np.inf) / np.log(high / low)
+    ticks = ticks[:: max(1, round(np.ceil(0.19 / apart)))]
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(FixedLocator(ticks))
     ax.xaxis.set_major_formatter(FixedFormatter([unit(tick) for tick in ticks]))

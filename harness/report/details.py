@@ -12,13 +12,23 @@ from typing import Any
 
 import pandas as pd
 
+from harness.record.alike import Alike
 from harness.record.schema import Coordinates, Record
-from harness.record.store import PENDING, Store
+from harness.record.store import DAMAGED, PENDING, Store
 from harness.report.words import value_text
 
 HOURS = {"started", "finished"}
 """Facts of provenance that say nothing of how a result came about; where any other differs between
 cells, a report warns."""
+
+
+MACHINE = {"host", "device", "cpu", "cores", "threads", "platform"}
+"""Facts of provenance, by the first part of their name, that times depend on."""
+
+PARTS = ("strategy", "backbone", "source", "problem", "budget")
+"""The parts of a suite, in the order that their defaults are told in."""
+
+TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
 
 
 @dataclass(frozen=True)
@@ -42,27 +52,49 @@ class Fact:
     def warns(self) -> bool:
         return len(self.values) > 1 and self.name not in HOURS
 
+    @property
+    def of_machine(self) -> bool:
+        """Whether it tells the machine, so that times of cells that differ can't be compared."""
+        return self.name.partition(".")[0] in MACHINE
+
+
+@dataclass(frozen=True)
+class Default:
+    """A setting of one part of the suite, written in it or not, and every value that it had."""
+
+    part: str
+    name: str
+    setting: str
+    values: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Details:
-    """``trials``: cell, number, state, value, where accuracy selected · ``curves``: cell, step,
-    value, of the selected trial · ``tuned``: its settings, by cell · ``faults`` and ``facts``;
-    broken cells before those that are pending or unsupported, most cells first."""
+    """``trials``: cell, number, state, value, seconds, settings, and whether ``accuracy`` is what
+    the value is · ``curves``: cell, step, value, of the selected trial · ``tuned``: its settings,
+    by cell · ``faults`` and ``facts``; broken cells before those that are pending or unsupported,
+    most cells first · ``defaults``: what was in force, each in the order it was first met."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame
     tuned: Mapping[str, Mapping[str, Any]]
     faults: list[Fault]
     facts: list[Fact]
+    defaults: list[Default]
 
 
 def collect(store: Store, cells: list[Coordinates]) -> Details:
-    """Go through the records of the planned cells once."""
+    """Go through the records of the planned cells once.
+
+    Raises:
+        HarnessError: they are not of one budget, or not of one version of a dataset.
+    """
     gathered = _Gathered()
     for cell in cells:
-        gathered.add(cell, store.record(cell.cell))
+        gathered.add(cell, *store.judged(cell))
+    gathered.alike.require(store.directory)
     return Details(
-        trials=pd.DataFrame(gathered.trials, columns=["cell", "number", "state", "value"]),
+        trials=pd.DataFrame(gathered.trials, columns=TRIAL),
         curves=pd.DataFrame(gathered.curves, columns=["cell", "step", "value"]),
         tuned=gathered.tuned,
         faults=sorted(
@@ -71,34 +103,60 @@ def collect(store: Store, cells: list[Coordinates]) -> Details:
             key=lambda fault: (fault.status in ("unsupported", PENDING), -len(fault.cells)),
         ),
         facts=gathered.facts(),
+        defaults=[
+            Default(*place, tuple(values))
+            for place, values in sorted(
+                gathered.in_force.items(), key=lambda item: PARTS.index(item[0][0])
+            )
+        ],
     )
 
 
 @dataclass
 class _Gathered:
-    trials: list[tuple[str, int, str, float | None]] = field(default_factory=list)
+    trials: list[tuple[Any, ...]] = field(default_factory=list)
     curves: list[tuple[str, int, float]] = field(default_factory=list)
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[tuple[str, str, str], Fault] = field(default_factory=dict)
     seen: dict[str, Counter[str]] = field(default_factory=dict)
+    in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
     records: int = 0
+    alike: Alike = field(default_factory=Alike)
 
-    def add(self, cell: Coordinates, record: Record | None) -> None:
+    def add(self, cell: Coordinates, record: Record | None, doubt: str) -> None:
         if record is None:
-            self._fault(cell, PENDING, "", "")
+            self._fault(cell, DAMAGED if doubt else PENDING, doubt, "")
             return
         self.records += 1
+        self.alike.add(record)
         for name, value in flat(record.provenance).items():
             self.seen.setdefault(name, Counter())[value] += 1
+        self._defaults(cell, record)
         by_accuracy = "information_val" not in record.metrics
         for trial in record.trials:
-            if by_accuracy:
-                self.trials.append((cell.cell, trial.number, trial.state, trial.value))
+            tried = (trial.number, trial.state, trial.value, trial.seconds, trial.settings)
+            self.trials.append((cell.cell, *tried, by_accuracy))
             if trial.number == record.selected:
                 self.tuned[cell.cell] = trial.settings
                 self.curves += [(cell.cell, step, value) for step, value in trial.curve]
         if record.status != "ok":
             self._fault(cell, record.status, record.reason or "", record.traceback or "")
+
+    def _defaults(self, cell: Coordinates, record: Record) -> None:
+        names = {"strategy": cell.label, "backbone": cell.backbone, "problem": cell.problem}
+        specs = {part: record.config.get(f"{part}_spec") for part in PARTS[:-1]}
+        specs["budget"] = record.config.get("budget")
+        # The first trial's settings are the strategy's defaults, with the suite's over them.
+        first = next((trial.settings for trial in record.trials if trial.number == 0), {})
+        for part, spec in {**specs, "strategy": {**(specs["strategy"] or {}), **first}}.items():
+            name = names.get(part, "")
+            if not isinstance(spec, Mapping) or (told := f"{part}|{name}|{spec}") in self.known:
+                continue
+            self.known.add(told)
+            for setting, value in flat(spec).items():
+                if setting != "label":
+                    self.in_force.setdefault((part, name, setting), {})[value] = None
 
     def _fault(self, cell: Coordinates, status: str, reason: str, traceback: str) -> None:
         fault = Fault(status, reason, traceback, [])

@@ -6,13 +6,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from harness.report import words
-from harness.report.results import Group, Verdict, baseline, by_setting, excludes_zero, place
+from harness.report import comparisons, stats, words
+from harness.report.comparisons import Overall, Ranking
+from harness.report.judgement import Judgement
+from harness.report.results import Group, baseline, by_setting, gain_told, place
+from harness.report.stats import Models
+from harness.report.verdicts import Verdict
 
 Groups = Mapping[str, Group]
+
+MOST = 6
+"""Cases of negative transfer that are named, at most; the tables show all."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +31,17 @@ class Finding:
     sentences: list[Markup]
 
 
-def findings(
-    frame: pd.DataFrame, table: pd.DataFrame, verdicts: Sequence[Verdict]
-) -> list[Finding]:
+def findings(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> list[Finding]:
     """For each setting: who is ahead, what transfer brings, what it costs, what is missing."""
     reference = baseline(frame)
     settings = by_setting(table)
     found = []
-    for verdict in verdicts:
+    for verdict in judged.verdicts:
         groups = settings[verdict.setting]
         facet, shots = place(groups)
         sentences = [
             *_lead(verdict, groups),
+            *_models(verdict, judged.models.get(verdict.setting)),
             *_gain(verdict, groups, reference),
             *_bounds(groups),
             *_cost(verdict, groups),
@@ -44,19 +51,43 @@ def findings(
     return found
 
 
-def overall(verdicts: Sequence[Verdict]) -> list[Markup]:
-    """What holds over all settings, where there are several; only what intervals could judge."""
-    judged = [verdict for verdict in verdicts if verdict.judged]
-    if len(judged) < 2:
+def overall(table: pd.DataFrame, judged: Judgement, reference: str | None) -> list[Markup]:
+    """What holds over all settings; only what tests could judge."""
+    tested = [verdict for verdict in judged.verdicts if verdict.judged]
+    if not tested:
         return []
+    sentences = [*_over_all(judged.leader), *_wins(tested)] if len(tested) > 1 else []
+    return [*sentences, *_harm(table, reference), *_power(judged.duels)]
+
+
+def _over_all(leader: Sequence[Overall]) -> list[Markup]:
+    """Who has the highest mean over all problems, and whom it can be told apart from."""
+    rows = [row for row in leader if row.told != "untested"]
+    if not rows:
+        return []
+    first = _b(rows[0].left)
+    below = [_b(row.right) for row in rows if row.told == "better"]
+    tied = [_b(row.right) for row in rows if row.told != "better"]
+    where = f"over all {words.plural(max(row.settings for row in rows), 'setting')} together"
+    if not tied:
+        text = "{}, {} has the highest mean accuracy, and is ahead of every other strategy."
+        return [Markup(text).format(where.capitalize(), first)]
+    text = "{}, {} has the highest mean accuracy, but is not distinguishable from {}."
+    sentences = [Markup(text).format(where.capitalize(), first, _and(tied))]
+    if below:
+        sentences.append(Markup("It is ahead of {}.").format(_and(below)))
+    return sentences
+
+
+def _wins(judged: Sequence[Verdict]) -> list[Markup]:
     total = len(judged)
     wins = Counter(verdict.winner for verdict in judged if verdict.winner)
     if wins:
         named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
-        text = "In {} of {} comparisons one strategy is ahead of all others: {}."
+        text = "Setting by setting, one strategy is ahead of all others in {} of {}: {}."
         start = Markup(text).format(wins.total(), total, named)
     else:
-        text = "In none of {} comparisons is one strategy ahead of all others."
+        text = "Setting by setting, one strategy is ahead of all others in none of {}."
         start = Markup(text).format(total)
     top = Counter(label for verdict in judged for label in (verdict.ranking[0], *verdict.tied))
     most = max(top.values())
@@ -66,6 +97,84 @@ def overall(verdicts: Sequence[Verdict]) -> list[Markup]:
     text = "{} {} the best, or not distinguishable from the best, in {} of {}."
     verb = "is" if len(often) == 1 else "are each"
     return [start, Markup(text).format(_and(map(_b, often)), verb, most, total)]
+
+
+def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
+    """Negative transfer: where a strategy is worse than the baseline, or that it nowhere is."""
+    told = {setting: groups.values() for setting, groups in by_setting(table).items()}
+    gains = [group for groups in told.values() for group in groups if not np.isnan(group["gain_p"])]
+    if reference is None or not gains:
+        return []
+    hurt = [
+        _b(group["label"])
+        + f" on {group['facet']}, {words.shots_text(group['shots'])} ("
+        + _unbroken(words.signed_plus_minus(group["gain"], group["gain_half"]))
+        + " points)"
+        for group in gains
+        if gain_told(group) == "worse"
+    ]
+    if not hurt:
+        text = "In none of {} gains over {} is transfer shown to hurt."
+        return [Markup(text).format(len(gains), _b(reference))]
+    text = '<strong class="bad">Transfer hurts</strong> in {} of {} gains over {}: {}.'
+    more = [Markup("{} more").format(len(hurt) - MOST)] if len(hurt) > MOST else []
+    listed = _and([*hurt[:MOST], *more])
+    return [Markup(text).format(len(hurt), len(gains), _b(reference), listed)]
+
+
+def _power(duels: pd.DataFrame) -> list[Markup]:
+    """How large a difference the suite can find, and what more seeds would change."""
+    tests = int(duels["p"].notna().sum())
+    if not tests:
+        return []
+    seeds, points = int(duels["n"].median()), comparisons.detectable_points(duels)
+    if np.isnan(points):
+        return []
+    text = (
+        "With {} and {}, a difference within one setting has to exceed about {} points to be told"
+        " apart from luck{}."
+    )
+    more = next((n for n in (5, 10) if n > seeds), None)
+    hint = ""
+    if more:
+        hint = f"; with {more} seeds it would be about "
+        hint += f"{comparisons.detectable_points(duels, seeds=more):.1f}"
+    given = (words.plural(seeds, "seed"), words.plural(tests, "comparison"), f"{points:.1f}", hint)
+    return [Markup(text).format(*given)]
+
+
+def ranks(found: Ranking) -> list[Markup]:
+    """What average ranks say; where there are too few problems, how many it would take."""
+    k = len(found.labels)
+    left_out = []
+    if found.left_out:
+        text = "Not ranked, because a result is missing: {}."
+        left_out = [Markup(text).format(_and(map(_b, found.left_out)))]
+    if k < 3:
+        text = "Average ranks are for three or more strategies that are complete everywhere."
+        return [Markup(text), *left_out]
+    if found.ranks is None:
+        needed = [stats.problems_to_tell_apart(k, apart) for apart in (1, 2)]
+        text = (
+            "Strategies are not ranked over problems: that takes {} problems or more, and this"
+            " suite has {}. To tell {} strategies apart whose average ranks differ by 1 takes about"
+            " {} problems; by 2, about {}."
+        )
+        least = stats.PROBLEMS_FOR_RANKS
+        return [Markup(text).format(least, found.problems, k, *needed), *left_out]
+    order = np.argsort(found.ranks.average)
+    apart = found.ranks.apart[order[0]]
+    best, tied = found.labels[order[0]], [found.labels[i] for i in order[1:] if not apart[i]]
+    if not apart.any():
+        text = "By ranks no two can be told apart from the best, {}: not distinguishable."
+        sentence = Markup(text).format(_b(best))
+    elif tied:
+        text = "{} has the best average rank, but is not distinguishable from {}."
+        sentence = Markup(text).format(_b(best), _and(map(_b, tied)))
+    else:
+        text = "{} has the best average rank, and is ahead of every other strategy."
+        sentence = Markup(text).format(_b(best))
+    return [sentence, *left_out]
 
 
 def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
@@ -92,6 +201,23 @@ def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
     return sentences
 
 
+def _models(verdict: Verdict, tested: Models | None) -> list[Markup]:
+    """Of a single seed: whether the first two trained models differ."""
+    if tested is None:
+        return []
+    first, second = map(_b, verdict.ranking[:2])
+    test = "McNemar's exact test" if tested.over == "examples" else "paired t test"
+    low, high = (words.signed(100 * end) for end in (tested.low, tested.high))
+    numbers = _unbroken(f"{low} to {high}") + f" points over {tested.n:,} test {tested.over}"
+    text = (
+        "The two trained models {}: {} minus {} is {} (95 % interval; {}, {}). That speaks of"
+        " these two trained models, not of the strategies under other seeds."
+    )
+    differ = "differ" if tested.p < stats.ALPHA else "are not distinguishable"
+    given = (differ, first, second, numbers, test, _unbroken(words.p_text(tested.p)))
+    return [Markup(text).format(*given)]
+
+
 def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Markup]:
     """What transfer is worth: strategies that gain over the baseline, lose, or do neither."""
     others = [label for label in verdict.ranking if label != reference]
@@ -100,21 +226,22 @@ def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Marku
     if reference not in verdict.ranking:
         text = "{} has no complete result here: no gain over it is known."
         return [Markup(text).format(_b(reference))]
-    sorts: dict[str, list[Markup]] = {
-        "Gain over {}, in points: {}.": [],
-        '<strong class="bad">Worse than {}</strong>, in points: {}.': [],
-        "Not distinguishable from {}, in points: {}.": [],
-        "Difference from {} in points, which one seed can't test: {}.": [],
+    texts = {
+        "better": "Gain over {}, in points: {}.",
+        "worse": '<strong class="bad">Worse than {}</strong>, in points: {}.',
+        "unclear": "Not distinguishable from {}, in points: {}.",
+        "untested": "Difference from {} in points, untested: {}.",
     }
-    up, down, unclear, untested = sorts.values()
+    told: dict[str, list[Markup]] = {kind: [] for kind in texts}
     for label in others:
         points, half = groups[label]["gain"], groups[label]["gain_half"]
-        told = _b(label) + " " + _unbroken(words.signed_plus_minus(points, half))
-        if excludes_zero(points, half):
-            (up if points > 0 else down).append(told)
-        else:
-            (untested if pd.isna(half) else unclear).append(told)
-    return [Markup(text).format(_b(reference), _and(some)) for text, some in sorts.items() if some]
+        if kind := gain_told(groups[label]):
+            told[kind].append(_b(label) + " " + _unbroken(words.signed_plus_minus(points, half)))
+    return [
+        Markup(text).format(_b(reference), _and(told[kind]))
+        for kind, text in texts.items()
+        if told[kind]
+    ]
 
 
 def _bounds(groups: Groups) -> list[Markup]:

@@ -2,7 +2,7 @@
 const factors = { k: 1e3, M: 1e6, G: 1e9 };
 function key(cell) {
   const text = cell.textContent.trim().replaceAll(",", "").replace("−", "-");
-  const number = text.match(/^([+-]?\d+(?:\.\d+)?)(?: ([kMG])?B| ±.*| †| shots?)?$/);
+  const number = text.match(/^(?:≥ )?([+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?)(?: ([kMG])?B| ±.*| to .*| †| shots?)?$/);
   return number ? parseFloat(number[1]) * (factors[number[2]] ?? 1) : text;
 }
 function compare(a, b, down) {
@@ -26,3 +26,12 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// On paper nothing can be unfolded: what is folded is printed, but for the longest tables.
+const folded = () => document.querySelectorAll("details:not(.long)");
+window.addEventListener("beforeprint", () => folded().forEach((part) => {
+  part.dataset.was = part.open;
+  part.open = true;
+}));
+window.addEventListener("afterprint", () => folded().forEach((part) => {
+  part.open = part.dataset.was === "true";
+}));

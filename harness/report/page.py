@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,22 +15,25 @@ from markupsafe import Markup
 
 from harness.record.schema import Plan
 from harness.record.store import Store, write_atomically
-from harness.report import images, tables, words
+from harness.report import chapters, images, importance, plots, predictions, stats, tables, words
 from harness.report.details import Details, Fault, collect
-from harness.report.findings import findings, overall
-from harness.report.plots import Plot, all_plots
+from harness.report.diagram import critical_difference
+from harness.report.diagram import told as diagram_told
+from harness.report.figure import Plot
+from harness.report.findings import findings, overall, ranks
+from harness.report.judgement import Judgement, judge
 from harness.report.results import (
     Group,
     baseline,
     by_setting,
-    excludes_zero,
+    gain_told,
     labels,
     place,
     summary,
     tidy,
-    verdicts,
 )
 from harness.report.style import Look, looks
+from harness.report.tuning import tuning
 
 if TYPE_CHECKING:
     from harness.api import Section
@@ -54,22 +58,48 @@ def write_report(
     everything = store.frame() if frame is None else frame
     frame = tidy(everything)
     table = summary(frame)
+    judged = judge(directory, frame, table)
     details = collect(store, plan.cells)
     look = looks(frame)
-    plots = all_plots(frame, table, details.trials, details.curves)
-    for stale in target.glob("plots/*.*"):
+    tuned = tuning(frame, table, details, plan.config.get("budget") or {})
+    predicted = predictions.read(directory, frame)
+    drawn = {
+        "results": [plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table)],
+        "tuning": tuned.plots,
+        "predictions": [predictions.reliability(predicted, table)],
+    }
+    drawn = {name: [plot for plot in chapter if plot.facets] for name, chapter in drawn.items()}
+    for stale in [*target.glob("plots/*.*"), *target.glob("tables/*.*")]:
         stale.unlink()
-    for plot in plots:
+    for plot in chain.from_iterable(drawn.values()):
         figure = plot.figure(look)
         write_atomically(target / f"plots/{plot.name}.png", images.png(figure))
         write_atomically(target / f"plots/{plot.name}.svg", images.svg(figure))
-    for name, text in tables.files(frame, table, everything).items():
+    if judged.ranking.ranks is not None:
+        figure = critical_difference(judged.ranking, look)
+        write_atomically(target / "plots/ranks.png", images.png(figure))
+        write_atomically(target / "plots/ranks.svg", images.svg(figure))
+    texts = tables.files(frame, table, everything, judged)
+    texts |= chapters.files(tuned, predicted, table)
+    for name, text in texts.items():
         write_atomically(target / f"tables/{name}", text.encode())
     page = _template().render(
         plan=plan,
         **_lead(plan, frame),
-        **_found(frame, table),
-        plots=[_plot(plot, look) for plot in plots],
+        **_found(frame, table, judged),
+        **_tested(table, judged, look),
+        plots={
+            name: [_plot(plot, look) for plot in chapter] for name, chapter in drawn.items()
+        },
+        best=chapters.highest(tuned.shown["best"], labels(frame[frame["oracle"] == "labels"])),
+        budgets=list(tuned.shown["best"].columns),
+        as_run=tuned.as_run,
+        hyperparameters=tuned.shown["tuned"],
+        enough=importance.ENOUGH,
+        consumed=tuned.shown["consumed"],
+        predictions=chapters.predictions(predicted),
+        defaults=chapters.defaults(details.defaults),
+        machines=chapters.machines(details.facts),
         cost=tables.cost(table),
         cells=tables.cells(frame),
         faults=[_fault(fault) for fault in details.faults],
@@ -118,12 +148,34 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _found(frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, Any]:
-    judged = verdicts(frame, table)
+def _found(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> dict[str, Any]:
+    winners = {verdict.setting: verdict.winner for verdict in judged.verdicts}
     return {
-        "overall": overall(judged),
+        "overall": overall(table, judged, baseline(frame)),
         "findings": findings(frame, table, judged),
-        "results": _results(table, {verdict.setting: verdict.winner for verdict in judged}),
+        "results": _results(table, winners),
+    }
+
+
+def _tested(
+    table: pd.DataFrame, judged: Judgement, look: Mapping[str, Look]
+) -> dict[str, Any]:
+    """The tables of tests, what ranks say and the critical-difference diagram, if there is one."""
+    found, diagram = judged.ranking, None
+    if found.ranks is not None:
+        figure = critical_difference(found, look)
+        diagram = images.inline_svg(figure, "ranks", diagram_told(found))
+    return {
+        "gains": tables.overall(judged.gains),
+        "leader": tables.overall(judged.leader),
+        "general": {
+            "problems": found.problems,
+            "needed": stats.PROBLEMS_FOR_BOOTSTRAP,
+        },
+        "ranks": ranks(found),
+        "ranking": tables.ranks(found),
+        "diagram": diagram,
+        "comparisons": tables.comparisons(table, judged.duels),
     }
 
 
@@ -160,12 +212,12 @@ def _results(table: pd.DataFrame, winners: Mapping[int, str | None]) -> list[dic
 
 def _result(group: Group, wins: bool) -> tuple[str, str, str, str]:
     """Accuracy and its class, gain and its class."""
-    apart = excludes_zero(group["gain"], group["gain_half"])
+    told = gain_told(group)
     return (
         tables.accuracy_text(group),
         "gap" if group["gap"] else "best" if wins else "",
         tables.gain_text(group),
-        "bad" if apart and group["gain"] < 0 else "" if apart else "unsure",
+        {"better": "", "worse": "bad"}.get(told, "unsure"),
     )
 
 
@@ -177,6 +229,7 @@ def _plot(plot: Plot, look: Mapping[str, Look]) -> dict[str, Any]:
         "facets": [
             (
                 images.inline_svg(plot.single(facet, look), f"{plot.name}-{number}", facet.alt),
+                facet.note,
                 facet.absent,
             )
             for number, facet in enumerate(plot.facets)

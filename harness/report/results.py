@@ -4,26 +4,25 @@ A *setting* is what strategies compete on: a problem, its shots and a backbone. 
 strategy, by its label, in one setting: its cells differ by seed alone. Nothing here averages
 over fewer cells than were planned: a group with a cell that is not ok has a gap for a result.
 
-All intervals are two-sided at ``LEVEL``, from Student's t over the seeds:
-mean ± t(n - 1) · sd / √n, with sd the sample standard deviation (n - 1 in its denominator).
+All intervals are Student's t over the seeds, at 95 % and not corrected; what is called better or
+worse is so by corrected tests.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
 
 from harness.errors import HarnessError
 from harness.record.schema import Status
+from harness.report.pairs import pairs
+from harness.report.stats import ALPHA, half_width, holm
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
-LEVEL = 0.95
 BASELINES = ("from_scratch", "source_only")
 """Strategies that gains are over, the first that a suite has: one uses nothing of what the backbone
 has learned, the other nothing of the domain that it is tested on."""
@@ -90,8 +89,8 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def shots_order(shots: Any) -> float:
-    """A sort key: 1, 5, …, then ``all``."""
-    return float("inf") if shots == "all" else float(shots)
+    """A sort key: 1, 5, …, then ``vtab1k``, then ``all``."""
+    return {"vtab1k": 1e9, "all": float("inf")}.get(shots) or float(shots)
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
@@ -107,13 +106,6 @@ def baseline(frame: pd.DataFrame) -> str | None:
     return None
 
 
-def half_width(sd: pd.Series[float], n: pd.Series[int]) -> pd.Series[float]:
-    """t(n - 1) · sd / √n; NaN for a single value, which says nothing of its spread."""
-    several = n.where(n > 1).astype("float64")
-    quantile = distributions.t.ppf((1 + LEVEL) / 2, several - 1)
-    return sd * quantile / np.sqrt(several)
-
-
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a group, ordered by setting and then as the suite orders its strategies.
 
@@ -126,7 +118,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     - ``seconds_*``, ``trials`` and ``*_params``: medians over seeds; ``peak_*``: the highest of
       any seed; ``trials_failed``: their sum; ``cached``: phases that any seed found ready;
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
-      cells of the same seed.
+      cells of the same seed; ``gain_p``: of the paired t test, corrected by Holm's method for all
+      gains of the suite.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
     table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
@@ -142,7 +135,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         table.loc[[key], "reasons"] = "; ".join(dict.fromkeys(filter(None, cells["reason"])))
     table["accuracy"] = groups["accuracy"].mean()
     table["accuracy_sd"] = groups["accuracy"].std()
-    over_seeds = half_width(table["accuracy_sd"], table["planned"])
+    halves = half_width(table["accuracy_sd"], table["planned"])
+    over_seeds = pd.Series(halves, index=table.index)
     over_episodes = groups["accuracy_ci95"].first().where(table["planned"] == 1)
     table["accuracy_half"] = over_seeds.fillna(over_episodes)
     table["interval"] = np.select(
@@ -152,13 +146,12 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     table[_PEAKS] = groups[_PEAKS].max()
     table["trials_failed"] = groups["trials_failed"].sum()
     table["cached"] = _phases(frame).reindex(table.index, fill_value="")
-    reference = baseline(frame)
-    table["gain"], table["gain_half"] = np.nan, np.nan
-    if reference is not None:
-        against = differences(frame, pd.Series(reference, index=frame["setting"].unique()))
-        against = against.set_index(["setting", "label"])
-        table["gain"] = against["points"]
-        table["gain_half"] = against["half"]
+    table["gain"], table["gain_half"], table["gain_p"] = np.nan, np.nan, np.nan
+    if (reference := baseline(frame)) is not None:
+        gains = pairs(frame, against=reference).set_index(["setting", "left"])
+        table["gain"] = 100 * gains["difference"]
+        table["gain_half"] = 100 * gains["half"]
+        table["gain_p"] = pd.Series(holm(gains["p"]), index=gains.index)
     table.loc[short, [*_MEDIANS, *_PEAKS, "trials_failed"]] = np.nan
     table.loc[short, ["accuracy", "accuracy_sd", "accuracy_half"]] = np.nan
     table.loc[short, ["interval", "cached"]] = ""
@@ -186,104 +179,19 @@ def place(groups: Mapping[str, Group]) -> tuple[str, Any]:
     return first["facet"], first["shots"]
 
 
-def differences(frame: pd.DataFrame, reference: pd.Series[Any]) -> pd.DataFrame:
-    """How far each strategy is above the one that ``reference`` names for its setting.
-
-    One row for each complete group that can be paired, seed by seed, with its reference:
-    ``points`` (the mean of the per-seed differences, in percentage points), ``half`` (its t
-    interval's half width) and ``pairs``. One seed gives both cells the same split and the same
-    draws, so the paired difference is free of what they share. Groups whose seeds are not the
-    reference's are left out: the mean would be one over fewer cells.
-    """
-    groups = frame.groupby(["setting", "label"])
-    whole = frame[groups["counts"].transform("all")][["setting", "label", "seed", "accuracy"]]
-    base = whole[whole["label"] == whole["setting"].map(reference)]
-    pairs = whole.merge(
-        base, on=["setting", "seed"], how="left", suffixes=("", "_reference")
-    ).assign(points=lambda rows: 100 * (rows["accuracy"] - rows["accuracy_reference"]))
-    grouped = pairs[pairs["label"] != pairs["setting"].map(reference)].groupby(
-        ["setting", "label"], sort=False
-    )
-    result = pd.DataFrame(
-        {
-            "points": grouped["points"].mean(),
-            "sd": grouped["points"].std(),
-            "pairs": grouped["points"].count(),
-            "cells": grouped.size(),
-        }
-    ).reset_index()
-    result["half"] = half_width(result["sd"], result["pairs"])
-    expected = result["setting"].map(base.groupby("setting").size())
-    paired = (result["pairs"] == result["cells"]) & (result["pairs"] == expected)
-    return result[paired].drop(columns=["sd", "cells"]).reset_index(drop=True)
+def gain_told(group: Group) -> str:
+    """What the tests say of a group's gain, as :func:`told`; nothing where there is none."""
+    return told(group["gain"], group["gain_p"]) if not np.isnan(group["gain"]) else ""
 
 
-def excludes_zero(points: Any, half: Any) -> Any:
-    """Whether the interval ``points ± half`` lies on one side of 0; never for an unknown one.
-
-    The allowance is for sums of floats: differences that are all the same have a width of 0.
-    """
-    return np.abs(points) > half + 1e-9
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Who is ahead in one setting.
-
-    ``ranking`` has the complete groups' labels, highest mean first, without those that were shown
-    the target's labels where others were not. ``tied`` are those whose
-    paired interval against the first holds 0 or can't be had. ``points`` ± ``half`` is how far
-    the first is above the second.
-    """
-
-    setting: int
-    ranking: tuple[str, ...]
-    tied: tuple[str, ...]
-    points: float
-    half: float
-    missing: tuple[tuple[str, str], ...]
-
-    @property
-    def judged(self) -> bool:
-        """Whether there are two complete groups and seeds enough for an interval between them."""
-        return not np.isnan(self.half)
-
-    @property
-    def winner(self) -> str | None:
-        """The first, if it can be told apart from every other."""
-        return self.ranking[0] if len(self.ranking) > 1 and not self.tied else None
-
-
-def verdicts(frame: pd.DataFrame, table: pd.DataFrame) -> list[Verdict]:
-    """A verdict for each setting; ``table`` is the ``summary`` of ``frame``.
-
-    The intervals are not corrected for there being several comparisons.
-    """
-    ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
-        ["setting", "accuracy"], ascending=[True, False], kind="stable"
-    )
-    leaders = ranked.groupby("setting")["label"].first()
-    below = differences(frame, leaders)
-    below["apart"] = excludes_zero(below["points"], below["half"])
-    margins: dict[int, dict[str, Group]] = by_setting(below)
-    unknown = {"points": np.nan, "half": np.nan, "apart": False}
-    rankings = ranked.groupby("setting")["label"].agg(tuple).to_dict()
-    found = []
-    for setting, groups in by_setting(table).items():
-        ranking = rankings.get(setting, ())
-        others = margins.get(setting, {})
-        second = others.get(ranking[1], unknown) if len(ranking) > 1 else unknown
-        found.append(
-            Verdict(
-                setting=setting,
-                ranking=ranking,
-                tied=tuple(x for x in ranking[1:] if not others.get(x, unknown)["apart"]),
-                points=-float(second["points"]),
-                half=float(second["half"]),
-                missing=tuple((label, row["gap"]) for label, row in groups.items() if row["gap"]),
-            )
-        )
-    return found
+def told(difference: float, p: float) -> str:
+    """``better``, ``worse``, ``unclear`` (not distinguishable) or ``untested`` (one seed, or no
+    spread between several), by a p-value that is corrected."""
+    if np.isnan(p):
+        return "untested"
+    if p >= ALPHA:
+        return "unclear"
+    return "better" if difference > 0 else "worse"
 
 
 def _facets(places: pd.DataFrame) -> list[str]:

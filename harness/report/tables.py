@@ -1,19 +1,26 @@
 """The report's tables, as text for people and as numbers for programs.
 
-Three tables: ``results`` (a row a strategy, a column a problem and its shots), ``cost`` (a row
-a strategy in a setting) and ``cells`` (a row a cell). Markdown and LaTeX show them as the page
-does; CSV holds the plain numbers, a row an observation, so that a program needn't take text apart.
+``results`` (a row a strategy, a column a problem and its shots), ``cost`` (a row a strategy in a
+setting), ``cells`` (a row a cell), and what is tested: ``comparisons`` (a row every two strategies
+in a setting), ``overall`` (two strategies over all problems) and ``ranks``. Markdown and LaTeX show
+them as the page does; CSV holds the plain numbers, a row an observation, so that a program needn't
+take text apart.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
 from harness.record.table import to_csv
 from harness.report import words
+from harness.report.comparisons import Overall, Ranking
+from harness.report.judgement import Judgement
 from harness.report.results import (
     PHASES,
     SECONDS,
@@ -23,12 +30,32 @@ from harness.report.results import (
     by_setting,
     labels,
     place,
+    told,
 )
 
 MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
 """What a strategy costs besides seconds."""
 
-TEXT = {"problem", "shots", "strategy", "status", "cell"}
+TEXT = {
+    "problem",
+    "shots",
+    "strategy",
+    "status",
+    "cell",
+    "against",
+    "over",
+    "test",
+    "finding",
+    "settings",
+    "hyperparameter",
+    "default",
+    "remark",
+    "class",
+    "true class",
+    "taken for",
+    "part",
+    "name",
+}
 """Columns that are set to the left; all others hold numbers and are set to the right."""
 
 
@@ -101,6 +128,72 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
+def comparisons(table: pd.DataFrame, duels: pd.DataFrame) -> pd.DataFrame:
+    """A row for every two strategies in a setting: how far apart they are, and whether surely."""
+    first = table.drop_duplicates("setting").set_index("setting")
+    points, half = 100 * duels["difference"], 100 * duels["half"]
+    return pd.DataFrame(
+        {
+            "problem": duels["setting"].map(first["facet"]),
+            "shots": duels["setting"].map(first["shots"]).map(words.shots_text),
+            "strategy": duels["left"],
+            "against": duels["right"],
+            "difference (points)": _differences(points, half),
+            "seeds": duels["n"].map(words.integer),
+            "p": duels["p"].map(words.p_number),
+            "p (Holm)": duels["p_holm"].map(words.p_number),
+            "finding": [
+                words.FOUND[told(*row)] for row in zip(points, duels["p_holm"], strict=True)
+            ],
+        }
+    )
+
+
+def overall(rows: Sequence[Overall]) -> pd.DataFrame:
+    """A row for every two strategies that are compared over all problems."""
+    general = {}
+    if any(not np.isnan(row.low) for row in rows):
+        ends = [(words.signed(row.low), words.signed(row.high)) for row in rows]
+        general["for problems like these"] = [" to ".join(dict.fromkeys(both)) for both in ends]
+    return pd.DataFrame(
+        {
+            "strategy": [row.left for row in rows],
+            "against": [row.right for row in rows],
+            "difference (points)": [words.signed_plus_minus(row.points, row.half) for row in rows],
+            **general,
+            "probability of improvement": [f"{row.probability:.2f}" for row in rows],
+            "over": [
+                f"{words.plural(row.problems, 'problem')}, {words.plural(row.settings, 'setting')}"
+                for row in rows
+            ],
+            "test": [row.test for row in rows],
+            "p (Holm)": [words.p_number(row.p_holm) for row in rows],
+            "finding": [words.FOUND[row.told] for row in rows],
+        }
+    )
+
+
+def ranks(found: Ranking) -> pd.DataFrame:
+    """A row a strategy, the best first; none where strategies could not be ranked."""
+    if found.ranks is None:
+        return pd.DataFrame({"strategy": [], "average rank": []})
+    average = found.ranks.average
+    order = np.argsort(average, kind="stable")
+    return pd.DataFrame(
+        {
+            "strategy": [found.labels[i] for i in order],
+            "average rank": [f"{average[i]:.2f}" for i in order],
+            "p against the first": [
+                words.p_number(found.ranks.nemenyi[order[0], i]) for i in order
+            ],
+        }
+    )
+
+
+def _differences(points: pd.Series[float], half: pd.Series[float]) -> list[str]:
+    return [words.signed_plus_minus(*both) for both in zip(points, half, strict=True)]
+
+
 def _places(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
@@ -111,15 +204,30 @@ def _places(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def files(frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame) -> dict[str, str]:
+def files(
+    frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame, judged: Judgement
+) -> dict[str, str]:
     """Every table in every format, by file name; ``everything`` is ``Store.frame()`` itself."""
     group = [*SETTING, "label", "strategy", "oracle", "planned", "ok", "gap", "reasons"]
-    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval", "gain", "gain_half"]
+    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval"]
+    accuracies += ["gain", "gain_half", "gain_p"]
+    rows = [*judged.gains, *judged.leader]
+    places = table.drop_duplicates("setting")[["setting", *SETTING]]
     numbers = {
         "results": table[[*group, *accuracies]],
         "cost": table[[*group, *SECONDS, "cached", *MEASURES, "trials_failed"]],
+        "comparisons": judged.duels.merge(places, on="setting").drop(columns="setting"),
+        "overall": pd.DataFrame(rows, columns=[each.name for each in dataclasses.fields(Overall)]),
+        "ranks": ranks(judged.ranking),
     }
-    shown = {"results": results(frame, table), "cost": cost(table), "cells": cells(frame)}
+    shown = {
+        "results": results(frame, table),
+        "cost": cost(table),
+        "cells": cells(frame),
+        "comparisons": comparisons(table, judged.duels),
+        "overall": overall(rows),
+        "ranks": ranks(judged.ranking),
+    }
     return {
         **{
             f"{name}.csv": rows.to_csv(index=False, lineterminator="\n")
@@ -176,6 +284,8 @@ _LATEX = str.maketrans(
         "[": "{[}",
         "]": "{]}",
         "±": r"$\pm$",
+        "≥": r"$\geq$",
+        "→": r"$\rightarrow$",
         "−": "$-$",
         "–": "--",
         "†": r"$^\dagger$",

@@ -36,6 +36,10 @@ STATES: Mapping[str, tuple[str, str]] = {
         "this strategy can't do what the cell asks",
         "Nothing is broken: the combination doesn't exist, and a run of the suite won't change it.",
     ),
+    "damaged": (
+        "left a record that can't be believed",
+        "Run the suite again: the cell is done anew.",
+    ),
     "pending": ("not run yet", "Run the suite again: it goes on where it stopped."),
 }
 """For each status, what it means and what to do about it."""
@@ -62,6 +66,30 @@ def signed(points: float) -> str:
 def signed_plus_minus(points: float, half: float) -> str:
     """``+2.3 ± 1.1``, or the mean alone where its interval is not known."""
     return signed(points) if math.isnan(half) else f"{signed(points)} ± {half:.1f}"
+
+
+FOUND: Mapping[str, str] = {
+    "better": "better",
+    "worse": "worse",
+    "unclear": "not distinguishable",
+    "untested": "not tested",
+}
+"""What a test says of a difference."""
+
+
+def p_number(p: float) -> str:
+    """A p-value: ``0.012``, ``< 0.001``; one below 0.05 is never rounded up to it."""
+    if math.isnan(p):
+        return GAP
+    if p < 0.001:
+        return "< 0.001"
+    text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return "< 0.05" if text == "0.050" and p < 0.05 else text
+
+
+def p_text(p: float) -> str:
+    """``p = 0.012``, ``p < 0.001``."""
+    return f"p {number}" if (number := p_number(p)).startswith("<") else f"p = {number}"
 
 
 def significant(number: float, digits: int = 3) -> str:
@@ -113,8 +141,9 @@ def integer(number: float) -> str:
 
 
 def shots_text(shots: Any) -> str:
-    """``1 shot``, ``5 shots``, ``all data``."""
-    return "all data" if shots == "all" else plural(int(shots), "shot")
+    """``1 shot``, ``5 shots``, ``1,000 examples (800/200)``, ``all data``."""
+    sizes = {"all": "all data", "vtab1k": "1,000 examples (800/200)"}
+    return sizes[shots] if shots in sizes else plural(int(shots), "shot")
 
 
 def plural(number: int, noun: str, nouns: str = "") -> str:

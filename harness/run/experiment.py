@@ -212,15 +212,15 @@ class Experiment:
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
         classes = class_split(data)
-        assert cell.shots != "all"
+        assert isinstance(cell.shots, int)
+        shots = cell.shots
 
         def drawn(purpose: str, labels: tuple[int, ...], count: int) -> list[Episode]:
-            assert cell.shots != "all"
             return draw_episodes(
                 data.train.labels,
                 labels,
                 ways=problem.ways,
-                shots=cell.shots,
+                shots=shots,
                 queries=problem.queries,
                 episodes=count,
                 seed=seed_of(cell.seed, purpose),

@@ -29,6 +29,29 @@ def npz(path, **changes):
     np.savez(path, **content)
 
 
+def test_examples_on_both_sides_of_a_split_are_told(harness, edited, tmp_path):
+    """Four of six test images are among those that train or validate, one with another label."""
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    tested = np.concatenate([images[:4], 255 - images[:2]])
+    npz(
+        tmp_path / "twins.npz",
+        x_train=images,
+        y_train=np.arange(40) % 2,
+        x_test=tested,
+        y_test=np.array([1, 1, 0, 1, 0, 1]),
+    )
+    path = edited(DIGITS, 'dataset = "arrays"\nlabel = "pairs"\nargs = { path = "twins.npz" }')
+    ended = harness("validate", path, "--set", "problems.0.shots=[1, 'all']")
+    assert ended.status == 0
+    first, *others = ended.out.splitlines()
+    assert first.endswith("8 cells, no mistakes")
+    counts = [int(line.split(": ")[1].split()[0]) for line in others[:-1]]
+    assert sum(counts) == 4
+    for line in others[:-1]:
+        assert " of 6 test examples are identical to a " in line
+    assert others[-1] == "problem 'pairs': 2 examples are identical to one of another class"
+
+
 def folder(root, **counts):
     for label, count in counts.items():
         (root / label).mkdir(parents=True)

@@ -1,11 +1,13 @@
 """Splits are stratified, nested, disjoint and the same for a seed."""
 
+from fractions import Fraction
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from harness.data.splits import draw_split
+from harness.data.splits import apportion, draw_split
 from harness.errors import HarnessError
 
 labelled = st.lists(st.integers(6, 25), min_size=2, max_size=6).map(
@@ -48,8 +50,10 @@ def test_fewer_shots_are_part_of_more_and_are_tested_on_the_same(labels, seed):
 @given(labelled, st.integers(0, 100))
 def test_a_seed_draws_the_same_split_and_the_digest_tells_splits_apart(labels, seed):
     assert split(labels, seed=seed) == split(labels, seed=seed)
-    assert split(labels, seed=seed).digest() == split(labels, seed=seed).digest()
-    assert split(labels, 1, seed).digest() != split(labels, 2, seed).digest()
+    one, two = split(labels, 1, seed), split(labels, 2, seed)
+    assert one.digest("data") == split(labels, 1, seed).digest("data")
+    assert one.digest("data") != two.digest("data")
+    assert one.digest("data") != one.digest("other data of as many examples")
 
 
 def test_shares_are_of_each_class():
@@ -58,6 +62,82 @@ def test_shares_are_of_each_class():
     assert labels[list(drawn.test)].bincount().tolist() == [20, 10]
     assert labels[list(drawn.val)].bincount().tolist() == [16, 8]
     assert labels[list(drawn.train)].bincount().tolist() == [64, 32]
+
+
+@given(labelled, st.integers(0, 100), st.floats(0.1, 0.5), st.floats(0.1, 0.5))
+def test_each_class_keeps_its_share_within_one_example(labels, seed, tested, validating):
+    drawn = split(labels, "all", seed, test_fraction=tested, val_fraction=validating)
+    for label, size in enumerate(labels.bincount().tolist()):
+        test, val, train = (
+            int((labels[list(part)] == label).sum())
+            for part in (drawn.test, drawn.val, drawn.train)
+        )
+        assert abs(test - tested * size) <= 1
+        assert abs(val - validating * (size - test)) <= 1
+        assert abs(train - (1 - validating) * (1 - tested) * size) <= 1
+
+
+class TestVtab1k:
+    """1,000 examples of all classes, 800 of them to train on (Zhai et al. 2019, section 3.1)."""
+
+    sizes = st.lists(st.integers(4, 300), min_size=2, max_size=60).filter(lambda n: sum(n) > 1500)
+
+    @given(sizes, st.integers(0, 100), st.booleans())
+    def test_each_class_has_its_share_and_at_least_one(self, sizes, seed, official):
+        labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        drawn = split(labels, "vtab1k", seed, official_test=50 if official else None)
+        assert (len(drawn.train), len(drawn.val)) == (800, 200)
+        assert not {*drawn.train} & {*drawn.val}
+        assert official or not {*drawn.test} & {*drawn.train, *drawn.val}
+        assert drawn.test == split(labels, 1, seed, official_test=50 if official else None).test
+        left = labels.bincount()
+        left = left if official else left - labels[list(drawn.test)].bincount()
+        shares = [1000 * size / int(left.sum()) for size in left.tolist()]
+        assume(min(shares) >= 1)
+        each = labels[[*drawn.train, *drawn.val]].bincount()
+        assert all(abs(n - share) < 1 for n, share in zip(each.tolist(), shares, strict=True))
+        train = labels[list(drawn.train)].bincount()
+        assert all(abs(n - 0.8 * share) < 2 for n, share in zip(train, shares, strict=True))
+        assert len(train) == len(sizes)
+        assert train.min() > 0
+
+    def test_rare_classes_are_shown_too(self):
+        """As in Sun397, where a class's share is 2.5 examples, and here that of most is 0.2."""
+        labels = torch.repeat_interleave(torch.arange(301), torch.tensor([9000] + [2] * 300))
+        drawn = split(labels, "vtab1k", official_test=5)
+        assert (labels[list(drawn.train)].bincount(minlength=301) >= 1).all()
+        assert len(drawn.train) + len(drawn.val) == 1000
+
+    @pytest.mark.parametrize("sizes", [[500, 499], [2] * 801])
+    def test_too_little_to_choose_from_is_refused(self, sizes):
+        labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+        with pytest.raises(HarnessError, match=f"{sum(sizes)} examples of {len(sizes)} classes"):
+            split(labels, "vtab1k", official_test=5)
+
+
+@given(st.lists(st.integers(1, 50), min_size=1, max_size=8), st.integers(0, 400))
+def test_shares_are_hamiltons(sizes, total):
+    """Whole quotas first, then one each to the largest remainders."""
+    quotas = [Fraction(total * size, sum(sizes)) for size in sizes]
+    assume(min(quotas) >= 1)
+    whole = [int(quota) for quota in quotas]
+    order = sorted(range(len(sizes)), key=lambda i: whole[i] - quotas[i])
+    for index in order[: total - sum(whole)]:
+        whole[index] += 1
+    assert apportion(total, sizes, [total] * len(sizes)) == whole
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50)), min_size=1, max_size=8), st.data()
+)
+def test_limits_are_kept_and_all_is_given(pairs, data):
+    sizes, most = zip(*pairs, strict=True)
+    total = data.draw(st.integers(0, sum(most)))
+    given_out = apportion(total, sizes, most)
+    assert sum(given_out) == total
+    assert all(0 <= n <= limit for n, limit in zip(given_out, most, strict=True))
+    if total >= sum(limit > 0 for limit in most):
+        assert all(n > 0 for n, limit in zip(given_out, most, strict=True) if limit)
 
 
 def test_an_official_test_split_is_kept_whole():

@@ -68,12 +68,16 @@ def unique(things, **sizes):
 
 source = tables({"dataset": names}, args=args, rotations=st.booleans())
 problem = {"dataset": names, "label": names}
-transfer = tables(
+shots = numbers | st.sampled_from(["vtab1k", "all"])
+transferred = {
+    "protocol": st.just("transfer"),
+    "args": args,
+    "shots": shots | unique(shots),
+    "source": source,
+}
+transfer = tables(problem, **transferred, splits=names) | tables(
     problem,
-    protocol=st.just("transfer"),
-    args=args,
-    shots=numbers | st.just("all") | unique(numbers | st.just("all")),
-    source=source,
+    **transferred,
     val_fraction=st.floats(0.01, 0.99),
     val_shots=numbers,
     test_fraction=st.floats(0.01, 0.99),

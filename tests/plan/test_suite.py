@@ -77,6 +77,19 @@ test_fraction = 0.1
 
 [[problems]]
 dataset = "digits"
+label = "published digits"
+protocol = "adaptation"
+source = { dataset = "glyphs" }
+splits = "target.json"
+
+[[problems]]
+dataset = "digits"
+label = "as in VTAB"
+shots = "vtab1k"
+splits = "published.json"
+
+[[problems]]
+dataset = "digits"
 label = "ten digits"
 args = {}
 protocol = "transfer"
@@ -261,7 +274,7 @@ def test_a_suite_that_is_not_there(name):
         (
             {"problems": [{"dataset": "digits", "episodes": 3}]},
             "problems[0].episodes: unknown key (known: args, dataset, label, protocol, shots, "
-            "source, test_fraction, val_fraction, val_shots)",
+            "source, splits, test_fraction, val_fraction, val_shots)",
         ),
         (
             {"problems": [{"dataset": "folder", "protocol": "episodes", "querys": 3}]},
@@ -274,7 +287,7 @@ def test_a_suite_that_is_not_there(name):
         (
             {"problems": [{"dataset": "digits", "file": "a"}]},
             "problems[0].file: unknown key (known: args, dataset, label, protocol, shots, source, "
-            "test_fraction, val_fraction, val_shots)",
+            "splits, test_fraction, val_fraction, val_shots)",
         ),
         (
             {"a\nb": 1},
@@ -344,11 +357,11 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
         ({"problems": ["digits"]}, "problems[0]: should be a table, not 'digits'"),
         (
             {"problems": [{"dataset": "digits", "shots": [5, "al"]}]},
-            "problems[0].shots[1]: should be a whole number above 0, or 'all', not 'al'",
+            "problems[0].shots[1]: should be a whole number above 0, 'vtab1k' or 'all', not 'al'",
         ),
         (
             {"problems": [{"dataset": "digits", "shots": 0}]},
-            "problems[0].shots[0]: should be a whole number above 0, or 'all', not 0",
+            "problems[0].shots[0]: should be a whole number above 0, 'vtab1k' or 'all', not 0",
         ),
         (
             {"problems": [{"dataset": "digits", "shots": []}]},

@@ -16,6 +16,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.record.schema import Coordinates, Record
+from harness.record.store import Store
 from harness.report.page import write_report
 
 Cell = Callable[..., Coordinates]
@@ -81,7 +82,8 @@ def test_the_files_are_written(results: Path, page: tuple[str, Reader]) -> None:
     assert "report/index.html" in found
     assert {f"report/plots/accuracy_by_shots.{kind}" for kind in ("png", "svg")} <= found
     assert {f"report/tables/results.{kind}" for kind in ("csv", "md", "tex")} <= found
-    assert len(found) == 1 + 9 + 10
+    for name in ("best", "tuned", "consumed"):
+        assert {f"report/tables/{name}.{kind}" for kind in ("csv", "md", "tex")} <= found
 
 
 def test_the_page_is_well_formed(page: tuple[str, Reader]) -> None:
@@ -162,7 +164,7 @@ def test_findings_name_no_winner_without_grounds(page: tuple[str, Reader]) -> No
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One facet a plot: drawing is what takes the time."""
-    monkeypatch.setattr("harness.report.plots.MOST", 1)
+    monkeypatch.setattr("harness.report.figure.MOST", 1)
 
 
 def test_the_same_records_give_the_same_files(folder: Folder, cell: Cell, done: Done) -> None:
@@ -241,10 +243,10 @@ def test_trials_that_are_not_scored_by_accuracy_are_in_no_plot_of_accuracy(
         for label in ("source_only", "coral")
         for seed in (0, 1)
     ]
-    assert "What tuning brings" in written(folder(records, records))[1].words
+    assert "What more trials bring" in written(folder(records, records))[1].words
     for record in records:
         record.metrics["information_val"] = 1.9
-    assert "What tuning brings" not in written(folder(records, records))[1].words
+    assert "What more trials bring" not in written(folder(records, records))[1].words
 
 
 def test_labels_and_reasons_are_text(folder: Folder, cell: Cell, done: Done) -> None:
@@ -294,9 +296,75 @@ def test_records_of_two_machines_are_marked(folder: Folder, cell: Cell, done: Do
     words = written(folder(records, records))[1].words
     assert "Cells were not all run under the same conditions: device.name differs." in words
     assert "H100 (1 cell); A100 (1 cell)" in words
+    assert "Cells came from different machines: device.name: H100 (1 cell), A100 (1 cell)." in words
 
 
 @pytest.mark.usefixtures("quick")
 def test_many_findings_are_folded(folder: Folder, cell: Cell, done: Done) -> None:
     records = [done(cell("a", shots, 0), 0.5) for shots in range(1, 16)]
     assert "3 more comparisons" in written(folder(records, records))[1].words
+
+
+# ── tuning, predictions, provenance ───────────────────────────────────────────────────────────
+
+
+def test_expected_best_is_told_by_budget(page: tuple[str, Reader]) -> None:
+    tables = [table for table in page[1].tables if "4 trials" in table[0]]
+    (table,) = tables
+    assert table[0] == ["problem", "shots", "strategy", "1 trial", "4 trials", "8 trials", "10 s"]
+    assert "What more trials bring" in page[1].words
+    # All eight trials of a probe took less than ten seconds.
+    probe = next(row for row in table if row[:3] == ["digits", "1 shot", "linear_probe"])
+    assert probe[-1] == f"≥ {probe[-2]}"
+
+
+def test_what_tuning_consumed_is_told_of_every_cell_with_a_record(
+    page: tuple[str, Reader], frame: pd.DataFrame
+) -> None:
+    (table,) = [table for table in page[1].tables if "pruned" in table[0]]
+    rows = [dict(zip(table[0], row, strict=True)) for row in table[1:]]
+    assert sum(int(row["cells"]) for row in rows) == (frame["trials"] > 0).sum()
+    assert sum(int(row["complete"]) for row in rows) == frame["trials"].sum()
+
+
+def test_importance_has_a_number_or_a_reason(page: tuple[str, Reader]) -> None:
+    (table,) = [table for table in page[1].tables if "importance (%)" in table[0]]
+    for row in table[1:]:
+        told = dict(zip(table[0], row, strict=True))
+        assert (told["importance (%)"] == "–") == bool(told["remark"])
+
+
+def test_predictions_are_shown_by_class(folder: Folder, cell: Cell, done: Done) -> None:
+    records = [done(cell("a", "all", seed), 0.5) for seed in range(2)]
+    directory = folder(records, records)
+    store = Store(directory)
+    # Of two examples each class, one of the second class is taken for the first.
+    logits = np.log(np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.1, 0.9]]))
+    for record in records:
+        arrays = {"logits": logits, "labels": np.array([0, 0, 1, 1]), "ids": np.arange(4)}
+        store.write_predictions(record.cell, arrays)
+    store.write_split("split0", {"dataset": "digits", "classes": ["<ant>", "bee"]})
+    reader = written(directory)[1]
+    assert [["", "<ant>", "bee"], ["<ant>", "100", ""], ["bee", "50", "50"]] in reader.tables
+    classes = next(table for table in reader.tables if "recall (%)" in table[0])
+    assert classes[1] == ["<ant>", "a", "4", "66.7", "100.0", "80.0"]
+    assert classes[2] == ["bee", "a", "4", "100.0", "50.0", "66.7"]
+    assert "Calibration error in points: a" in reader.words
+    kept = (directory / "report/tables/confused.csv").read_text().splitlines()
+    assert kept[1].endswith(",a,bee,<ant>,2,0.5")
+
+
+def test_what_was_in_force_is_told_once(folder: Folder, cell: Cell, done: Done) -> None:
+    config = {
+        "strategy_spec": {"name": "probe", "label": "", "args": {"steps": 7}},
+        "problem_spec": {"val_fraction": 0.2},
+        "budget": {"trials": 8, "sampler": "random"},
+    }
+    records = [done(cell("a", 5, seed), 0.5, config=config) for seed in range(3)]
+    reader = written(folder(records, records))[1]
+    table = next(table for table in reader.tables if table[0] == ["part", "name", "settings"])
+    assert table[1:] == [
+        ["strategy", "a", "name = probe, args.steps = 7, lr = 0.001, weight_decay = 0.0001"],
+        ["problem", "digits", "val_fraction = 0.2"],
+        ["budget", "", "trials = 8, sampler = random"],
+    ]

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from harness.record.store import Store
-from harness.report import images, plots
+from harness.report import budget, curves, figure, images, plots
 from harness.report.details import Details, collect
-from harness.report.plots import Plot
+from harness.report.figure import Plot
 from harness.report.results import summary, tidy
 from harness.report.style import INK, Look, looks
+from harness.report.tuning import consumed, tuning
 
 FrameOf = Callable[..., pd.DataFrame]
 
@@ -31,7 +33,8 @@ def details(results: Path) -> Details:
 
 @pytest.fixture(scope="module")
 def every(frame: pd.DataFrame, table: pd.DataFrame, details: Details) -> dict[str, Plot]:
-    found = plots.all_plots(frame, table, details.trials, details.curves)
+    of_tuning = tuning(frame, table, details, {}).plots
+    found = [plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table), *of_tuning]
     return {plot.name: plot for plot in found}
 
 
@@ -46,15 +49,16 @@ def lines(ax: Axes, look: Look) -> list[np.ndarray]:
     return [np.asarray(line.get_xydata()) for line in found if len(line.get_xdata())]
 
 
-def test_there_are_five_plots(every: dict[str, Plot]) -> None:
+def test_there_are_six_plots(every: dict[str, Plot]) -> None:
     assert list(every) == [
         "accuracy_by_shots",
         "accuracy_by_seconds",
         "accuracy_by_memory",
-        "tuning_curves",
+        "best_by_trials",
+        "best_by_seconds",
         "learning_curves",
     ]
-    assert [len(plot.facets) for plot in every.values()] == [2, 2, 2, 5, 5]
+    assert [len(plot.facets) for plot in every.values()] == [2, 2, 2, 5, 5, 5]
 
 
 def test_accuracy_by_shots_draws_the_means_and_breaks_at_a_gap(
@@ -124,72 +128,148 @@ def test_nothing_overlaps(every: dict[str, Plot], look: dict[str, Look]) -> None
 
 def test_one_value_of_shots_is_a_row_of_dots(frame_of: FrameOf) -> None:
     frame = frame_of({"from_scratch": [0.1, 0.2], "a": [0.5, 0.6], "lost": [0.1, None]})
-    plot = plots.accuracy_by_shots(summary(frame))
+    plot = plots.by_shots(summary(frame))
     ax = plot.figure(looks(frame)).axes[0]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["from_scratch", "a"]
     assert "lost (1 of 2 failed)" in plot.facets[0].absent
 
 
 def test_nothing_complete_is_no_plot(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.5, None]})
-    nothing = pd.DataFrame(columns=["cell", "number", "state", "value", "step"])
-    assert plots.all_plots(frame, summary(frame), nothing, nothing) == []
+    table = summary(frame_of({"a": [0.5, None]}))
+    assert not any(plot(table).facets for plot in (plots.by_shots, plots.by_seconds))
 
 
 def test_device_memory_where_all_have_it(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.5], "b": [0.6]}, peak_device_bytes=2e9)
-    plot = plots.accuracy_by_memory(summary(frame))
+    plot = plots.by_memory(summary(frame))
     assert "at 2 GB" in plot.facets[0].alt
-    assert plot.figure(looks(frame)).axes[0].get_xlabel() == "peak memory of the accelerator"
+    xlabel = plot.figure(looks(frame)).axes[0].get_xlabel()
+    assert xlabel.startswith("peak memory of the accelerator\n")
     frame.loc[1, "peak_device_bytes"] = np.nan
-    assert "at 1 GB" in plots.accuracy_by_memory(summary(frame)).facets[0].alt
+    assert "at 1 GB" in plots.by_memory(summary(frame)).facets[0].alt
 
 
 def test_more_facets_than_can_be_read_are_counted(frame_of: FrameOf) -> None:
     columns = ["setting", "facet", "counts"]
     parts = [frame_of({"a": [0.5]}, problem=f"p{n}").drop(columns=columns) for n in range(20)]
-    plot = plots.accuracy_by_shots(summary(tidy(pd.concat(parts))))
-    assert (len(plot.facets), plot.total) == (plots.MOST, 20)
+    plot = plots.by_shots(summary(tidy(pd.concat(parts))))
+    assert (len(plot.facets), plot.total) == (figure.MOST, 20)
 
 
-# ── tuning curves ─────────────────────────────────────────────────────────────────────────────
+# ── Pareto fronts ─────────────────────────────────────────────────────────────────────────────
+
+POINTS = {  # accuracy and seconds
+    "cheap": (0.5, 1.0),
+    "twin": (0.5, 1.0),
+    "dear": (0.5, 2.0),
+    "good": (0.8, 3.0),
+    "worse": (0.7, 4.0),
+    "best": (0.9, 9.0),
+    "bound": (0.99, 1.0),
+}
 
 
-def trials_of(frame: pd.DataFrame, values: Sequence[Sequence[float | None]]) -> pd.DataFrame:
-    """Trials of the frame's cells in order; None is a trial that failed."""
-    rows = [
-        (cell, number, "failed" if value is None else "complete", value)
-        for cell, tried in zip(frame["cell"], values, strict=True)
-        for number, value in enumerate(tried)
+@pytest.fixture
+def fronts(frame_of: FrameOf) -> pd.DataFrame:
+    frame = frame_of({label: [accuracy] for label, (accuracy, _) in POINTS.items()})
+    frame["seconds_total"] = [seconds for _, seconds in POINTS.values()]
+    frame.loc[frame["label"] == "bound", "oracle"] = "labels"
+    return summary(frame)
+
+
+def test_the_front_holds_who_is_beaten_by_none(fronts: pd.DataFrame) -> None:
+    found = fronts[plots.on_front(fronts.assign(x=fronts["seconds_total"]))]["label"]
+    ranked = {label: at for label, at in POINTS.items() if label != "bound"}
+    expected = [
+        label
+        for label, (accuracy, seconds) in ranked.items()
+        if not any(
+            a >= accuracy and s <= seconds and (a, s) != (accuracy, seconds)
+            for a, s in ranked.values()
+        )
     ]
-    return pd.DataFrame(rows, columns=["cell", "number", "state", "value"])
+    assert list(found) == expected == ["cheap", "twin", "good", "best"]
 
 
-def curve(plot: Plot) -> list[tuple[int, float]]:
-    data = plot.facets[0].data
-    return [(int(x), round(float(y), 6)) for x, y in zip(data["x"], data["y"], strict=True)]
+def test_the_front_is_marked_and_told(fronts: pd.DataFrame, frame_of: FrameOf) -> None:
+    plot = plots.by_seconds(fronts)
+    assert plot.facets[0].note == "On the front: cheap, twin, good and best"
+    assert plot.facets[0].note in plot.facets[0].alt
+    ax = plot.figure(looks(frame_of({label: [0.5] for label in POINTS}))).axes[0]
+    paths = [points for points in ax.collections if isinstance(points, PathCollection)]
+    rings = [points for points in paths if not len(points.get_facecolor())]
+    assert [len(points.get_offsets()) for points in rings] == [4]
 
 
-def test_tuning_curves_by_hand(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.5, 0.5]})
-    trials = trials_of(frame, [[0.2, 0.6, 0.4], [0.4, None, 0.8]])
-    # Best so far .2 .6 .6 and .4 .4 .8: means .3 .5 .7.
-    plot = plots.tuning_curves(frame, summary(frame), trials)
-    assert curve(plot) == [(1, 30.0), (2, 50.0), (3, 70.0)]
+def test_each_shots_has_a_front_of_its_own(every: dict[str, Plot]) -> None:
+    note = every["accuracy_by_seconds"].facets[0].note
+    assert re.fullmatch(r"On the front with 1 shot: .*; with 5 shots: .*; with all data: .*", note)
 
 
-def test_a_tuning_curve_has_every_seed_in_every_point(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.5, 0.5]})
-    trials = trials_of(frame, [[0.2, 0.6, 0.7, 0.8], [None, 0.4]])
-    # The second seed has nothing before its second trial, and no third.
-    assert curve(plots.tuning_curves(frame, summary(frame), trials)) == [(2, 50.0)]
+# ── bands ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_pruned_trial_is_no_best(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.5]})
-    trials = trials_of(frame, [[0.2, 0.9]])
-    trials.loc[1, "state"] = "pruned"
-    assert curve(plots.tuning_curves(frame, summary(frame), trials)) == [(1, 20.0), (2, 20.0)]
+def test_bands_are_the_intervals(
+    every: dict[str, Plot], look: dict[str, Look], table: pd.DataFrame
+) -> None:
+    ax = every["accuracy_by_shots"].figure(look).axes[0]
+    rows = table[(table["problem"] == "digits") & (table["label"] == "linear_probe")]
+    band = next(
+        shade
+        for shade in ax.collections
+        if isinstance(shade, PolyCollection)
+        and to_hex(shade.get_facecolor()[0]) == look["linear_probe"].colour
+    )
+    corners = {tuple(np.round(point, 6)) for point in band.get_paths()[0].vertices}
+    for place, (mean, half) in enumerate(zip(rows["accuracy"], rows["accuracy_half"], strict=True)):
+        for edge in (mean - half, mean + half):
+            assert (place, round(100 * edge, 6)) in corners
+
+
+# ── tuning ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_best_curves_tell_their_ends(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5], "b": [None]})
+    tried = [budget.Search(np.array([0.2, 0.6]), np.array([1.0, 3.0]))]
+    for plot, end in ((curves.best_by_trials, "2 trials"), (curves.best_by_seconds, "4 s")):
+        (facet,) = plot(summary(frame), {(0, "a"): tried}, as_run=False).facets
+        assert f"a: 60.0 % after {end}" in facet.alt
+        assert facet.absent == "b (1 of 1 failed)"
+
+
+def test_trials_that_depend_on_each_other_are_told_as_run(
+    frame: pd.DataFrame, table: pd.DataFrame, details: Details
+) -> None:
+    found = tuning(frame, table, details, {"sampler": "tpe"})
+    assert found.as_run
+    assert "in the order that the trials were run" in found.plots[0].caption
+    group = details.trials[details.trials["cell"] == frame["cell"][0]].sort_values("number")
+    drawn = found.plots[0].facets[0].data
+    first = drawn[drawn["label"] == frame["label"][0]]
+    cells = frame[(frame["setting"] == frame["setting"][0]) & (frame["label"] == "from_scratch")]
+    values = details.trials[details.trials["cell"].isin(cells["cell"])]
+    best = values.pivot(index="number", columns="cell", values="value").astype(float).cummax()
+    assert len(first) == len(group)
+    assert first["y"].to_numpy() == pytest.approx(100 * best.mean(axis=1).to_numpy())
+
+
+def test_what_tuning_consumed_is_counted(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, None, 0.5], "b": [0.5]})
+    one, two, three, _ = frame["cell"]
+    trials = pd.DataFrame(
+        [
+            (one, "complete", 1.0),
+            (one, "pruned", 2.0),
+            (two, "failed", 7.0),
+            (two, "diverged", 3.0),
+            (three, "complete", 4.0),
+        ],
+        columns=["cell", "state", "seconds"],
+    )
+    (row,) = consumed(frame, trials).to_dict("records")
+    expected = {"cells": 3, "complete": 2, "pruned": 1, "failed": 1, "diverged": 1}
+    assert row == {"setting": 0, "label": "a", **expected, "seconds_sum": 17, "seconds_median": 4}
 
 
 # ── files ─────────────────────────────────────────────────────────────────────────────────────

@@ -13,16 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness.errors import HarnessError
-from harness.report.results import (
-    baseline,
-    differences,
-    excludes_zero,
-    half_width,
-    shots_order,
-    summary,
-    tidy,
-    verdicts,
-)
+from harness.report.results import baseline, gain_told, shots_order, summary, tidy
 
 FrameOf = Callable[..., pd.DataFrame]
 
@@ -57,10 +48,6 @@ def test_the_interval_is_scipys(frame_of: FrameOf, accuracies: list[float]) -> N
     )
     assert got["accuracy"] - got["accuracy_half"] == pytest.approx(low)
     assert got["accuracy"] + got["accuracy_half"] == pytest.approx(high)
-
-
-def test_one_value_has_no_spread() -> None:
-    assert half_width(pd.Series([0.1]), pd.Series([1])).isna().all()
 
 
 def test_one_seed_has_no_interval(frame_of: FrameOf) -> None:
@@ -155,8 +142,7 @@ def test_gain_and_its_interval_are_those_of_the_paired_t_test(
     low, high = test.confidence_interval(0.95)
     assert got["gain"] - got["gain_half"] == pytest.approx(100 * low)
     assert got["gain"] + got["gain_half"] == pytest.approx(100 * high)
-    assume(abs(test.pvalue - 0.05) > 1e-6)
-    assert excludes_zero(got["gain"], got["gain_half"]) == (test.pvalue < 0.05)
+    assert got["gain_p"] == pytest.approx(test.pvalue)
 
 
 @few
@@ -179,18 +165,6 @@ def test_what_a_seed_does_to_all_and_the_order_of_rows_are_no_gain(
     assert got["gain_half"] == pytest.approx(expected["gain_half"], abs=1e-6)
 
 
-@few
-@given(st.lists(st.tuples(fractions, fractions), min_size=2, max_size=8))
-def test_differences_turn_round(frame_of: FrameOf, pairs: list[tuple[float, float]]) -> None:
-    left, right = zip(*pairs, strict=True)
-    frame = frame_of({"a": left, "b": right})
-    over = differences(frame, pd.Series({0: "b"})).iloc[0]
-    under = differences(frame, pd.Series({0: "a"})).iloc[0]
-    assert (over["label"], under["label"]) == ("a", "b")
-    assert over["points"] == pytest.approx(-under["points"])
-    assert over["half"] == pytest.approx(under["half"])
-
-
 def test_other_seeds_than_the_baselines_leave_no_gain(frame_of: FrameOf) -> None:
     frame = frame_of({"from_scratch": [0.1, 0.2, 0.3], "a": [0.5, 0.6, 0.7]})
     frame.loc[frame["label"] == "a", "seed"] += 1
@@ -206,45 +180,36 @@ def test_the_baseline_is_known_by_its_strategy(frame_of: FrameOf) -> None:
     assert row(frame, "a")["gain"] == pytest.approx(40)
 
 
-# ── who is ahead ──────────────────────────────────────────────────────────────────────────────
+def test_gains_are_judged_after_holms_correction(frame_of: FrameOf) -> None:
+    """p is 0.0013 by itself and below 0.05 also times two; 0.036 is not, times one, when the
+    first is found; and what is worse is told as such."""
+    base = [0.50, 0.50, 0.50]
+    better, worse = [0.60, 0.61, 0.60], [0.45, 0.43, 0.46]
+    frame = frame_of({"from_scratch": base, "a": better, "b": worse, "c": [0.5, 0.52, 0.49]})
+    tests = {
+        label: scipy_stats.ttest_rel(values, base).pvalue
+        for label, values in (("a", better), ("b", worse), ("c", [0.5, 0.52, 0.49]))
+    }
+    got = {label: row(frame, label) for label in "abc"}
+    assert got["a"]["gain_p"] == pytest.approx(3 * tests["a"])
+    assert got["b"]["gain_p"] == pytest.approx(2 * tests["b"])
+    assert [gain_told(got[label]) for label in "abc"] == ["better", "worse", "unclear"]
+    assert gain_told(row(frame, "from_scratch")) == ""
 
 
-def test_a_winner_needs_its_interval_to_leave_out_0(frame_of: FrameOf) -> None:
-    clear = frame_of({"a": [0.90, 0.91, 0.92], "b": [0.80, 0.82, 0.81]})
-    verdict = verdicts(clear, summary(clear))[0]
-    assert (verdict.winner, verdict.ranking, verdict.tied) == ("a", ("a", "b"), ())
-    assert verdict.points == pytest.approx(10)
-    assert verdict.half == pytest.approx(4.302653 * 1 / 3**0.5)
-
-    close = frame_of({"a": [0.90, 0.80, 0.91], "b": [0.80, 0.82, 0.81]})
-    verdict = verdicts(close, summary(close))[0]
-    assert (verdict.winner, verdict.ranking, verdict.tied) == (None, ("a", "b"), ("b",))
+def test_a_gain_that_is_real_alone_is_unclear_among_many(frame_of: FrameOf) -> None:
+    scores = {"from_scratch": [0.50, 0.50, 0.50], "a": [0.60, 0.62, 0.61]}
+    others = {f"copy {n}": [0.5 + 0.01 * n, 0.5, 0.5 - 0.011 * n] for n in range(1, 40)}
+    assert gain_told(row(frame_of(scores), "a")) == "better"
+    assert gain_told(row(frame_of({**scores, **others}), "a")) == "unclear"
 
 
-def test_a_winner_is_ahead_of_all_and_not_of_the_next_alone(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.90, 0.90, 0.90], "b": [0.85, 0.85, 0.85], "c": [0.95, 0.6, 0.9]})
-    verdict = verdicts(frame, summary(frame))[0]
-    assert verdict.ranking == ("a", "b", "c")
-    assert (verdict.tied, verdict.winner) == (("c",), None)
-
-
-def test_a_single_seed_has_no_winner(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.9], "b": [0.1]})
-    verdict = verdicts(frame, summary(frame))[0]
-    assert (verdict.ranking, verdict.judged, verdict.winner) == (("a", "b"), False, None)
-
-
-def test_equal_results_have_no_winner(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.9, 0.8], "b": [0.9, 0.8]})
-    assert verdicts(frame, summary(frame))[0].winner is None
-
-
-def test_what_is_missing_is_not_ranked(frame_of: FrameOf) -> None:
-    frame = frame_of({"a": [0.9, None], "b": [0.1, 0.2], "c": [None, None]})
-    verdict = verdicts(frame, summary(frame))[0]
-    assert verdict.ranking == ("b",)
-    assert verdict.missing == (("a", "1 of 2 failed"), ("c", "2 of 2 failed"))
-    assert verdict.winner is None
+@pytest.mark.parametrize("values", [[0.6], [0.6, 0.6, 0.6]], ids=["one seed", "no spread"])
+def test_a_gain_that_cannot_be_tested_is_neither_better_nor_worse(
+    frame_of: FrameOf, values: list[float]
+) -> None:
+    frame = frame_of({"from_scratch": [0.5] * len(values), "a": values})
+    assert gain_told(row(frame, "a")) == "untested"
 
 
 # ── the whole folder ──────────────────────────────────────────────────────────────────────────
@@ -306,4 +271,3 @@ def test_no_cells_are_no_groups(frame_of: FrameOf) -> None:
     frame = frame_of({})
     table = summary(frame)
     assert len(table) == 0
-    assert verdicts(frame, table) == []

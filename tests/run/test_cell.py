@@ -1,18 +1,25 @@
 """A cell ends as a record, whatever happens in it; what is tested is never learned from."""
 
 import json
+import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
+import optuna
 import pytest
 import torch
+from PIL import Image
 
 from harness.api import Diverged, GradientStrategy, Recipe, Settings, Space, Strategy, Unsupported
+from harness.data import resident
+from harness.data.protocols import target_split
 from harness.model import metrics
+from harness.plan import splitfile
 from harness.plan.configure import Datasets
 
 ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
@@ -118,7 +125,7 @@ def test_chance_in_a_layer_is_the_same_in_every_trial_and_whatever_ran_before(be
         bench.add(spy)
     bench.run("first", "second")
     bench.run("second", folder="alone")
-    assert len(drawn["second"]) == 4
+    assert len(drawn["second"]) >= 4  # two trials a cell, and what counting its FLOPs takes
     assert len({tuple(pair) for pair in (*drawn["first"], *drawn["second"])}) == 1
 
 
@@ -153,7 +160,9 @@ class TestAdaptation:
         names = bench.add(spy), bench.add(bound)
         record, _ = self.run(bench, *names, selection=selection)
         split = json.loads((bench.store.directory / f"splits/{record.split_hash}.json").read_text())
-        blind, *_, seeing = tasks
+        assert len(tasks) > 2
+        # The last ones are given without validation, to count the FLOPs of training alone.
+        blind, *_, seeing = (task for task in tasks if task.val is not None)
         assert blind.train.inputs.rows.tolist() == split["source"]["train"]
         assert blind.val.inputs.rows.tolist() == split["source"]["val"]
         assert blind.unlabelled.rows.tolist() == split["target"]["train"]
@@ -195,22 +204,22 @@ EPISODES = {
 }
 
 
-def tensors_within(things):
-    """Every tensor that can be reached from ``things`` without importing anything."""
+def within(things):
+    """Everything that can be reached from ``things`` without importing anything: attributes,
+    items, closures, bound methods, frames of generators, as deep as they go."""
     waiting, seen, kept = [*things], set(), []
     while waiting:
         thing = waiting.pop()
-        plain = str | bytes | int | float | type | ModuleType | None
-        if isinstance(thing, plain) or id(thing) in seen:
+        if isinstance(thing, type | ModuleType | None) or id(thing) in seen:
             continue
         seen.add(id(thing))
         kept.append(thing)  # so that no id is given twice
-        if isinstance(thing, torch.Tensor):
-            yield thing
+        yield thing
+        if isinstance(thing, torch.Tensor | np.ndarray | str | bytes | int | float | PurePath):
             continue
         if isinstance(thing, Mapping):
             waiting += [*thing.keys(), *thing.values()]
-        elif isinstance(thing, list | tuple | set | frozenset):
+        elif isinstance(thing, list | tuple | set | frozenset | deque):
             waiting += [*thing]
         waiting += [*vars(thing).values()] if hasattr(thing, "__dict__") else []
         slots = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
@@ -218,6 +227,54 @@ def tensors_within(things):
         waiting += [cell.cell_contents for cell in getattr(thing, "__closure__", None) or ()]
         waiting += [getattr(thing, "__self__", None), getattr(thing, "__func__", None)]
         waiting += [*(getattr(thing, "__defaults__", None) or ())]
+        frame = getattr(thing, "gi_frame", None)
+        waiting += [*frame.f_locals.values()] if frame else []
+
+
+def rows_of_numbers(thing):
+    """A thing as whole numbers in a row, if it is that."""
+    if isinstance(thing, torch.Tensor | np.ndarray):
+        return thing.flatten().tolist() if "int" in str(thing.dtype) else None
+    if isinstance(thing, list | tuple) and all(type(part) is int for part in thing):
+        return [*thing]
+    return None
+
+
+def spying(look):
+    """A probe that hands everything it is ever given to ``look``."""
+
+    @dataclass(frozen=True)
+    class Spy(GradientStrategy):
+        name: ClassVar[str] = "spy"
+        protocols: ClassVar[frozenset[str]] = frozenset({"transfer", "episodes", "adaptation"})
+
+        def prepare(self, backbone, source, hp, run):
+            look(backbone, source, hp, run)
+            return backbone
+
+        def adapt_batch(self, backbone, batch, run):
+            look(backbone, batch, run)
+            yield from super().adapt_batch(backbone, batch, run)
+
+        def recipe(self, backbone, task, hp, run):
+            look(backbone, task, hp, run)
+            return Recipe(backbone, (), lr=1e-2)
+
+        def adapt(self, backbone, task, hp, run):
+            return Looking(super().adapt(backbone, task, hp, run))
+
+    @dataclass
+    class Looking:
+        inner: object
+
+        def logits(self, inputs):
+            look(inputs)
+            return self.inner.logits(inputs)
+
+        def __getattr__(self, name):
+            return getattr(self.inner, name)
+
+    return Spy
 
 
 class TestSealedTest:
@@ -243,35 +300,126 @@ class TestSealedTest:
     @pytest.mark.parametrize(
         "problem",
         [
-            {"dataset": "digits", "shots": [2]},
-            {**TestAdaptation.PROBLEM, "selection": "target", "test_fraction": 0.4},
-            {**EPISODES, "shots": [1]},
+            {"dataset": "digits", "shots": [2], "source": LETTERS},
+            {
+                **TestAdaptation.PROBLEM,
+                "source": {"dataset": "glyphs", "args": {"per_class": 5}},
+                "selection": "target",
+                "test_fraction": 0.4,
+            },
+            {**EPISODES, "shots": [1], "source": {"dataset": "digits"}},
         ],
         ids=lambda problem: problem.get("protocol", "transfer"),
     )
     def test_no_label_that_is_tested_can_be_reached_from_what_a_strategy_is_given(
         self, bench, problem
     ):
-        """A spy follows every attribute, item, closure and bound method, as deep as they go."""
-        found = []
+        """A spy follows whatever it is given, from ``prepare`` to the tested inputs."""
+        found, looks = [], []
 
-        def spy(task, hp, run):
-            found.append([t for t in tensors_within([task, hp, run]) if t.dtype == torch.int64])
+        def look(*given):
+            looks.append(given)
+            found.extend(filter(None, map(rows_of_numbers, within(given))))
 
-        name = bench.add(misbehaving("spy", spy))
-        bench.registry.plugins["strategy", name].cls.protocols = frozenset(
-            {"transfer", "episodes", "adaptation"}
-        )
+        name = bench.add(spying(look))
         (record,) = bench.run(name, problems=[problem], budget={"trials": 1, "steps": 2})
         assert record.status == "ok", record.reason
         data = Datasets(bench.registry).load(problem["dataset"], problem.get("args", {})).data
         with np.load(bench.store.directory / f"predictions/{record.cell}.npz") as predictions:
-            answers = torch.from_numpy(predictions["labels"]).flatten()
-        secrets = [data.train.labels, answers]
+            answers = predictions["labels"].flatten().tolist()
+        secrets = [data.train.labels.tolist(), answers]
         assert min(map(len, secrets)) > 12  # long enough to be told from anything by chance
-        assert len(found[0]) >= 2
-        for tensor in found[0]:
-            assert not any(torch.equal(tensor.flatten(), secret) for secret in secrets)
+        assert len(looks) >= 4
+        assert len(found) >= 8
+        for numbers in found:
+            assert numbers not in secrets
+
+    def test_no_file_name_can_be_reached_where_inputs_are_read_as_they_are_needed(
+        self, bench, tmp_path, monkeypatch
+    ):
+        """The folder that an image lies in is its label."""
+        for label in ("cats", "dogs"):
+            for part, count in (("train", 4), ("test", 2)):
+                folder = tmp_path / "pets" / part / label
+                folder.mkdir(parents=True)
+                for grey in range(count):
+                    Image.new("L", (16, 16), 40 * grey).save(folder / f"{grey}.png")
+        monkeypatch.setattr(resident, "free_bytes", lambda device: 1000)
+        pools, told = [], []
+
+        def look(*given):
+            reached = [*within(given)]
+            pools.extend(thing for thing in reached if isinstance(thing, resident.StreamedPool))
+            told.extend(str(thing) for thing in reached if isinstance(thing, str | PurePath))
+
+        problem = {"dataset": "folder", "args": {"root": str(tmp_path / "pets")}, "shots": [1]}
+        (record,) = bench.run(bench.add(spying(look)), problems=[problem])
+        assert record.status == "ok", record.reason
+        assert pools
+        assert told
+        assert not [text for text in told if "cats" in text or "dogs" in text]
+
+    def test_the_disk_cache_has_no_label_of_the_target(self, bench):
+        """Neither in its files nor in their names, as numbers of any width."""
+        problem = {"dataset": "digits", "shots": [2], "source": LETTERS}
+        pretrained = {"source": "glyphs", "args": {"per_class": 4}, "steps": 2}
+        backbone = {"model": "conv4", "weights": pretrained, "input_size": 16}
+        records = bench.run("linear_probe", MAML, problems=[problem], backbones=[backbone])
+        assert [record.status for record in records] == ["ok", "ok"]
+        files = [path for path in (bench.folder / "cache").rglob("*") if path.is_file()]
+        assert {path.parent.name for path in files} >= {"weights", "prepared"}
+        data = Datasets(bench.registry).load("digits", {}).data
+        with np.load(bench.store.directory / f"predictions/{records[0].cell}.npz") as predictions:
+            secrets = [predictions["labels"], predictions["ids"], data.train.labels.numpy()]
+        for path in files:
+            content = path.read_bytes()
+            for secret in secrets:
+                for width in ("u1", "i2", "i4", "i8", "f4"):
+                    assert secret.astype(width)[:32].tobytes() not in content
+                assert str(secret[:32].tolist()).strip("[]").encode() not in content
+
+    def test_twins_of_what_is_tested_are_counted_in_the_record(self, bench, tmp_path):
+        """A source that has every third image of the target, and shows all it has."""
+        images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), np.uint8)
+        for name, rows in {"target": slice(None), "source": slice(None, None, 3)}.items():
+            labels = (np.arange(60) % 2)[rows]
+            np.savez(tmp_path / f"{name}.npz", x_train=images[rows], y_train=labels)
+        target, source = (
+            {"dataset": "arrays", "args": {"path": str(tmp_path / f"{name}.npz")}}
+            for name in ("target", "source")
+        )
+        transfer = {**target, "label": "one", "source": source}
+        adaptation = {**target, "label": "other", "source": source, "protocol": "adaptation"}
+        (one,) = bench.run("linear_probe", problems=[transfer])
+        (other,) = bench.run("source_only", problems=[adaptation])
+        for record, part in ((one, None), (other, "target")):
+            file = bench.store.directory / f"splits/{record.split_hash}.json"
+            split = json.loads(file.read_text())
+            tested = (split[part] if part else split)["test"]
+            assert record.leaks == {"source-test": sum(row % 3 == 0 for row in tested)}
+
+    def test_a_file_of_splits_that_changes_after_planning_stops_the_cell(self, bench, tmp_path):
+        loaded = Datasets(bench.registry).load("digits", {})
+        path = tmp_path / "splits.json"
+
+        def publish(seed):
+            split = target_split(
+                loaded.data, shots=2, seed=seed, val_fraction=0.2, test_fraction=0.2
+            )
+            path.write_text(splitfile.write("digits", loaded, [(2, 0, split)]))
+
+        class Meanwhile(list):
+            def append(self, event):
+                publish(seed=1)
+
+        publish(seed=0)
+        bench.events = Meanwhile()
+        problem = {"dataset": "digits", "shots": [2], "splits": str(path)}
+        (record,) = bench.run("linear_probe", problems=[problem])
+        assert record.status == "failed"
+        assert (
+            record.reason == f"{path} has changed since the suite was planned. Run the suite again"
+        )
 
     def test_one_seed_is_one_split_for_all(self, bench):
         records = bench.run(*ALL)
@@ -409,6 +557,20 @@ class TestCost:
         spent = [trial.seconds for trial in record.trials]
         assert sum(spent[:-1]) <= 0.3
         assert len(record.trials) > 1
+
+    def test_seconds_of_trials_that_fail_or_are_pruned_are_spent(self, bench):
+        """Whatever a trial comes to, a tenth of a second of work leaves room for at most four."""
+
+        def do(task, hp, run):
+            time.sleep(0.1)
+            if hp["lr"] != 1e-3:  # all but trial 0
+                raise optuna.TrialPruned if hp["lr"] < 1e-3 else ValueError("no")
+
+        (record,) = bench.run(bench.add(misbehaving("slow", do)), budget={"seconds": 0.4})
+        assert record.status == "ok"
+        assert 2 <= len(record.trials) <= 4
+        assert all(trial.seconds >= 0.1 for trial in record.trials)
+        assert {trial.state for trial in record.trials[1:]} <= {"pruned", "failed"}
 
 
 class TestPrepare:

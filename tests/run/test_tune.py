@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.trial import TrialState
 
 from harness.api import (
     CategoricalDistribution,
@@ -63,6 +64,52 @@ def test_the_same_name_and_range_are_drawn_alike_whatever_the_strategy(seed, cou
     one = trials(One(), seed=seed, trials=count)
     other = trials(Other(), seed=seed, trials=count)
     assert [hp["lr"] for hp in one[1:]] == [hp["lr"] for hp in other[1:]]
+
+
+names = st.sampled_from(["lr", "decay", "depth", "kind"])
+ranges = st.one_of(
+    st.tuples(st.floats(1e-6, 1e-3), st.floats(1e-2, 1), st.booleans()).map(
+        lambda given: FloatDistribution(given[0], given[1], log=given[2])
+    ),
+    st.tuples(st.integers(1, 5), st.integers(6, 99)).map(lambda ends: IntDistribution(*ends)),
+    st.lists(st.text(max_size=3), min_size=2, max_size=4, unique=True).map(CategoricalDistribution),
+)
+spaces = st.dictionaries(names, ranges, max_size=4)
+
+
+def default(distribution):
+    return distribution.choices[0] if hasattr(distribution, "choices") else distribution.low
+
+
+def strategy_with(space):
+    """A strategy that tunes just this."""
+    fields = {"space": space, "defaults": {name: default(space[name]) for name in space}}
+    return type("Drawn", (One,), fields)()
+
+
+@settings(max_examples=30)
+@given(spaces, spaces, spaces, st.integers(0, 2**32 - 1), st.data())
+def test_whatever_two_strategies_tune_what_they_share_is_drawn_alike(
+    shared, own, others, seed, data
+):
+    """In any order, among anything else, and also where one of them fixes another value."""
+    one, other = strategy_with(own | shared), strategy_with(shared | others | shared)
+    fixed = {name: default(space) for name, space in own.items() if name not in shared}
+    fixed = {name: fixed[name] for name in fixed if data.draw(st.booleans())}
+    drawn = trials(one, fixed, seed=seed, trials=4), trials(other, seed=seed, trials=4)
+    for name in shared:
+        assert [hp[name] for hp in drawn[0]] == [hp[name] for hp in drawn[1]]
+
+
+@given(st.lists(st.sampled_from(["COMPLETE", "PRUNED", "FAIL"]), min_size=12, max_size=12))
+def test_every_trial_counts_however_it_ended_and_changes_no_draw(ends):
+    tuner = Tuner(ConfiguredStrategy(One(), {}), Budget(trials=len(ends)), 0)
+    drawn = []
+    for trial, hp in tuner.trials(lambda: 0.0):
+        drawn.append(hp)
+        state = TrialState[ends[trial.number]]
+        tuner.study.tell(trial, 0.5 if state == TrialState.COMPLETE else None, state=state)
+    assert drawn == trials(One(), trials=len(ends))
 
 
 def test_another_range_or_seed_or_trial_is_drawn_anew():

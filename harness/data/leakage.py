@@ -1,0 +1,97 @@
+"""Leakage: identical inputs on both sides of a split, which a memory answers as well as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from harness.data.episodes import Episode
+from harness.data.loading import Loaded
+from harness.data.splits import Manifest
+
+Leaks = dict[str, int]
+"""Examples that have an identical twin where they should not, by where; see :func:`leakage`."""
+
+Shown = tuple[Loaded, Sequence[int]]
+"""What a source shows: a dataset, and rows of its training data."""
+
+WORDS = {
+    "train-test": "{} test examples are identical to a training example",
+    "val-test": "{} test examples are identical to a validation example",
+    "source-test": "{} test examples are identical to an example of the source",
+    "train-val": "{} validation examples are identical to a training example",
+    "ambiguous": "{} examples are identical to one of another class",
+}
+
+
+def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -> Leaks:
+    """Count twins: inputs of the same bytes as decoded, the same file, or the same text.
+
+    Returns:
+        ``train-test``, ``val-test`` and ``source-test`` count tested examples, ``train-val``
+        those that validate, and ``ambiguous`` all of them that occur with another label too.
+        What there is none of is left out.
+    """
+    train, val = (_taken(loaded.train_digests, ids) for ids in (manifest.train, manifest.val))
+    test = _taken(loaded.test_digests, manifest.test)
+    data = loaded.data
+    labels, tested = data.train.labels, (data.test or data.train).labels
+    answers = [
+        *labels[[*manifest.train, *manifest.val]].tolist(),
+        *tested[[*manifest.test]].tolist(),
+    ]
+    return _found(
+        {
+            "train-test": twins(test, train),
+            "val-test": twins(test, val),
+            "source-test": twins(test, _shown(sources)),
+            "train-val": twins(val, train),
+            "ambiguous": _ambiguous([*train, *val, *test], answers),
+        }
+    )
+
+
+def episode_leakage(
+    loaded: Loaded, episodes: Iterable[Episode], sources: Iterable[Shown] = ()
+) -> Leaks:
+    """Count queries that are identical to a support example of their own episode
+    (``train-test``), and to an example of a source (``source-test``)."""
+    digests, shown = loaded.train_digests, set(_shown(sources))
+    found = {"train-test": 0, "source-test": 0}
+    for episode in episodes:
+        queries = _taken(digests, episode.query)
+        found["train-test"] += twins(queries, _taken(digests, episode.support))
+        found["source-test"] += sum(digest in shown for digest in queries)
+    return _found(found)
+
+
+def told(leaks: Mapping[str, int], *, test: int, val: int) -> Iterator[str]:
+    """A sentence for each kind of twins, given how many examples are tested and validate."""
+    of = {"train-test": test, "val-test": test, "source-test": test, "train-val": val}
+    for where, count in leaks.items():
+        share = f"{count:,} of {of[where]:,}" if where in of else f"{count:,}"
+        yield WORDS[where].format(share)
+
+
+def twins(asked: Sequence[bytes], seen: Iterable[bytes]) -> int:
+    """How many of ``asked`` are among ``seen``."""
+    known = set(seen)
+    return sum(digest in known for digest in asked)
+
+
+def _taken(digests: Sequence[bytes], rows: Iterable[int]) -> list[bytes]:
+    return [digests[row] for row in rows]
+
+
+def _shown(sources: Iterable[Shown]) -> Iterator[bytes]:
+    for source, rows in sources:
+        yield from _taken(source.train_digests, rows)
+
+
+def _ambiguous(digests: Sequence[bytes], labels: Sequence[int]) -> int:
+    first = dict(zip(digests, labels, strict=True))
+    split = {d for d, label in zip(digests, labels, strict=True) if first[d] != label}
+    return sum(digest in split for digest in digests)
+
+
+def _found(counts: Leaks) -> Leaks:
+    return {where: count for where, count in counts.items() if count}

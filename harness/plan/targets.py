@@ -1,0 +1,131 @@
+"""Which examples of a target a cell learns from and is tested on: drawn, or as a file says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, TypeAlias
+
+from harness.data import leakage
+from harness.data.leakage import Leaks, Shown
+from harness.data.protocols import source_classes, source_split, target_split
+from harness.data.resident import rows_of
+from harness.data.splits import Manifest, Shots
+from harness.errors import HarnessError
+from harness.plan.configure import Datasets
+from harness.plan.suite import AdaptationProblem, SourceSpec, SourceWeights, TransferProblem
+
+if TYPE_CHECKING:
+    from harness.plan.cells import Cell
+
+TargetProblem: TypeAlias = TransferProblem | AdaptationProblem
+
+
+def target_manifest(
+    datasets: Datasets, problem: TargetProblem, shots: Shots, seed: int
+) -> Manifest:
+    """The split of a problem's target: under ``adaptation``, where ``shots`` count in the source,
+    all of it.
+
+    Raises:
+        HarnessError: it cannot be drawn, or the file of splits has none that fits.
+    """
+    loaded = datasets.load(problem.dataset, problem.args)
+    val_shots = None
+    if isinstance(problem, AdaptationProblem):
+        shots = "all"
+    else:
+        val_shots = problem.val_shots
+    if problem.splits is not None:
+        file = datasets.splits(problem.splits)
+        try:
+            return file.manifest(loaded, shots, seed)
+        except HarnessError as error:
+            raise HarnessError(f"{problem.splits}: {error.message}", error.remedy) from None
+    return target_split(
+        loaded.data,
+        shots=shots,
+        seed=seed,
+        val_fraction=problem.val_fraction,
+        val_shots=val_shots,
+        test_fraction=problem.test_fraction,
+    )
+
+
+def split_meaning(
+    datasets: Datasets, problem: TargetProblem, shots: Shots, seed: int
+) -> dict[str, str]:
+    """What a split from a file adds to a cell's meaning: its content, wherever the file is. A
+    split that is drawn follows from what the problem says."""
+    if problem.splits is None:
+        return {}
+    loaded = datasets.load(problem.dataset, problem.args)
+    return {"split": target_manifest(datasets, problem, shots, seed).digest(loaded.digest)}
+
+
+def cell_manifest(datasets: Datasets, cell: Cell) -> Manifest:
+    """The split of a cell's target, the same that its key was taken from.
+
+    Raises:
+        HarnessError: the file of splits has changed since then.
+    """
+    problem = cell.problem_spec
+    assert isinstance(problem, TransferProblem | AdaptationProblem)
+    now = split_meaning(datasets, problem, cell.shots, cell.seed).get("split")
+    if now != cell.meaning.get("split"):
+        raise HarnessError(
+            f"{problem.splits} has changed since the suite was planned", "Run the suite again"
+        )
+    return target_manifest(datasets, problem, cell.shots, cell.seed)
+
+
+def shown_before(datasets: Datasets, cell: Cell) -> list[Shown]:
+    """What sources show of a cell, whatever its strategy makes of it: all that weights may be
+    learned from, and the labelled examples of a source domain."""
+    shown = []
+    weights, problem = cell.backbone_spec.weights, cell.problem_spec
+    if isinstance(weights, SourceWeights):
+        shown.append(_rows(datasets, SourceSpec(dataset=weights.source, args=weights.args)))
+    if isinstance(problem, AdaptationProblem):
+        source = datasets.load(problem.source.dataset, problem.source.args)
+        drawn = source_split(
+            source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
+        )
+        shown.append((source, [*drawn.train, *drawn.val]))
+    elif cell.source_spec is not None:
+        shown.append(_rows(datasets, cell.source_spec))
+    return shown
+
+
+def target_leaks(datasets: Datasets, cell: Cell, manifest: Manifest) -> Leaks:
+    """What leaks into the test of a cell under ``transfer`` or ``adaptation``."""
+    loaded = datasets.load(cell.dataset, cell.problem_spec.args)
+    return leakage.leakage(loaded, manifest, shown_before(datasets, cell))
+
+
+def leaks_told(datasets: Datasets, cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
+    """The problems with leaks, and a sentence for each kind: of the cell of a problem that learns
+    from most, with the first seed."""
+    largest: dict[tuple[str, str, str], Cell] = {}
+    for cell in cells:
+        place = cell.problem, cell.protocol, cell.backbone
+        known = largest.setdefault(place, cell)
+        if cell.seed == known.seed and _much(cell.shots) > _much(known.shots):
+            largest[place] = cell
+    told: dict[tuple[str, str], None] = {}
+    for cell in largest.values():
+        if cell.protocol == "episodes":  # drawn only as they are run
+            continue
+        split = cell_manifest(datasets, cell)
+        leaks = target_leaks(datasets, cell, split)
+        sentences = leakage.told(leaks, test=len(split.test), val=len(split.val))
+        told |= {(cell.problem, sentence): None for sentence in sentences}
+    yield from told
+
+
+def _much(shots: Shots) -> float:
+    return shots if isinstance(shots, int) else {"vtab1k": 1e9, "all": float("inf")}[shots]
+
+
+def _rows(datasets: Datasets, spec: SourceSpec) -> Shown:
+    source = datasets.load(spec.dataset, spec.args)
+    return source, rows_of(source.data.train.labels, source_classes(source.data)).tolist()

@@ -1,0 +1,150 @@
+"""What the page and its files say of predictions and of defaults, made of what was counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report import tables, words
+from harness.report.details import Default
+from harness.report.predictions import Predicted
+from harness.report.results import SETTING
+from harness.report.tuning import Tuning
+
+CLASSES = 20
+"""Classes that a matrix or a table of the page has, at most."""
+
+PAIRS = 12
+"""Kinds of mistake that are listed where there are more classes than a matrix can show."""
+
+
+def files(tuned: Tuning, predicted: Sequence[Predicted], table: pd.DataFrame) -> dict[str, str]:
+    """Tables of tuning in every format, and those of predictions as CSV, by file name."""
+    found: dict[str, str] = {}
+    for name, rows in tuned.numbers.items():
+        found[f"{name}.csv"] = _csv(rows)
+        found[f"{name}.md"] = tables.markdown(tuned.shown[name])
+        found[f"{name}.tex"] = tables.latex(tuned.shown[name])
+    places = table.drop_duplicates("setting")[["setting", *SETTING]]
+    for name in ("by_class", "confused") if predicted else ():
+        parts = [
+            getattr(p, name)
+            .assign(setting=p.setting, label=p.label)
+            .set_index(["setting", "label"])
+            for p in predicted
+        ]
+        merged = places.merge(pd.concat(parts).reset_index(), on="setting")
+        found[f"{name}.csv"] = _csv(merged.drop(columns="setting"))
+    return found
+
+
+def _csv(rows: pd.DataFrame) -> str:
+    return rows.to_csv(index=False, lineterminator="\n")
+
+
+def predictions(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
+    """For each place, its classes as a table, and for each strategy what it confuses."""
+    found = []
+    for setting in dict.fromkeys(p.setting for p in predicted):
+        mine = [p for p in predicted if p.setting == setting]
+        found.append(
+            {
+                "place": mine[0].place,
+                "classes": len(mine[0].classes),
+                "by_class": _by_class(mine),
+                "confusions": [_confusion(p) for p in mine],
+            }
+        )
+    return found
+
+
+def _by_class(mine: Sequence[Predicted]) -> pd.DataFrame:
+    """A row a class and strategy; of many classes, those with the lowest mean recall."""
+    rows = pd.concat(
+        [p.by_class.assign(strategy=p.label, place=range(len(p.classes))) for p in mine]
+    )
+    recall = rows.groupby("place")["recall"].mean()
+    shown = recall.sort_values(kind="stable").index[:CLASSES]
+    rows = rows[rows["place"].isin(shown)].sort_values("place", kind="stable")
+    return pd.DataFrame(
+        {
+            "class": rows["class"],
+            "strategy": rows["strategy"],
+            "examples": rows["examples"].map(words.integer),
+            "precision (%)": rows["precision"].map(words.percent),
+            "recall (%)": rows["recall"].map(words.percent),
+            "F1 (%)": rows["f1"].map(words.percent),
+        }
+    )
+
+
+def _confusion(predicted: Predicted) -> dict[str, Any]:
+    """A matrix of percentages with a shade for each, or the most frequent mistakes."""
+    found: dict[str, Any] = {"label": predicted.label, "matrix": None, "pairs": None}
+    if len(predicted.classes) > CLASSES:
+        pairs = predicted.confused.head(PAIRS)
+        found["pairs"] = pd.DataFrame(
+            {
+                "true class": pairs["true"],
+                "taken for": pairs["predicted"],
+                "examples": pairs["examples"].map(words.integer),
+                "of the class (%)": pairs["share"].map(words.percent),
+            }
+        )
+        return found
+    shares = predicted.confusion / np.maximum(predicted.confusion.sum(1, keepdims=True), 1)
+    # The root makes rare mistakes visible beside the many that are right.
+    found["matrix"] = [
+        (name, [(f"{100 * share:.0f}", f"{share**0.5:.2f}") if share else None for share in row])
+        for name, row in zip(predicted.classes, shares, strict=True)
+    ]
+    return found
+
+
+def defaults(found: Sequence[Default]) -> pd.DataFrame:
+    """A row for each part of the suite: everything it was set to, or a part at a time."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for default in found:
+        text = f"{default.setting} = {words.listing(default.values, 'or')}"
+        rows.setdefault((default.part, default.name), []).append(text)
+    return pd.DataFrame(
+        [(part, name, ", ".join(texts)) for (part, name), texts in rows.items()],
+        columns=["part", "name", "settings"],
+    )
+
+
+def highest(shown: pd.DataFrame, bounds: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of the expected-best table, each text with whether no other of its problem and
+    shots is above it; ``bounds`` are not compared."""
+    if shown.empty:
+        return []
+    budgets = list(shown.columns[3:])
+    values = shown[budgets].apply(
+        lambda column: pd.to_numeric(column.str.removeprefix("≥ "), errors="coerce")
+    )
+    values[shown["strategy"].isin(bounds)] = np.nan
+    groups = values.groupby([shown["problem"], shown["shots"]], sort=False)
+    best = values.eq(groups.transform("max")) & (groups.transform("count") > 1)
+    return [
+        {"who": row[:3], "values": list(zip(row[3:], marks, strict=True))}
+        for row, marks in zip(
+            shown.itertuples(index=False, name=None),
+            best.itertuples(index=False, name=None),
+            strict=True,
+        )
+    ]
+
+
+def machines(facts: Sequence[Any]) -> list[str]:
+    """What differs between the machines that cells ran on: ``host: a (3 cells), b (5 cells)``."""
+    found = []
+    for fact in facts:
+        if fact.warns and fact.of_machine:
+            values: Mapping[str, int] = fact.values
+            told = [f"{value} ({words.plural(n, 'cell')})" for value, n in values.items()]
+            more = f" and {len(told) - 4} more" if len(told) > 4 else ""
+            found.append(f"{fact.name}: {', '.join(told[:4])}{more}")
+    return found

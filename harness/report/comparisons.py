@@ -1,0 +1,248 @@
+"""The tests that a suite's results are judged by: which families there are, and what they find.
+
+Two families are about single settings, each corrected by Holm's method for the whole suite:
+``duels`` (who wins: every two strategies in every setting, since the leader that is compared with
+the rest is chosen by the data) and the gains of ``results.summary`` (each strategy against the
+baseline). ``Suite`` is about all settings together, with the problems as independent blocks:
+settings of one problem share data and splits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report import stats
+from harness.report.pairs import pairs
+from harness.report.results import baseline, labels, told
+from harness.report.stats import ALPHA, Floats, Ranks
+
+MOST = 40
+"""Strategies that are compared over all problems, at most: the first of the suite."""
+
+
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of strategies that compete: not those that learn from the target's labels where
+    others are not shown them."""
+    return frame[frame["oracle"] != "labels"]
+
+
+def duels(frame: pd.DataFrame) -> pd.DataFrame:
+    """``pairs`` of all that compete, with ``p_holm``: corrected for all pairs of the suite."""
+    found = pairs(ranked(frame))
+    return found.assign(p_holm=stats.holm(found["p"]))
+
+
+def detectable_points(duels: pd.DataFrame, seeds: int | None = None) -> float:
+    """The difference, in points, from which two strategies of a setting are told apart.
+
+    With the median spread between seeds, as many ``seeds`` (else the median number), and all duels
+    as one family; NaN where none is tested.
+    """
+    tested = duels[duels["p"].notna() & (duels["sd"] > stats.SAME)]
+    if not len(tested):
+        return math.nan
+    sd, n = tested["sd"].median(), seeds or tested["n"].median()
+    return 100 * float(stats.detectable(sd, n, int(duels["p"].notna().sum())))
+
+
+# ── all settings together ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracies of the strategies that compete, as an array.
+
+    ``values`` [settings, labels, seeds] is NaN where a group is not complete or has no such seed;
+    ``problem`` [settings] numbers the problems from 0, in order.
+    """
+
+    labels: list[str]
+    problem: Any
+    values: Floats
+
+    @property
+    def problems(self) -> int:
+        return int(self.problem[-1]) + 1 if len(self.problem) else 0
+
+    def complete(self) -> Any:
+        """Which groups have a result [settings, labels]."""
+        return ~np.isnan(self.values).all(axis=2)
+
+
+def scores(frame: pd.DataFrame) -> Scores:
+    """``frame`` is tidy; the first ``MOST`` labels that compete."""
+    frame = ranked(frame)
+    names = labels(frame)[:MOST]
+    frame = frame[frame["label"].isin(names)]
+    settings = frame.drop_duplicates("setting").sort_values("setting")
+    whole = frame[frame.groupby(["setting", "label"])["counts"].transform("all")]
+    seeds = np.sort(frame["seed"].unique())
+    values = np.full((len(settings), len(names), len(seeds)), np.nan)
+    at = {label: number for number, label in enumerate(names)}
+    values[
+        np.searchsorted(settings["setting"], whole["setting"]),
+        whole["label"].map(at).to_numpy(dtype=int),
+        np.searchsorted(seeds, whole["seed"]),
+    ] = whole["accuracy"]
+    return Scores(names, pd.factorize(settings["problem"])[0], values)
+
+
+@dataclass(frozen=True)
+class Overall:
+    """One strategy against another over all problems.
+
+    ``points``, ``half``: the mean difference in percentage points, every problem counted alike,
+    and its interval for these problems; ``p`` of ``test``, and ``p_holm`` corrected for the rows
+    that are asked the same; ``probability`` of improvement; ``low`` and ``high``: an interval for
+    problems like these, NaN where they are too few. Over ``settings`` of ``problems``, those where
+    both are complete.
+    """
+
+    left: str
+    right: str
+    points: float
+    half: float
+    p: float
+    p_holm: float
+    test: str
+    probability: float
+    low: float
+    high: float
+    settings: int
+    problems: int
+
+    @property
+    def told(self) -> str:
+        """As ``results.told``."""
+        return told(self.points, self.p_holm)
+
+
+def against_baseline(frame: pd.DataFrame) -> list[Overall]:
+    """Each strategy that competes against the baseline, corrected for there being several."""
+    all_scores, reference = scores(frame), baseline(frame)
+    if reference not in all_scores.labels:
+        return []
+    others = [label for label in all_scores.labels if label != reference]
+    return _compared(all_scores, [(label, str(reference)) for label in others], len(others))
+
+
+def leader_against_rest(frame: pd.DataFrame) -> list[Overall]:
+    """Of the strategies that are complete everywhere, that with the highest mean against the rest.
+
+    It was chosen by the data, so the correction is for all pairs.
+    """
+    all_scores = scores(frame)
+    means = _problem_means(all_scores).sum(axis=0)
+    whole = {
+        label: mean
+        for label, mean in zip(all_scores.labels, means, strict=True)
+        if not np.isnan(mean)
+    }
+    if not whole:
+        return []
+    leader = max(whole, key=whole.__getitem__)
+    asked = [(leader, label) for label in whole if label != leader]
+    return _compared(all_scores, asked, len(whole) * len(asked) // 2)
+
+
+def _compared(given: Scores, asked: list[tuple[str, str]], family: int) -> list[Overall]:
+    """Of a family of ``family`` tests those asked for; others of it count as not found."""
+    rows = [row for left, right in asked if (row := _over_problems(given, left, right, family))]
+    p = stats.holm([row["p"] for row in rows] + [1.0] * (family - len(asked)))
+    return [Overall(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=False)]
+
+
+def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[str, Any] | None:
+    a, b = (given.values[:, given.labels.index(label)] for label in (left, right))
+    known = ~np.isnan(a)
+    both = known.any(axis=1) & (known == ~np.isnan(b)).all(axis=1)
+    if not both.any():
+        return None
+    paired, chances = [], []
+    for problem in np.unique(given.problem[both]):
+        here = both & (given.problem == problem)
+        # A block is a problem and a seed: its settings share a split, so it is their mean.
+        means = (a[here] - b[here]).mean(axis=0)
+        paired.append(means[~np.isnan(means)])
+        chances.append(
+            np.mean(
+                [
+                    stats.probability_of_improvement(x[~np.isnan(x)], y[~np.isnan(y)])
+                    for x, y in zip(a[here], b[here], strict=True)
+                ]
+            )
+        )
+    if not all(map(len, paired)):
+        return None
+    estimate, p, test = tested(paired, family)
+    general = (math.nan, math.nan)
+    if len(paired) >= stats.PROBLEMS_FOR_BOOTSTRAP:
+        general = stats.two_stage_bootstrap(paired)
+    return {
+        "left": left,
+        "right": right,
+        "points": 100 * estimate.value,
+        "half": 100 * estimate.half,
+        "p": p,
+        "test": test,
+        "probability": float(np.mean(chances)),
+        "low": 100 * general[0],
+        "high": 100 * general[1],
+        "settings": int(both.sum()),
+        "problems": len(paired),
+    }
+
+
+def tested(paired: list[Floats], family: int) -> tuple[stats.Estimate, float, str]:
+    """The mean difference over problems with its interval; a p-value, and the test that it is of.
+
+    A block, a problem and a seed, is what the null hypothesis lets exchange: all its settings have
+    one split, so their differences change sign together. The permutation test needs blocks enough
+    to reach ``ALPHA`` after a correction for ``family`` tests; with fewer it is the t test.
+    """
+    estimate = stats.stratified(paired)
+    if stats.least_p(sum(map(len, paired))) * family < ALPHA:
+        return estimate, stats.sign_flip(paired), "permutation"
+    return estimate, estimate.p, "none" if math.isnan(estimate.p) else "t"
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Average ranks over ``problems``: of the strategies that are complete in every setting.
+
+    ``ranks`` is None where there are too few problems, or fewer than three strategies.
+    """
+
+    labels: list[str]
+    problems: int
+    left_out: list[str]
+    ranks: Ranks | None
+
+
+def ranking(frame: pd.DataFrame) -> Ranking:
+    """Rank the strategies by their mean accuracy on each problem (Demšar 2006)."""
+    all_scores = scores(frame)
+    means = _problem_means(all_scores)
+    problems = all_scores.problems
+    whole = np.atleast_1d(~np.isnan(means).any(axis=0))
+    names = [label for label, is_whole in zip(all_scores.labels, whole, strict=True) if is_whole]
+    left_out = [label for label in all_scores.labels if label not in names]
+    enough = problems >= stats.PROBLEMS_FOR_RANKS and len(names) >= 3
+    return Ranking(names, problems, left_out, stats.ranks(means[:, whole]) if enough else None)
+
+
+def _problem_means(given: Scores) -> Floats:
+    """Mean accuracy on each problem [problems, labels]; NaN where a setting is not complete."""
+    known = ~np.isnan(given.values)
+    n = known.sum(axis=2)
+    sums = np.where(known, given.values, 0.0).sum(axis=2)
+    by_setting = sums / np.where(n > 0, n, np.nan)
+    means = np.full((given.problems, len(given.labels)), np.nan)
+    for problem in range(given.problems):
+        means[problem] = by_setting[given.problem == problem].mean(axis=0)
+    return means

@@ -1,0 +1,120 @@
+"""Which hyperparameters matter, and what tuning chose: a row a strategy's hyperparameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.report.words import plural
+
+ENOUGH = 16
+"""Finished trials, of all seeds together, that importances are estimated from at least."""
+
+MOST = 40
+"""Strategies in a setting whose importances are estimated, the first of them: each takes a tenth
+of a second."""
+
+_TREES = 32
+
+
+def tuned(
+    cells: pd.DataFrame, trials: pd.DataFrame, chosen: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
+    """A row for each hyperparameter that was tuned, of each strategy in each setting.
+
+    ``cells``: ``cell``, ``setting`` and ``label`` in the order of the rows; ``trials``: ``cell``,
+    ``number``, ``state``, ``value`` and ``settings``; ``chosen``: the selected settings, by cell.
+
+    The result has ``setting``, ``label``, ``name``; ``default`` (the first trial's value);
+    ``choices`` (a list of values, one a cell);
+    ``importance`` (0–1, see :func:`importances`), or NaN and then ``reason`` says why.
+    """
+    rows: list[dict[str, Any]] = []
+    known = trials.merge(cells[["cell", "setting", "label"]], on="cell")
+    tried = dict(iter(known.groupby(["setting", "label"], sort=False)))
+    estimated = 0
+    for (setting, label), group in cells.groupby(["setting", "label"], sort=False):
+        if (mine := tried.get((setting, label))) is None:
+            continue
+        settings = pd.DataFrame(mine["settings"].tolist(), index=mine.index)
+        varied = [str(name) for name in settings.dropna(axis=1) if _varies(settings[name])]
+        done = mine[mine["state"].eq("complete") & mine["value"].notna()]
+        reason = _hindrance(len(done), len(varied), estimated)
+        found: Mapping[str, float] = {}
+        if not reason:
+            estimated += 1
+            # What a seed's split adds to all its scores is no work of the settings.
+            scores = done["value"].astype("float64")
+            scores = scores - scores.groupby(done["cell"]).transform("mean")
+            found = importances(settings.loc[done.index, varied], np.asarray(scores, np.float64))
+            reason = "" if found else "all scores are the same"
+        picked = [chosen[cell] for cell in group["cell"] if cell in chosen]
+        rows += [
+            {
+                "setting": setting,
+                "label": label,
+                "name": name,
+                "default": mine["settings"].iloc[0][name],
+                "choices": [choice[name] for choice in picked if name in choice],
+                "importance": found.get(name, np.nan),
+                "reason": reason,
+            }
+            for name in varied
+        ]
+    columns = ["setting", "label", "name", "default", "choices", "importance", "reason"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _varies(values: pd.Series[Any]) -> bool:
+    return values.map(repr).nunique() > 1
+
+
+def _hindrance(finished: int, varied: int, estimated: int) -> str:
+    if varied < 2:
+        return "the only one"
+    if finished < ENOUGH:
+        return f"{plural(finished, 'finished trial')}, {ENOUGH} needed"
+    return f"estimated for the first {MOST} only" if estimated >= MOST else ""
+
+
+def importances(settings: pd.DataFrame, scores: NDArray[np.float64]) -> dict[str, float]:
+    """How much of the scores' variance each hyperparameter explains by itself.
+
+    Functional ANOVA of a random forest (Hutter et al. 2014), by Optuna. Numbers go in as their
+    ranks, so that they are weighed as they were drawn, on whichever scale that was.
+
+    Args:
+        settings: a column a hyperparameter, with several values, a row a trial.
+        scores: ``[trials]``.
+
+    Returns:
+        Fractions of at most 1 in sum: what is left is interaction. Nothing if all scores are the
+        same.
+    """
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+    from optuna.importance import FanovaImportanceEvaluator
+
+    if np.ptp(scores) == 0:
+        return {}
+    columns: dict[str, list[Any]] = {}
+    spaces: dict[str, BaseDistribution] = {}
+    for name, values in settings.items():
+        if pd.api.types.is_numeric_dtype(values) and values.dtype != bool:
+            columns[str(name)] = ((values.rank() - 0.5) / len(values)).tolist()
+            spaces[str(name)] = FloatDistribution(0.0, 1.0)
+        else:
+            columns[str(name)] = values.map(repr).tolist()
+            spaces[str(name)] = CategoricalDistribution(sorted(set(columns[str(name)])))
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction="maximize")
+    for score, *point in zip(scores.tolist(), *columns.values(), strict=True):
+        params = dict(zip(columns, point, strict=True))
+        trial = optuna.trial.create_trial(value=score, params=params, distributions=spaces)
+        study.add_trial(trial)
+    evaluator = FanovaImportanceEvaluator(n_trees=_TREES, seed=0)
+    return {name: float(value) for name, value in evaluator.evaluate(study).items()}

@@ -1,0 +1,294 @@
+"""Intervals, tests and corrections: pure functions on arrays that know no suite.
+
+A *paired difference* is what one seed gave two strategies: the same split and the same draws, so
+that what they share is gone from it. All intervals are two-sided at ``LEVEL``, all tests two-sided
+at ``ALPHA``. Whatever draws does so from a fixed seed: the same numbers give the same report.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats as distributions
+
+Floats: TypeAlias = NDArray[np.float64]
+
+LEVEL = 0.95
+ALPHA = 0.05
+SAME = 1e-9
+"""Differences whose spread is below this are all the same, but for the rounding of floats."""
+
+RESAMPLES = 9999
+PROBLEMS_FOR_BOOTSTRAP = 8
+"""Fewer don't bring the two-stage bootstrap's coverage to 93–97 %; the tests simulate it."""
+PROBLEMS_FOR_RANKS = 5
+"""With fewer, Nemenyi's test finds almost nothing: its null rate is far below ``ALPHA``."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference, the half width of its interval and the p-value that it is none.
+
+    NaN is for what can't be had, such as an interval from one value.
+    """
+
+    value: float
+    half: float
+    p: float
+
+
+# ── over seeds ────────────────────────────────────────────────────────────────────────────────
+
+
+def half_width(sd: ArrayLike, n: ArrayLike) -> Floats:
+    """Half of Student's t interval of a mean: t(n - 1) · sd / √n; NaN for a single value.
+
+    Args:
+        sd: sample standard deviations, n - 1 in the denominator, of any shape.
+        n: how many values each is of.
+    """
+    n = np.asarray(n, dtype="float64")
+    several = np.where(n > 1, n, np.nan)
+    return np.asarray(sd) * distributions.t.ppf((1 + LEVEL) / 2, several - 1) / np.sqrt(several)
+
+
+def paired_p(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Floats:
+    """P-values of Student's paired t test, from the mean and sd of n differences each.
+
+    The t test it is, since with the 3 to 10 seeds of a suite no other has a chance: n pairs can
+    be signed in 2ⁿ ways, so that Wilcoxon's signed ranks and permutations give no p below
+    2^(1 - n), which is 0.25 for three seeds and above 0.05 up to five.
+
+    Differences that are all the same and not 0 have no test (NaN): few seeds and a small test
+    split make that a matter of chance, and a spread of 0 would let it pass for certainty.
+    """
+    mean, sd, n = (np.asarray(given, dtype="float64") for given in (mean, sd, n))
+    spread = sd > SAME
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.abs(mean) * np.sqrt(n) / np.where(spread, sd, np.nan)
+        p = 2 * distributions.t.sf(t, np.where(n > 1, n - 1, np.nan))
+    alike = (n > 1) & ~spread & (np.abs(mean) <= SAME)
+    return np.where(alike, 1.0, p)
+
+
+def holm(p: ArrayLike) -> Floats:
+    """P-values adjusted for being one family (Holm 1979); those below ``ALPHA`` are found.
+
+    However many of the hypotheses are true and however they hang together, the chance that any
+    true one is rejected is at most ``ALPHA``. NaN, a test that can't be had, stays and is none.
+    """
+    p = np.asarray(p, dtype="float64")
+    # Written out: statsmodels' own collects garbage in each call, and takes a thousand times longer.
+    order = np.argsort(p)  # NaN comes last
+    tests = int((~np.isnan(p)).sum())
+    steps = p[order] * np.maximum(tests - np.arange(len(p)), 1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
+
+
+def detectable(sd: ArrayLike, n: ArrayLike, tests: int) -> Floats:
+    """How large a mean of n paired differences must be to be found in a family of ``tests``.
+
+    t(1 - α / 2 tests; n - 1) · sd / √n: Holm's first step, which is the strictest.
+    """
+    n = np.asarray(n, dtype="float64")
+    quantile = distributions.t.ppf(1 - ALPHA / 2 / tests, np.where(n > 1, n - 1, np.nan))
+    return np.asarray(quantile * np.asarray(sd) / np.sqrt(n))
+
+
+# ── over problems, for these problems ─────────────────────────────────────────────────────────
+
+
+def stratified(
+    paired: Sequence[Floats], unpaired: Sequence[tuple[Floats, Floats]] = ()
+) -> Estimate:
+    """The mean over strata of a mean difference, with its t interval and t test.
+
+    ``paired`` has the differences of each stratum, ``unpaired`` the two sides of each where seeds
+    don't pair them. Every stratum counts alike: with S of them the squared standard error is
+    Σ sd²/n / S², a term for each independent mean, and its degrees of freedom are Welch and
+    Satterthwaite's. One paired stratum is the paired t test, an unpaired one is Welch's. The
+    interval holds for these strata; it doesn't tell of others.
+    """
+    strata = len(paired) + len(unpaired)
+    value = sum(d.mean() for d in paired) + sum(a.mean() - b.mean() for a, b in unpaired)
+    value = float(value) / strata
+    means = [*paired, *(side for sides in unpaired for side in sides)]
+    if min(map(len, means)) < 2:
+        return Estimate(value, math.nan, math.nan)
+    terms = np.array([part.var(ddof=1) / len(part) for part in means]) / strata**2
+    error = math.sqrt(terms.sum())
+    if error <= SAME:
+        return Estimate(value, 0.0, 1.0 if abs(value) <= SAME else math.nan)
+    shares = terms / terms.sum()
+    freedom = 1 / sum(share**2 / (len(p) - 1) for share, p in zip(shares, means, strict=True))
+    half = error * distributions.t.ppf((1 + LEVEL) / 2, freedom)
+    return Estimate(value, float(half), float(2 * distributions.t.sf(abs(value) / error, freedom)))
+
+
+def sign_flip(paired: Sequence[Floats]) -> float:
+    """P-value of the permutation test that the mean over strata of paired differences is 0.
+
+    Under the null hypothesis the two strategies are one, so that in each block, a stratum and a
+    seed, their names could be exchanged: the difference could as well have the other sign. All
+    signs are tried where there are at most ``RESAMPLES`` of them, else so many at random. No p is
+    below :func:`least_p`.
+    """
+    weighted = np.concatenate([d / len(d) for d in paired])
+    found = distributions.permutation_test(
+        (weighted,),
+        lambda values, axis: values.sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=RESAMPLES,
+        random_state=0,
+    )
+    return float(found.pvalue)
+
+
+def least_p(blocks: int) -> float:
+    """The smallest p that signs of so many blocks can give: all alike, or all the other way."""
+    return min(1.0, 2.0 ** (1 - blocks))
+
+
+def probability_of_improvement(left: Floats, right: Floats) -> float:
+    """P(X > Y) for a run X of ``left`` [N] and a run Y of ``right`` [M], ties counted half.
+
+    Agarwal et al. (2021), from all N · M pairs.
+    """
+    return float((0.5 + 0.5 * np.sign(left[:, None] - right[None, :])).mean())
+
+
+# ── over problems, for problems in general ────────────────────────────────────────────────────
+
+
+def two_stage_bootstrap(paired: Sequence[Floats]) -> tuple[float, float]:
+    """An interval of the mean difference for problems like these, which are a sample too.
+
+    Problems are drawn with replacement and, for each, its seeds (Davison & Hinkley 1997, §3.8).
+    Drawn plainly that counts the luck of seeds twice, once in the problems' means and once again
+    in their seeds, and the spread of few problems too small; so the means are first drawn
+    together and the residuals spread to their unbiased variances. The ends are percentiles moved
+    out as far as t is beyond the normal distribution (Hesterberg 2015, §5.3).
+    """
+    draw = np.random.default_rng(0)
+    problems = len(paired)
+    seeds = min(map(len, paired))
+    means = np.array([d.mean() for d in paired])
+    residuals = np.zeros(1)
+    within = 0.0  # a single seed has no spread to show: all luck is in the problems' means
+    if seeds > 1:
+        within = float(np.mean([d.var(ddof=1) / len(d) for d in paired]))
+        residuals = np.concatenate(
+            [(d - d.mean()) * math.sqrt(len(d) / (len(d) - 1)) for d in paired]
+        )
+    between = means.var(ddof=1)
+    if between > SAME**2:
+        shrink = math.sqrt(max(between - within, 0) / between * problems / (problems - 1))
+        means = means.mean() + shrink * (means - means.mean())
+    drawn = draw.choice(means, (RESAMPLES, problems)).mean(axis=1)
+    for _ in range(seeds):
+        drawn += draw.choice(residuals, (RESAMPLES, problems)).mean(axis=1) / seeds
+    tail = distributions.norm.cdf(-distributions.t.ppf((1 + LEVEL) / 2, problems - 1))
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """``average``: each strategy's rank, 1 the best, mean over problems [k]; ``friedman``: p that
+    all are alike; ``nemenyi``: p of each two [k, k]; ``critical``: how far two averages have to be
+    apart to be told apart."""
+
+    average: Floats
+    friedman: float
+    nemenyi: Floats
+    critical: float
+
+    @property
+    def apart(self) -> NDArray[np.bool_]:
+        """Which two are told apart [k, k]: only where Friedman's test finds any difference."""
+        return (self.nemenyi < ALPHA) & (self.friedman < ALPHA)
+
+
+def ranks(scores: Floats) -> Ranks:
+    """Average ranks of k ≥ 3 strategies on N problems, with Friedman's and Nemenyi's tests.
+
+    ``scores`` is [N, k], higher is better, ties share their ranks. As Demšar (2006) has it: the
+    problems are the blocks, since results on one problem are no independent evidence.
+    """
+    # Loaded here: it brings a good part of statsmodels along.
+    import scikit_posthocs
+
+    problems, k = scores.shape
+    average = distributions.rankdata(-scores, axis=1).mean(axis=0)
+    tied = bool((np.ptp(scores, axis=1) == 0).all())
+    friedman = 1.0 if tied else float(distributions.friedmanchisquare(*scores.T).pvalue)
+    nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
+    return Ranks(average, friedman, nemenyi, critical_difference(problems, k))
+
+
+def critical_difference(problems: int, k: int) -> float:
+    """Nemenyi's: q · √(k (k + 1) / 6 N), q the studentised range's quantile over √2."""
+    return _studentised(k) * math.sqrt(k * (k + 1) / (6 * problems))
+
+
+def problems_to_tell_apart(k: int, ranks_apart: float = 1.0) -> int:
+    """How many problems bring the critical difference of k strategies down to ``ranks_apart``."""
+    return math.ceil((_studentised(k) / ranks_apart) ** 2 * k * (k + 1) / 6)
+
+
+def _studentised(k: int) -> float:
+    return float(distributions.studentized_range.ppf(LEVEL, k, np.inf)) / math.sqrt(2)
+
+
+# ── over test examples: two trained models ────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Models:
+    """How two trained models do on the same test examples, or episodes.
+
+    ``difference`` of their accuracies, left minus right, its interval, and the p that on all
+    examples of this kind there is none. It says nothing of what other seeds would have trained.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    n: int
+    over: str
+
+    def corrected(self, p: float) -> Models:
+        return replace(self, p=p)
+
+
+def models(left: NDArray[Any], right: NDArray[Any]) -> Models:
+    """Test two models on the same data: ``left`` and ``right`` say what each got right.
+
+    Args:
+        left, right: bool [N], a test example each: McNemar's exact test (1947) and the paired
+            percentile bootstrap over examples. Or float [E], an episode's accuracy each: the
+            paired t test and interval over episodes, since examples of one episode share a model.
+    """
+    if left.dtype == bool:
+        return _examples(int((left & ~right).sum()), int((~left & right).sum()), len(left))
+    found = stratified([left - right])
+    low, high = found.value - found.half, found.value + found.half
+    return Models(found.value, low, high, found.p, len(left), "episodes")
+
+
+def _examples(better: int, worse: int, n: int) -> Models:
+    p = distributions.binomtest(better, better + worse).pvalue if better + worse else 1.0
+    # Drawing n examples with replacement draws how many are of each of three kinds.
+    shares = [better / n, worse / n, (n - better - worse) / n]
+    drawn = np.random.default_rng(0).multinomial(n, shares, RESAMPLES)
+    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / n, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Models((better - worse) / n, float(low), float(high), float(p), n, "examples")

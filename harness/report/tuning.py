@@ -1,0 +1,160 @@
+"""What a report tells of tuning: what a budget brings, what was chosen, and what it consumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report import budget, curves, importance, words
+from harness.report.details import Details
+from harness.report.figure import Plot
+from harness.report.results import SETTING
+
+STATES = ("complete", "pruned", "failed", "diverged")
+"""How a trial may end."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """``plots``, and tables as numbers (for CSV) and as text (for people): ``best`` score by
+    budget, hyperparameters ``tuned``, trials and seconds ``consumed``. ``as_run``: whether trials
+    depend on earlier ones, so that ``best`` is what happened and no expectation."""
+
+    plots: Sequence[Plot]
+    numbers: Mapping[str, pd.DataFrame]
+    shown: Mapping[str, pd.DataFrame]
+    as_run: bool
+
+
+def tuning(
+    frame: pd.DataFrame, table: pd.DataFrame, details: Details, plan: Mapping[str, Any]
+) -> Tuning:
+    """All of it; ``table`` is the summary of ``frame``, ``plan`` the suite's budget."""
+    as_run = not budget.exchangeable(plan)
+    cells = curves.of_cells(frame)
+    by_accuracy = details.trials[details.trials["accuracy"].astype(bool)]
+    found = budget.searches(cells, by_accuracy)
+    numbers = {
+        "best": budget.table(found, as_run=as_run),
+        "tuned": importance.tuned(cells, details.trials, details.tuned),
+        "consumed": consumed(frame, details.trials),
+    }
+    show = {"best": _best, "tuned": _tuned, "consumed": _consumed}
+    placed = {name: _placed(rows, table) for name, rows in numbers.items()}
+    return Tuning(
+        plots=[
+            curves.best_by_trials(table, found, as_run=as_run),
+            curves.best_by_seconds(table, found, as_run=as_run),
+            curves.learning(table, cells, details.curves),
+        ],
+        numbers={name: rows.drop(columns=["setting", "facet"]) for name, rows in placed.items()},
+        shown={name: show[name](rows) for name, rows in placed.items()},
+        as_run=as_run,
+    )
+
+
+def consumed(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """What tuning took, of every cell that has a record, whatever became of it.
+
+    ``setting``, ``label``; ``cells``; trials by state (``STATES``); ``seconds_sum`` and
+    ``seconds_median`` (of a cell), features and preparation included where a trial needed them.
+    """
+    by_cell = pd.crosstab(trials["cell"], trials["state"]).reindex(columns=STATES, fill_value=0)
+    by_cell["seconds"] = trials.groupby("cell")["seconds"].sum()
+    known = frame[["cell", "setting", "label"]].merge(
+        by_cell, left_on="cell", right_index=True, how="inner"
+    )
+    groups = known.groupby(["setting", "label"], sort=False)
+    rows = groups[list(STATES)].sum()
+    rows.insert(0, "cells", groups.size())
+    rows["seconds_sum"] = groups["seconds"].sum()
+    rows["seconds_median"] = groups["seconds"].median()
+    return rows.reset_index()
+
+
+# ── for people ────────────────────────────────────────────────────────────────────────────────
+
+
+def _placed(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` with what their setting is, in the order of the summary."""
+    places = table[["setting", "label", *SETTING, "facet"]]
+    return places.merge(rows, on=["setting", "label"], how="inner")
+
+
+def _who(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "problem": rows["facet"],
+            "shots": rows["shots"].map(words.shots_text),
+            "strategy": rows["label"],
+        }
+    )
+
+
+def _best(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row a strategy in a setting, a column a budget; empty if no cell was scored by accuracy."""
+    if rows.empty:
+        return pd.DataFrame()
+    text = [
+        words.percent(expected) if not outlasts else f"≥ {words.percent(expected)}"
+        for expected, outlasts in zip(rows["expected"], rows["outlasts"], strict=True)
+    ]
+    told = rows.assign(text=text)
+    shown = _who(rows.drop_duplicates(["setting", "label"])).reset_index(drop=True)
+    key = pd.MultiIndex.from_frame(rows[["setting", "label"]].drop_duplicates())
+    for unit in ("trials", "seconds"):
+        mine = told[told["unit"] == unit]
+        for amount in sorted(mine["budget"].unique()):
+            column = mine[mine["budget"] == amount].set_index(["setting", "label"])["text"]
+            title = (
+                words.plural(int(amount), "trial") if unit == "trials" else words.duration(amount)
+            )
+            shown[title] = column.reindex(key).fillna(words.GAP).to_numpy()
+    return shown
+
+
+def _tuned(rows: pd.DataFrame) -> pd.DataFrame:
+    shown = _who(rows)
+    shown["hyperparameter"] = rows["name"]
+    shown["default"] = rows["default"].map(words.value_text)
+    shown["chosen: median"] = rows["choices"].map(lambda values: _middle(values))
+    shown["lowest to highest"] = rows["choices"].map(lambda values: _range(values))
+    shown["importance (%)"] = [
+        words.GAP if np.isnan(value) else f"{100 * value:.0f}" for value in rows["importance"]
+    ]
+    shown["remark"] = rows["reason"]
+    return shown
+
+
+def _middle(values: Sequence[Any]) -> str:
+    """The median of numbers; of other things how often each was chosen."""
+    if not values:
+        return words.GAP
+    if _numbers(values):
+        return words.value_text(float(np.median(values)))
+    counts = Counter(map(words.value_text, values)).most_common()
+    return ", ".join(f"{value} ({number}×)" for value, number in counts)
+
+
+def _range(values: Sequence[Any]) -> str:
+    if not values or not _numbers(values) or min(values) == max(values):
+        return words.GAP
+    return f"{words.value_text(min(values))} to {words.value_text(max(values))}"
+
+
+def _numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _consumed(rows: pd.DataFrame) -> pd.DataFrame:
+    shown = _who(rows)
+    for name in ("cells", *STATES):
+        shown[name] = rows[name].map(words.integer)
+    shown["tuning, all cells (s)"] = rows["seconds_sum"].map(words.significant)
+    shown["tuning, a cell (s)"] = rows["seconds_median"].map(words.significant)
+    return shown

@@ -1,0 +1,85 @@
+"""Results that someone has been at: they are refused, or marked, in words."""
+
+import json
+import shutil
+
+import pytest
+
+from harness.cli import reporting
+
+
+@pytest.fixture
+def cell(results):
+    """A finished cell's record."""
+    return sorted((results / "records").glob("*.json"))[0]
+
+
+def test_an_edited_metric_is_a_gap_in_the_report(harness, results, cell):
+    record = json.loads(cell.read_text())
+    record["metrics"]["accuracy"] = 0.99
+    cell.write_text(json.dumps(record))
+    assert harness("report", results).status == 0
+    page = (results / "report/index.html").read_text()
+    assert "its record was changed after it was written" in page
+    assert "1 of 2 damaged" in page
+    assert "99.0" not in page
+
+
+def test_a_cell_with_an_edited_record_is_run_again(harness, results, cell, tiny_suite, no_report):
+    before = json.loads(cell.read_text())
+    cell.write_text(cell.read_text().replace('"status": "ok"', '"status": "failed"'))
+    ended = harness("suite", tiny_suite)
+    assert (ended.status, "3 done before, 1 to do" in ended.err) == (0, True)
+    assert json.loads(cell.read_text())["metrics"] == before["metrics"]
+
+
+@pytest.fixture
+def mixed(harness, results, edited):
+    """Runs the tiny suite changed, and mixes what comes out with the results that there are."""
+
+    def mix(*replacements):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reporting, "write_report", lambda directory, *rest: directory)
+            assert harness("suite", edited(*replacements), "--results", "other").status == 0
+        other = results.parents[1] / "other/tiny"
+        for folder in ("records", "splits", "predictions"):
+            shutil.copytree(other / folder, results / folder, dirs_exist_ok=True)
+        return [json.loads((folder / "plan.json").read_text()) for folder in (results, other)]
+
+    return mix
+
+
+def test_records_of_another_budget_are_not_part_of_the_report(harness, results, mixed):
+    mixed("trials = 2", "trials = 1")
+    ended = harness("report", results)
+    assert ended.status == 0
+    assert ended.err == (
+        f"harness: {results} holds 4 records of other plans (another budget, data or code): "
+        "they are left out\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("trials = 2", "trials = 1"), "the budget is "),
+        (
+            ('"digits"', '"glyphs"\nlabel = "digits"\nargs = { per_class = 8 }'),
+            "the data of problem 'digits' is ",
+        ),
+    ],
+)
+def test_a_plan_that_mixes_two_budgets_or_two_datasets_is_refused(
+    harness, results, mixed, change, said
+):
+    first, second = mixed(*change)
+    for label, cells in (("linear_probe", first["cells"]), ("full_finetune", second["cells"])):
+        first[label] = [cell for cell in cells if cell["label"] == label]
+    first["cells"] = first.pop("linear_probe") + first.pop("full_finetune")
+    (results / "plan.json").write_text(json.dumps(first))
+    ended = harness("report", results)
+    assert ended.status == 2
+    complaint = ended.err.splitlines()[-1]
+    assert complaint.startswith(f"harness: {results} mixes results that can't be compared: ")
+    assert said in complaint
+    assert complaint.endswith("Run the suite again in a folder of its own (--results)")
