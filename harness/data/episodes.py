@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.examples import Examples, Inputs, Pool, Task
+from harness.data.examples import Examples, Pool, Split, Task
 from harness.errors import HarnessError
 
 
@@ -74,12 +74,12 @@ def draw_episodes(
     return drawn
 
 
-def episode_task(episode: Episode, pool: Pool, device: torch.device) -> Task:
-    """The support set of an episode: all that adapting to it may see."""
+def episode_task(episode: Episode, split: Split, pool: Pool, device: torch.device) -> Task:
+    """The support set of an episode: all that adapting to it may see. ``pool`` holds ``split``."""
     ways = len(episode.classes)
     labels = torch.arange(ways).repeat_interleave(len(episode.support) // ways)
     return Task(
-        train=Examples(Inputs(pool, torch.tensor(episode.support)), labels.to(device)),
+        train=Examples(split.placed(pool, torch.tensor(episode.support)), labels.to(device)),
         classes=ways,
     )
 

@@ -117,6 +117,23 @@ class TextInputs:
 
 
 @dataclass(frozen=True)
+class RawRows:
+    """Some rows of raw inputs."""
+
+    raw: RawInputs
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: Sequence[int]) -> RawBatch:
+        return self.raw.read(self.rows[list(rows)].tolist())
+
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.raw.digest()}:{self.rows.tolist()}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
 class Split:
     """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes)."""
 
@@ -134,6 +151,25 @@ class Split:
         return hashlib.sha256(
             f"{self.inputs.digest()}:{tensor_digest(self.labels)}".encode()
         ).hexdigest()
+
+    @cached_property
+    def order(self) -> Tensor:
+        """The rows in the order in which a pool holds them, int64 ``[N]``.
+
+        Shuffled: a dataset's own order often is by class, and strategies see where an input
+        stands. The seed is the content, which they can't know, and is the same for everybody.
+        """
+        seed = int(self.digest()[:15], 16)
+        return torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed))
+
+    @cached_property
+    def places(self) -> Tensor:
+        """Where a pool holds each row, int64 ``[N]``."""
+        return self.order.argsort()
+
+    def placed(self, pool: Pool, rows: Tensor) -> Inputs:
+        """The inputs at ``rows`` of the split, from the pool that holds it."""
+        return Inputs(pool, self.places[rows])
 
 
 @dataclass(frozen=True)
@@ -195,6 +231,10 @@ class Inputs:
 
     def subset(self, index: Tensor) -> Inputs:
         return Inputs(self.pool, self.rows[index])
+
+    def by_place(self) -> Inputs:
+        """The same inputs in the pool's own order, which tells nothing of their labels."""
+        return Inputs(self.pool, self.rows.sort().values)
 
 
 @dataclass(frozen=True)

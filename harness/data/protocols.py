@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,10 +13,9 @@ from harness.data.examples import (
     Examples,
     Inputs,
     Pool,
-    RawBatch,
     RawInputs,
+    RawRows,
     Source,
-    Split,
     Task,
 )
 from harness.data.resident import RotatedPool, rows_of
@@ -73,23 +71,6 @@ def source_inputs(data: Data) -> RawInputs:
     return RawRows(data.train.inputs, rows_of(data.train.labels, source_classes(data)))
 
 
-@dataclass(frozen=True)
-class RawRows:
-    """Some rows of raw inputs."""
-
-    raw: RawInputs
-    rows: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def read(self, rows: Sequence[int]) -> RawBatch:
-        return self.raw.read(self.rows[list(rows)].tolist())
-
-    def digest(self) -> str:
-        return hashlib.sha256(f"{self.raw.digest()}:{self.rows.tolist()}".encode()).hexdigest()
-
-
 def make_source(data: Data, pool: Pool, *, rotations: bool, device: torch.device) -> Source:
     """Source examples, relabelled ``0 … classes - 1``.
 
@@ -97,8 +78,9 @@ def make_source(data: Data, pool: Pool, *, rotations: bool, device: torch.device
     (Santoro et al. 2016, for Omniglot).
     """
     classes = source_classes(data)
-    rows = rows_of(data.train.labels, classes)
-    labels = _relabel(data.train.labels[rows], classes)
+    ids = rows_of(data.train.labels, classes)
+    labels = _relabel(data.train.labels[ids], classes)
+    rows = data.train.places[ids]
     if rotations:
         turns = torch.arange(4)[:, None]
         rows = (rows + turns * len(pool)).flatten()
@@ -148,7 +130,7 @@ def transfer_task(data: Data, pool: Pool, manifest: Manifest, device: torch.devi
 
     def examples(ids: Sequence[int]) -> Examples:
         rows = torch.tensor(ids, dtype=torch.int64)
-        return Examples(Inputs(pool, rows), data.train.labels[rows].to(device))
+        return Examples(data.train.placed(pool, rows), data.train.labels[rows].to(device))
 
     return Task(
         train=examples(manifest.train), val=examples(manifest.val), classes=len(data.classes)
@@ -165,13 +147,16 @@ def adaptation_task(
     device: torch.device,
 ) -> Task:
     """Labelled examples of a source domain, numbered as the target's classes are, and inputs of
-    the target's training part without their labels."""
-    labels = class_numbers(source, target)[source.train.labels]
-    renumbered = replace(source, train=Split(source.train.inputs, labels))
+    the target's training part without their labels, in an order that tells nothing of them."""
+    task = transfer_task(source, source_pool, labelled, device)
+    assert task.val is not None
+    numbers = class_numbers(source, target).to(device)
     rows = torch.tensor(unlabelled.train, dtype=torch.int64)
     return replace(
-        transfer_task(renumbered, source_pool, labelled, device),
-        unlabelled=Inputs(target_pool, rows),
+        task,
+        train=replace(task.train, labels=numbers[task.train.labels]),
+        val=replace(task.val, labels=numbers[task.val.labels]),
+        unlabelled=target.train.placed(target_pool, rows).by_place(),
     )
 
 

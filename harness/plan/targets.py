@@ -70,12 +70,13 @@ def cell_manifest(datasets: Datasets, cell: Cell) -> Manifest:
     """
     problem = cell.problem_spec
     assert isinstance(problem, TransferProblem | AdaptationProblem)
-    now = split_meaning(datasets, problem, cell.shots, cell.seed).get("split")
-    if now != cell.meaning.get("split"):
+    manifest = target_manifest(datasets, problem, cell.shots, cell.seed)
+    data = datasets.load(problem.dataset, problem.args).digest
+    if problem.splits is not None and manifest.digest(data) != cell.meaning["split"]:
         raise HarnessError(
             f"{problem.splits} has changed since the suite was planned", "Run the suite again"
         )
-    return target_manifest(datasets, problem, cell.shots, cell.seed)
+    return manifest
 
 
 def shown_before(datasets: Datasets, cell: Cell) -> list[Shown]:

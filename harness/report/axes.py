@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
 
@@ -91,28 +90,13 @@ def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, uni
 
 def curves(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
     """``y`` over ``x``, a line for each ``unit`` of each label; marks where points are few."""
-    present = _present(rows, looks)
     few = rows.groupby(["label", "unit"]).size().max() <= 16
-    sns.lineplot(
-        data=rows,
-        x="x",
-        y="y",
-        hue="label",
-        hue_order=present,
-        style="label",
-        style_order=present,
-        units="unit",
-        estimator=None,
-        palette={label: looks[label].colour for label in present},
-        dashes={label: looks[label].dash for label in present},
-        markers={label: looks[label].marker for label in present} if few else False,
-        markersize=4.5,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.6,
-        linewidth=1.2,
-        legend=False,
-        ax=ax,
-    )
+    for label in _present(rows, looks):
+        style = {**looks[label].line, "markersize": 4.5, "markeredgewidth": 0.6, "linewidth": 1.2}
+        if not few:
+            style["marker"] = ""
+        for _, line in rows[rows["label"] == label].groupby("unit"):
+            ax.plot(line["x"], line["y"], **style)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)

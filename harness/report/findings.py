@@ -130,17 +130,17 @@ def _power(duels: pd.DataFrame) -> list[Markup]:
     seeds, points = int(duels["n"].median()), comparisons.detectable_points(duels)
     if np.isnan(points):
         return []
-    text = (
-        "With {} and {}, a difference within one setting has to exceed about {} points to be told"
-        " apart from luck{}."
+    given = f"With {words.plural(seeds, 'seed')} and {words.plural(tests, 'comparison')}, "
+    given += (
+        f"a difference within one setting has to exceed about {points:.1f} points"
+        if points < 100
+        else "no difference within one setting is large enough"
     )
+    given += " to be told apart from luck"
     more = next((n for n in (5, 10) if n > seeds), None)
-    hint = ""
-    if more:
-        hint = f"; with {more} seeds it would be about "
-        hint += f"{comparisons.detectable_points(duels, seeds=more):.1f}"
-    given = (words.plural(seeds, "seed"), words.plural(tests, "comparison"), f"{points:.1f}", hint)
-    return [Markup(text).format(*given)]
+    if more and (then := comparisons.detectable_points(duels, seeds=more)) < 100:
+        given += f"; with {more} seeds it would be about {then:.1f}"
+    return [Markup("{}.").format(given)]
 
 
 def ranks(found: Ranking) -> list[Markup]:

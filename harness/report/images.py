@@ -61,8 +61,8 @@ def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
     with mpl.rc_context(STYLE):
         # Laid out once, however often it is saved: left to savefig, it would be drawn twice more.
-        if figure.get_layout_engine() is not None:
-            figure.draw_without_rendering()
+        if (engine := figure.get_layout_engine()) is not None:
+            engine.execute(figure)
             figure.set_layout_engine(None)
         figure.savefig(content, **options)
     return content.getvalue()

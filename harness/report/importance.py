@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from harness.report.words import plural
 ENOUGH = 16
 """Finished trials, of all seeds together, that importances are estimated from at least."""
 
-MOST = 40
+MOST = 24
 """Strategies in a setting whose importances are estimated, the first of them: each takes a tenth
 of a second."""
 
@@ -35,13 +35,13 @@ def tuned(
     """
     rows: list[dict[str, Any]] = []
     known = trials.merge(cells[["cell", "setting", "label"]], on="cell")
-    tried = dict(iter(known.groupby(["setting", "label"], sort=False)))
+    by_group = dict(iter(known.groupby(["setting", "label"], sort=False)))
     estimated = 0
     for (setting, label), group in cells.groupby(["setting", "label"], sort=False):
-        if (mine := tried.get((setting, label))) is None:
+        if (mine := by_group.get((setting, label))) is None:
             continue
-        settings = pd.DataFrame(mine["settings"].tolist(), index=mine.index)
-        varied = [str(name) for name in settings.dropna(axis=1) if _varies(settings[name])]
+        tried = mine["settings"].tolist()
+        varied = [name for name in tried[0] if _varies([one.get(name) for one in tried])]
         done = mine[mine["state"].eq("complete") & mine["value"].notna()]
         reason = _hindrance(len(done), len(varied), estimated)
         found: Mapping[str, float] = {}
@@ -50,7 +50,8 @@ def tuned(
             # What a seed's split adds to all its scores is no work of the settings.
             scores = done["value"].astype("float64")
             scores = scores - scores.groupby(done["cell"]).transform("mean")
-            found = importances(settings.loc[done.index, varied], np.asarray(scores, np.float64))
+            settings = pd.DataFrame(done["settings"].tolist(), index=done.index)
+            found = importances(settings[varied], np.asarray(scores, np.float64))
             reason = "" if found else "all scores are the same"
         picked = [chosen[cell] for cell in group["cell"] if cell in chosen]
         rows += [
@@ -58,7 +59,7 @@ def tuned(
                 "setting": setting,
                 "label": label,
                 "name": name,
-                "default": mine["settings"].iloc[0][name],
+                "default": tried[0][name],
                 "choices": [choice[name] for choice in picked if name in choice],
                 "importance": found.get(name, np.nan),
                 "reason": reason,
@@ -69,8 +70,9 @@ def tuned(
     return pd.DataFrame(rows, columns=columns)
 
 
-def _varies(values: pd.Series[Any]) -> bool:
-    return values.map(repr).nunique() > 1
+def _varies(values: Sequence[Any]) -> bool:
+    """Whether there are several, and one in each trial."""
+    return None not in values and len({*map(repr, values)}) > 1
 
 
 def _hindrance(finished: int, varied: int, estimated: int) -> str:

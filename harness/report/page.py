@@ -88,9 +88,7 @@ def write_report(
         **_lead(plan, frame),
         **_found(frame, table, judged),
         **_tested(table, judged, look),
-        plots={
-            name: [_plot(plot, look) for plot in chapter] for name, chapter in drawn.items()
-        },
+        plots={name: [_plot(plot, look) for plot in chapter] for name, chapter in drawn.items()},
         best=chapters.highest(tuned.shown["best"], labels(frame[frame["oracle"] == "labels"])),
         budgets=list(tuned.shown["best"].columns),
         as_run=tuned.as_run,
@@ -157,9 +155,7 @@ def _found(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> dict[
     }
 
 
-def _tested(
-    table: pd.DataFrame, judged: Judgement, look: Mapping[str, Look]
-) -> dict[str, Any]:
+def _tested(table: pd.DataFrame, judged: Judgement, look: Mapping[str, Look]) -> dict[str, Any]:
     """The tables of tests, what ranks say and the critical-difference diagram, if there is one."""
     found, diagram = judged.ranking, None
     if found.ranks is not None:
@@ -175,7 +171,8 @@ def _tested(
         "ranks": ranks(found),
         "ranking": tables.ranks(found),
         "diagram": diagram,
-        "comparisons": tables.comparisons(table, judged.duels),
+        "comparisons": tables.comparisons(table, judged.duels[:LONG]),
+        "compared": len(judged.duels),
     }
 
 

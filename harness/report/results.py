@@ -29,11 +29,17 @@ has learned, the other nothing of the domain that it is tested on."""
 
 PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
 SECONDS = [f"seconds_{phase}" for phase in PHASES]
-_MEDIANS = [*SECONDS, "trainable_params", "total_params", "trials"]
+COUNTS = ["flops_fit", "flops_predict", "throughput_one", "throughput_many", "joules"]
+METRICS = [
+    *("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "precision_weighted"),
+    *("recall_weighted", "f1_weighted", "auroc_macro", "log_loss", "ece"),
+]
+_MEDIANS = [*SECONDS, *COUNTS, "trainable_params", "total_params", "trials"]
 _PEAKS = ["peak_device_bytes", "peak_host_bytes"]
 _NUMBERS = [
     *_MEDIANS,
     *_PEAKS,
+    *METRICS,
     "ways",
     "accuracy",
     "accuracy_ci95",
@@ -144,6 +150,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     )
     table[_MEDIANS] = groups[_MEDIANS].median()
     table[_PEAKS] = groups[_PEAKS].max()
+    table[METRICS] = groups[METRICS].mean()
     table["trials_failed"] = groups["trials_failed"].sum()
     table["cached"] = _phases(frame).reindex(table.index, fill_value="")
     table["gain"], table["gain_half"], table["gain_p"] = np.nan, np.nan, np.nan
@@ -152,7 +159,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         table["gain"] = 100 * gains["difference"]
         table["gain_half"] = 100 * gains["half"]
         table["gain_p"] = pd.Series(holm(gains["p"]), index=gains.index)
-    table.loc[short, [*_MEDIANS, *_PEAKS, "trials_failed"]] = np.nan
+    table.loc[short, [*_MEDIANS, *_PEAKS, *METRICS, "trials_failed"]] = np.nan
     table.loc[short, ["accuracy", "accuracy_sd", "accuracy_half"]] = np.nan
     table.loc[short, ["interval", "cached"]] = ""
     table = table.reset_index()

@@ -22,6 +22,8 @@ from harness.report import words
 from harness.report.comparisons import Overall, Ranking
 from harness.report.judgement import Judgement
 from harness.report.results import (
+    COUNTS,
+    METRICS,
     PHASES,
     SECONDS,
     SETTING,
@@ -35,6 +37,12 @@ from harness.report.results import (
 
 MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
 """What a strategy costs besides seconds."""
+
+MOST = 10_000
+"""Comparisons that are shown as text, at most; CSV has all."""
+
+METRIC_TITLES = {"auroc_macro": "AUROC macro", "ece": "calibration error"}
+"""Metrics whose names are not their titles."""
 
 TEXT = {
     "problem",
@@ -107,9 +115,29 @@ def cost(table: pd.DataFrame) -> pd.DataFrame:
         ]
     shown["peak on device"] = table["peak_device_bytes"].map(words.size)
     shown["peak on host"] = table["peak_host_bytes"].map(words.size)
+    if table["joules"].notna().any():
+        shown["energy (J)"] = table["joules"].map(words.significant)
+    shown["to fit"] = table["flops_fit"].map(words.flops)
+    shown["to predict one"] = table["flops_predict"].map(words.flops)
+    shown["predicted a second, one by one"] = table["throughput_one"].map(words.rounded)
+    shown["in bulk"] = table["throughput_many"].map(words.rounded)
     shown["trained parameters"] = table["trainable_params"].map(words.integer)
     shown["all parameters"] = table["total_params"].map(words.integer)
     shown["trials"] = table["trials"].map(words.integer)
+    return shown
+
+
+def metrics(table: pd.DataFrame) -> pd.DataFrame:
+    """Every metric of a complete group, mean over seeds: fractions in percent, log loss in nats."""
+    table = table[table["gap"] == ""]
+    shown = _places(table)
+    shown["accuracy (%)"] = table["accuracy"].map(words.percent)
+    for name in METRICS:
+        title = METRIC_TITLES.get(name, name.replace("_", " "))
+        if name == "log_loss":
+            shown[f"{title} (nats)"] = table[name].map(words.significant)
+        else:
+            shown[f"{title} (%)"] = table[name].map(words.percent)
     return shown
 
 
@@ -215,16 +243,18 @@ def files(
     places = table.drop_duplicates("setting")[["setting", *SETTING]]
     numbers = {
         "results": table[[*group, *accuracies]],
-        "cost": table[[*group, *SECONDS, "cached", *MEASURES, "trials_failed"]],
+        "metrics": table[[*group, "accuracy", *METRICS]],
+        "cost": table[[*group, *SECONDS, "cached", *MEASURES, *COUNTS, "trials_failed"]],
         "comparisons": judged.duels.merge(places, on="setting").drop(columns="setting"),
         "overall": pd.DataFrame(rows, columns=[each.name for each in dataclasses.fields(Overall)]),
         "ranks": ranks(judged.ranking),
     }
     shown = {
         "results": results(frame, table),
+        "metrics": metrics(table),
         "cost": cost(table),
         "cells": cells(frame),
-        "comparisons": comparisons(table, judged.duels),
+        "comparisons": comparisons(table, judged.duels[:MOST]),
         "overall": overall(rows),
         "ranks": ranks(judged.ranking),
     }

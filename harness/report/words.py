@@ -102,6 +102,11 @@ def significant(number: float, digits: int = 3) -> str:
     return f"{number:,.{decimals}f}"
 
 
+def rounded(number: float) -> str:
+    """To three digits: ``12,300``, ``4.56``."""
+    return significant(float(f"{number:.3g}"))
+
+
 def duration(seconds: float) -> str:
     """``12 ms``, ``4.5 s``, ``3 min 20 s``, ``2 h 5 min``."""
     if math.isnan(seconds):
@@ -133,6 +138,16 @@ def size(amount: float) -> str:
         if amount >= 0.9995 * factor:
             return f"{_short(amount / factor, 3)} {unit}"
     return f"{amount:.0f} B"
+
+
+def flops(number: float) -> str:
+    """``1.2 GFLOP``: 10⁹ additions and multiplications."""
+    if math.isnan(number):
+        return GAP
+    for unit, factor in (("PFLOP", 1e15), ("TFLOP", 1e12), ("GFLOP", 1e9), ("MFLOP", 1e6)):
+        if number >= 0.9995 * factor:
+            return f"{_short(number / factor, 3)} {unit}"
+    return f"{number / 1e3:.0f} kFLOP"
 
 
 def integer(number: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -140,7 +140,7 @@ class Experiment:
         split = loaded.data.train if part == "train" else loaded.data.test
         assert split is not None
         meaning = f"{model_id(self.cell.backbone_spec)}:{loaded.digest}:{part}"
-        return self.bench.pool(split.inputs, backbone, meaning)
+        return self.bench.pool(split, backbone, meaning)
 
     def _transfer(self, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -197,7 +197,7 @@ class Experiment:
         pool = self._pool(loaded, backbone, "test" if data.test is not None else "train")
         rows = torch.tensor(manifest.test, dtype=torch.int64)
         with self.clock.phase("test"):
-            logits = self._logits(selected.predictor, Inputs(pool, rows), task.classes)
+            logits = self._logits(selected.predictor, test.placed(pool, rows), task.classes)
         labels = test.labels[rows]
         self.record.metrics |= scores(logits, labels)
         self.store.write_predictions(
@@ -207,7 +207,8 @@ class Experiment:
         self._finish(selected, selected.predictor, val.measure)
         curve = self.record.trials[selected.number].curve
         steps = curve[-1][0] if curve else self.run_context.steps
-        self.outcome = Outcome(selected, task, selected.predictor, Inputs(pool, rows), steps)
+        inputs = test.placed(pool, rows)
+        self.outcome = Outcome(selected, task, selected.predictor, inputs, steps)
 
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -242,12 +243,15 @@ class Experiment:
         pool = self._pool(loaded, backbone, "train")
 
         def queries(episode: Episode) -> Inputs:
-            return Inputs(pool, torch.tensor(episode.query))
+            return data.train.placed(pool, torch.tensor(episode.query))
+
+        def tasks_of(episodes: Sequence[Episode]) -> list[Task]:
+            return [episode_task(e, data.train, pool, self.bench.device) for e in episodes]
 
         selected = self._tune(
             backbone,
             Validation(
-                [episode_task(e, pool, self.bench.device) for e in val],
+                tasks_of(val),
                 [queries(e) for e in val],
                 [query_labels(e) for e in val],
             ),
@@ -260,7 +264,7 @@ class Experiment:
             for start in range(0, len(test), EPISODES_AT_ONCE):
                 self.progress("test", start, len(test))
                 chunk = test[start : start + EPISODES_AT_ONCE]
-                tasks = [episode_task(e, pool, self.bench.device) for e in chunk]
+                tasks = tasks_of(chunk)
                 adapted = self._adapt(selected.backbone, tasks, selected.settings)
                 for episode, predictor in zip(chunk, adapted, strict=True):
                     logits = self._logits(predictor, queries(episode), problem.ways)
@@ -397,8 +401,8 @@ class Experiment:
         return adapted
 
     def _logits(self, predictor: Predictor, inputs: Inputs, classes: int) -> Tensor:
-        """Checked predictions, on the CPU."""
-        logits = predictor.logits(inputs)
+        """Checked predictions, on the CPU. They are asked for in an order that tells nothing."""
+        logits = predictor.logits(inputs.by_place())
         if logits.shape != (len(inputs), classes) or not logits.dtype.is_floating_point:
             raise RuntimeError(
                 f"logits must be float [{len(inputs)}, {classes}], not {logits.dtype} "
@@ -406,7 +410,7 @@ class Experiment:
             )
         if not logits.isfinite().all():
             raise Diverged("the predictions are not finite")
-        return logits.detach().float().cpu()
+        return logits.detach().float().cpu()[inputs.rows.argsort().argsort()]
 
     # ── cost ──────────────────────────────────────────────────────────────────────────────────
 

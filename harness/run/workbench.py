@@ -18,7 +18,7 @@ from filelock import FileLock
 from safetensors.torch import load_file, save_file
 
 from harness.api import BackboneFactory, Brought, Source, Strategy
-from harness.data.examples import Pool, RawInputs
+from harness.data.examples import Pool, RawRows, Split
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import make_pool
 from harness.errors import HarnessError
@@ -77,13 +77,19 @@ class Workbench:
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
-    def pool(self, raw: RawInputs, backbone: Backbone, meaning: str) -> Pool:
-        """``raw`` prepared for ``backbone``; ``meaning`` says which inputs and model they are."""
-        return self._pools.get(meaning, lambda: make_pool(raw, backbone.preprocess, self.device))
+    def pool(self, split: Split, backbone: Backbone, meaning: str) -> Pool:
+        """The inputs of ``split`` prepared for ``backbone``, in their ``order``; ``meaning`` says
+        which inputs and model they are."""
+
+        def make() -> Pool:
+            shuffled = RawRows(split.inputs, split.order)
+            return make_pool(shuffled, backbone.preprocess, self.device)
+
+        return self._pools.get(meaning, make)
 
     def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
         loaded = self.datasets.load(spec.dataset, spec.args)
-        pool = self.pool(loaded.data.train.inputs, backbone, f"{model}:{loaded.digest}:train")
+        pool = self.pool(loaded.data.train, backbone, f"{model}:{loaded.digest}:train")
         return make_source(loaded.data, pool, rotations=spec.rotations, device=self.device)
 
     # ── weights ───────────────────────────────────────────────────────────────────────────────

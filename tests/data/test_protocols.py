@@ -47,12 +47,19 @@ class TestClassSplit:
         assert len(split.val) == 6
 
 
+def pool_of(data):
+    """The training images as a pool holds them."""
+    return ResidentPool(data.train.inputs.images[data.train.order])
+
+
 class TestAdaptation:
     def given(self):
         """Two domains whose classes are the same but stand in another order."""
         source, target = some_data(4), some_data(4)
         source = replace(source, classes=("class 3", "class 1", "class 0", "class 2"))
-        pools = [ResidentPool(data.train.inputs.images) for data in (source, target)]
+        pools = [
+            pool_of(data) for data in (source, target)
+        ]
         labelled = source_split(source, shots=2, seed=0, val_fraction=0.2)
         unlabelled = target_split(target, shots="all", seed=0, val_fraction=0.2, test_fraction=0.2)
         task = adaptation_task(source, pools[0], labelled, target, pools[1], unlabelled, CPU)
@@ -61,13 +68,16 @@ class TestAdaptation:
     def test_labels_of_the_source_are_numbered_as_the_targets(self):
         source, target, _, _, task = self.given()
         for examples in (task.train, task.val):
-            names = [source.classes[label] for label in source.train.labels[examples.inputs.rows]]
+            rows = source.train.order[examples.inputs.rows]
+            names = [source.classes[label] for label in source.train.labels[rows]]
             assert [target.classes[label] for label in examples.labels] == names
         assert task.classes == 4
 
     def test_the_target_is_shown_without_labels_and_only_what_is_for_training(self):
-        *_, labelled, unlabelled, task = self.given()
-        assert task.unlabelled.rows.tolist() == list(unlabelled.train)
+        _, target, labelled, unlabelled, task = self.given()
+        places = task.unlabelled.rows
+        assert sorted(target.train.order[places].tolist()) == list(unlabelled.train)
+        assert places.tolist() == sorted(places.tolist())  # in an order that tells no label
         assert not set(unlabelled.train) & {*unlabelled.val, *unlabelled.test}
         assert isinstance(task.unlabelled, Inputs)  # which have no labels
         assert labelled.test == ()
@@ -80,10 +90,10 @@ class TestAdaptation:
 class TestSource:
     def test_shows_neither_novel_nor_validation_classes(self):
         data = some_data(20, held_out=(0, 1))
-        pool = ResidentPool(data.train.inputs.images)
+        pool = pool_of(data)
         source = make_source(data, pool, rotations=False, device=CPU)
         split = class_split(data)
-        shown = data.train.labels[source.examples.inputs.rows].unique().tolist()
+        shown = data.train.labels[data.train.order[source.examples.inputs.rows]].unique().tolist()
         assert shown == list(split.base)
         assert source.examples.labels.unique().tolist() == list(range(source.classes))
 
@@ -120,7 +130,7 @@ class TestEpisodes:
         (episode,) = draw_episodes(
             data.train.labels, range(20), ways=5, shots=2, queries=3, episodes=1, seed=0
         )
-        task = episode_task(episode, ResidentPool(data.train.inputs.images), CPU)
+        task = episode_task(episode, data.train, pool_of(data), CPU)
         assert task.val is None
         assert task.train.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
         assert not hasattr(task.train.inputs.pool, "labels")

@@ -12,6 +12,7 @@ import pytest
 
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import COLUMNS, Store
+from harness.report.judgement import Judgement, judge
 from harness.report.results import summary, tidy
 
 STRATEGIES = {
@@ -67,7 +68,14 @@ def record(cell: Coordinates, accuracy: float | None = None, **changes: Any) -> 
         seconds = STRATEGIES.get(cell.strategy, (0, 0, 1.0))[2] * (1 + 0.1 * draw.random())
         probe = cell.strategy == "linear_probe"
         fields |= {
-            "metrics": {"accuracy": accuracy, "accuracy_val": float(values[best])},
+            "metrics": {
+                "accuracy": accuracy,
+                "accuracy_val": float(values[best]),
+                "f1_macro": accuracy - 0.01,
+                "log_loss": -float(np.log(accuracy)),
+            },
+            "flops": {"fit": 6.5e8 if probe else 2.4e10, "predict": 133_792.0},
+            "throughput": {"1": 412.0, "256": 12_345.0},
             "selected": best,
             "trials": [
                 Trial(
@@ -163,6 +171,11 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 Scores = Mapping[str, Sequence[float | None]]
+
+
+@pytest.fixture(scope="session")
+def judged(results: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Judgement:
+    return judge(results, frame, table)
 
 
 @pytest.fixture(scope="session")

@@ -62,9 +62,8 @@ def test_pairs_against_one_are_those_of_all_pairs(frame_of: FrameOf) -> None:
     every, against = pairs(frame), pairs(frame, against="b")
     assert len(every) == 3 * 6
     assert len(against) == 3 * 3
-    both = against.merge(
-        every, left_on=["setting", "right", "left"], right_on=["setting", "left", "right"]
-    )
+    swapped = every.rename(columns={"left": "right", "right": "left"})
+    both = against.merge(swapped, on=["setting", "left", "right"])
     turned = against.merge(every, on=["setting", "left", "right"])
     assert len(both) + len(turned) == len(against)
     assert both["difference_x"].to_numpy() == pytest.approx(-both["difference_y"].to_numpy())
@@ -178,7 +177,8 @@ def test_every_problem_counts_alike_and_its_settings_are_one_block(frame_of: Fra
     assert found.half == pytest.approx(stats.stratified(blocks).half)
     # Both ways in which all of the six signs agree.
     assert found.p == pytest.approx(2 / 2**6)
-    assert found.probability == 1
+    # Of nine pairs of runs 0.2 loses one and ties one, in one of two settings of one problem.
+    assert found.probability == pytest.approx(((7.5 / 9 + 1) / 2 + 1) / 2)
     assert np.isnan(found.low)
 
 

@@ -182,7 +182,7 @@ def test_findings_by_hand(folder: Folder, cell: Cell, done: Done) -> None:
     scores = {
         "from_scratch": [0.50, 0.52, 0.51],
         "linear_probe": [0.80, 0.81, 0.82],
-        "maml": [0.40, 0.41, 0.42],
+        "maml": [0.40, 0.42, 0.42],
     }
     records = [
         done(cell(label, 5, seed), accuracy)
@@ -196,12 +196,16 @@ def test_findings_by_hand(folder: Folder, cell: Cell, done: Done) -> None:
         " from_scratch, the next best." in words
     )
     assert f"Gain over from_scratch, in points: linear_probe +30.0 ± {half:.1f}." in words
-    assert "Worse than from_scratch, in points: maml −10.0" in words
+    assert "Worse than from_scratch, in points: maml −9.7" in words
 
 
 def test_a_bound_is_told_and_never_ranked(folder: Folder, cell: Cell, done: Done) -> None:
     """What saw the target's labels is best by far, and no winner."""
-    scores = {"source_only": [0.60, 0.61], "coral": [0.80, 0.81], "target_supervised": [0.97, 0.98]}
+    scores = {
+        "source_only": [0.60, 0.61, 0.60],
+        "coral": [0.80, 0.82, 0.81],
+        "target_supervised": [0.97, 0.98, 0.98],
+    }
     records = [
         done(
             cell(
@@ -217,8 +221,8 @@ def test_a_bound_is_told_and_never_ranked(folder: Folder, cell: Cell, done: Done
         for seed, accuracy in enumerate(accuracies)
     ]
     words = written(folder(records, records))[1].words
-    assert "coral is ahead with 80.5 ± 6.4 %: 20.0 ± 0.0 points more than source_only" in words
-    assert "With the target's labels to learn from, as a bound: target_supervised (97.5" in words
+    assert "coral is ahead with 81.0 ± 2.5 %: 20.7 ± 1.4 points more than source_only" in words
+    assert "With the target's labels to learn from, as a bound: target_supervised (97.7" in words
     assert "target_supervised (bound)" in words
     assert "gain over source_only" in words
     assert "target_supervised is ahead" not in words

@@ -14,14 +14,17 @@ from scipy import stats as scipy_stats
 
 from harness.record.store import COLUMNS, Store
 from harness.report import tables, words
+from harness.report.judgement import Judgement
 from harness.report.results import summary
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 
 
 @pytest.fixture(scope="module")
-def files(results: Path, frame: pd.DataFrame, table: pd.DataFrame) -> dict[str, str]:
-    return tables.files(frame, table, Store(results).frame())
+def files(
+    results: Path, frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement
+) -> dict[str, str]:
+    return tables.files(frame, table, Store(results).frame(), judged)
 
 
 def lines(markdown: str) -> list[list[str]]:
@@ -32,7 +35,9 @@ def lines(markdown: str) -> list[list[str]]:
 
 def test_every_table_comes_in_every_format(files: dict[str, str]) -> None:
     names = {
-        f"{table}.{kind}" for table in ("results", "cost", "cells") for kind in ("csv", "md", "tex")
+        f"{table}.{kind}"
+        for table in ("results", "metrics", "cost", "cells", "comparisons", "overall", "ranks")
+        for kind in ("csv", "md", "tex")
     }
     assert files.keys() == names
 
@@ -50,6 +55,26 @@ def test_results_are_mean_half_width_and_gain(frame: pd.DataFrame, files: dict[s
     assert got["digits, 1 shot: accuracy (%)"] == f"{100 * mean:.1f} ± {100 * half:.1f}"
     expected = f"{100 * gain.mean():+.1f} ± {100 * gain_half:.1f}"
     assert got["digits, 1 shot: gain over from_scratch (points)"] == expected
+
+
+def test_every_metric_is_a_mean_over_seeds(frame: pd.DataFrame, files: dict[str, str]) -> None:
+    head, *body = lines(files["metrics.md"])
+    row = next(dict(zip(head, row, strict=True)) for row in body if row[2] == "linear\\_probe")
+    cells = frame[(frame["problem"] == "digits") & (frame["shots"] == 1)]
+    probe = cells[cells["label"] == "linear_probe"]
+    assert row["f1 macro (%)"] == f"{100 * probe['f1_macro'].mean():.1f}"
+    assert float(row["log loss (nats)"]) == pytest.approx(probe["log_loss"].mean(), rel=5e-3)
+    assert row["AUROC macro (%)"] == "–"  # no cell has one
+
+
+def test_cost_tells_flops_and_throughput_and_no_joules_that_nobody_counted(
+    files: dict[str, str],
+) -> None:
+    head, *body = lines(files["cost.md"])
+    row = next(dict(zip(head, row, strict=True)) for row in body if row[2] == "linear\\_probe")
+    assert (row["to fit"], row["to predict one"]) == ("650 MFLOP", "134 kFLOP")
+    assert (row["predicted a second, one by one"], row["in bulk"]) == ("412", "12,300")
+    assert not any("energy" in name for name in head)
 
 
 def test_gaps_are_shown_as_gaps(files: dict[str, str]) -> None:
@@ -72,6 +97,26 @@ def test_csv_holds_the_numbers_themselves(files: dict[str, str], table: pd.DataF
     cells = pd.read_csv(io.StringIO(files["cells.csv"]))
     assert list(cells.columns[: len(COLUMNS)]) == COLUMNS
     assert len(cells) == 55
+
+
+def test_every_comparison_tells_its_test(files: dict[str, str], judged: Judgement) -> None:
+    read = pd.read_csv(io.StringIO(files["comparisons.csv"]))
+    pd.testing.assert_series_equal(read["p_holm"], judged.duels["p_holm"])
+    assert {"problem", "shots", "backbone", "left", "right", "difference", "n", "p"} <= {*read}
+    head, *body = lines(files["comparisons.md"])
+    assert len(body) == len(read)
+    rows = [dict(zip(head, row, strict=True)) for row in body]
+    single = [row for row in rows if row["seeds"] == "1"]
+    assert {(row["p (Holm)"], row["finding"]) for row in single} == {("–", "not tested")}
+
+
+def test_what_holds_over_all_problems_is_a_table(files: dict[str, str], judged: Judgement) -> None:
+    read = pd.read_csv(io.StringIO(files["overall.csv"]))
+    rows = [*judged.gains, *judged.leader]
+    assert list(read["points"]) == pytest.approx([row.points for row in rows])
+    head, *body = lines(files["overall.md"])
+    assert [row[:2] for row in body] == [[row.left, row.right] for row in rows]
+    assert "probability of improvement" in head
 
 
 def test_a_cached_phase_is_marked(files: dict[str, str]) -> None:
@@ -140,6 +185,22 @@ def test_durations(seconds: float, text: str) -> None:
 )
 def test_sizes(amount: float, text: str) -> None:
     assert words.size(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0004, "p < 0.001"),
+        (0.0123, "p = 0.012"),
+        (0.04996, "p < 0.05"),
+        (0.0502, "p = 0.050"),
+        (0.256, "p = 0.26"),
+        (1.0, "p = 1.00"),
+    ],
+)
+def test_p_values_never_cross_their_threshold_by_rounding(p: float, text: str) -> None:
+    assert words.p_text(p) == text
+    assert words.p_number(float("nan")) == words.GAP
 
 
 def test_numbers_in_words() -> None:

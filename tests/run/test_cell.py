@@ -163,11 +163,14 @@ class TestAdaptation:
         assert len(tasks) > 2
         # The last ones are given without validation, to count the FLOPs of training alone.
         blind, *_, seeing = (task for task in tasks if task.val is not None)
-        assert blind.train.inputs.rows.tolist() == split["source"]["train"]
-        assert blind.val.inputs.rows.tolist() == split["source"]["val"]
-        assert blind.unlabelled.rows.tolist() == split["target"]["train"]
-        assert seeing.train.inputs.rows.tolist() == split["target"]["train"]
-        assert seeing.val.inputs.rows.tolist() == split["target"]["val"]
+        datasets = Datasets(bench.registry)
+        source = datasets.load("glyphs", self.PROBLEM["source"]["args"]).data.train
+        target = datasets.load("glyphs", self.PROBLEM["args"]).data.train
+        assert source.order[blind.train.inputs.rows].tolist() == split["source"]["train"]
+        assert source.order[blind.val.inputs.rows].tolist() == split["source"]["val"]
+        assert sorted(target.order[blind.unlabelled.rows].tolist()) == split["target"]["train"]
+        assert target.order[seeing.train.inputs.rows].tolist() == split["target"]["train"]
+        assert target.order[seeing.val.inputs.rows].tolist() == split["target"]["val"]
         shown = {*split["target"]["train"], *split["target"]["val"]}
         assert not shown & set(split["target"]["test"])
 
@@ -288,8 +291,44 @@ class TestSealedTest:
         )
         (record,) = bench.run(bench.add(spy), problems=[{"dataset": "digits", "shots": ["all"]}])
         split = json.loads((bench.store.directory / f"splits/{record.split_hash}.json").read_text())
-        assert not set(seen) & set(split["test"])
-        assert set(seen) | set(split["test"]) == set(range(1797))
+        order = Datasets(bench.registry).load("digits", {}).data.train.order
+        rows = set(order[seen].tolist())
+        assert not rows & set(split["test"])
+        assert rows | set(split["test"]) == set(range(1797))
+
+    @pytest.mark.parametrize("guess", ["by position", "by the nearest place"])
+    @pytest.mark.parametrize("protocol", ["transfer", "episodes"])
+    def test_where_an_input_stands_tells_nothing_of_its_label(self, bench, guess, protocol):
+        """Letters come class by class, as folders do: position alone would be right every time."""
+
+        @dataclass(frozen=True)
+        class Guesser(Strategy):
+            name: ClassVar[str] = "guesser"
+
+            def adapt(self, backbone, task, hp, run):
+                return Guess(task)
+
+        class Guess:
+            trained: ClassVar[dict] = {}
+
+            def __init__(self, task):
+                self.rows, self.labels = task.train.inputs.rows, task.train.labels
+                self.classes = task.classes
+
+            def logits(self, inputs):
+                found = torch.arange(len(inputs)) * self.classes // len(inputs)
+                if guess == "by the nearest place":
+                    nearest = (inputs.rows[:, None] - self.rows).abs().argmin(1)
+                    found = self.labels[nearest]
+                return torch.nn.functional.one_hot(found, self.classes).float()
+
+        problem = {"dataset": "glyphs", "args": {"per_class": 20}, "protocol": protocol, "shots": 5}
+        ways = {"ways": 5, "queries": 10, "episodes": 40, "val_episodes": 2}
+        problem |= ways if protocol == "episodes" else {}
+        (record,) = bench.run(bench.add(Guesser), problems=[problem])
+        chance = 1 / 5 if protocol == "episodes" else 1 / 52
+        tested = 2000 if protocol == "episodes" else 208
+        assert record.metrics["accuracy"] < chance + 4 * (chance / tested) ** 0.5
 
     def test_a_task_has_no_test_part(self, bench):
         tasks = []
