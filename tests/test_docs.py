@@ -44,7 +44,7 @@ def test_ci_runs_the_readmes_own_test_command():
 def test_every_suite_that_comes_with_the_harness_is_in_the_table():
     shipped = {path.stem for path in (ROOT / "suites").glob("*.toml")}
     table = README.partition("| suite |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == shipped
+    assert set(re.findall(r"^\| `([\w-]+)` \|", table, flags=re.MULTILINE)) == shipped
 
 
 def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, monkeypatch):

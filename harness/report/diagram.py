@@ -44,7 +44,7 @@ def critical_difference(found: Ranking, looks: Mapping[str, Look]) -> Figure:
         ax.set_xticks(range(1, k + 1, -(-k // 8)))
         ax.grid(visible=True, axis="x")
         ax.grid(visible=False, axis="y")
-        ax.set_xlabel(f"average rank over {found.problems} problems (1 is best)")
+        ax.set_xlabel(f"average rank (1 is best)\nover {found.problems} problems")
         ax.spines[["top", "right", "left"]].set_visible(False)
     return figure
 

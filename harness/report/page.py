@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from harness.data.leakage import WORDS
 from harness.record.schema import Plan
 from harness.record.store import Store, write_atomically
 from harness.report import chapters, images, importance, plots, predictions, stats, tables, words
@@ -99,6 +100,7 @@ def write_report(
         defaults=chapters.defaults(details.defaults),
         machines=chapters.machines(details.facts),
         cost=tables.cost(table),
+        metrics=tables.metrics(table),
         cells=tables.cells(frame),
         faults=[_fault(fault) for fault in details.faults],
         tuned=_tuned(frame, details),
@@ -143,6 +145,22 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
             if counts[status]
         ],
         "cached": bool(frame["cached"].ne("").any()),
+        "leaks": _leaks(frame),
+    }
+
+
+def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """For each problem with identical inputs where there should be none, a sentence for each kind:
+    of the cell with most of them."""
+    most: dict[str, Counter[str]] = {}
+    leaking = frame[frame["leaks"] != ""]
+    for problem, text in zip(leaking["problem"], leaking["leaks"], strict=True):
+        counts = (part.split() for part in text.split(", "))
+        most.setdefault(problem, Counter())
+        most[problem] |= Counter({where: int(count) for count, where in counts})
+    return {
+        problem: [WORDS[where].format(f"{count:,}") for where, count in counts.items()]
+        for problem, counts in most.items()
     }
 
 
@@ -162,8 +180,9 @@ def _tested(table: pd.DataFrame, judged: Judgement, look: Mapping[str, Look]) ->
         figure = critical_difference(found, look)
         diagram = images.inline_svg(figure, "ranks", diagram_told(found))
     return {
-        "gains": tables.overall(judged.gains),
-        "leader": tables.overall(judged.leader),
+        "gains": tables.overall(judged.gains).drop(columns="against"),
+        "leads": judged.leader[0].left if judged.leader else "",
+        "leader": tables.overall(judged.leader).drop(columns="strategy"),
         "general": {
             "problems": found.problems,
             "needed": stats.PROBLEMS_FOR_BOOTSTRAP,

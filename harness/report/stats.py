@@ -143,8 +143,8 @@ def sign_flip(paired: Sequence[Floats]) -> float:
     """
     weighted = np.concatenate([d / len(d) for d in paired])
     signs = _signs(len(weighted))
-    found = abs(weighted.sum())
-    as_far = np.abs(signs @ weighted) >= found * (1 - SAME)
+    rounding = SAME * np.abs(weighted).sum()
+    as_far = np.abs(signs @ weighted) >= abs(weighted.sum()) - rounding
     if len(signs) < RESAMPLES:
         return float(as_far.mean())
     return float((as_far.sum() + 1) / (RESAMPLES + 1))
@@ -161,7 +161,7 @@ def _signs(blocks: int) -> Floats:
         bits = np.arange(2**blocks)[:, None] >> np.arange(blocks) & 1
     else:
         bits = np.random.default_rng(0).integers(0, 2, (RESAMPLES, blocks), dtype=np.int8)
-    return 2.0 * bits - 1
+    return 2 * bits.astype("float64") - 1
 
 
 def least_p(blocks: int) -> float:

@@ -188,6 +188,8 @@ def overall(rows: Sequence[Overall]) -> pd.DataFrame:
             "strategy": [row.left for row in rows],
             "against": [row.right for row in rows],
             "difference (points)": [words.signed_plus_minus(row.points, row.half) for row in rows],
+            "p (Holm)": [words.p_number(row.p_holm) for row in rows],
+            "finding": [words.FOUND[row.told] for row in rows],
             **general,
             "probability of improvement": [f"{row.probability:.2f}" for row in rows],
             "over": [
@@ -195,8 +197,6 @@ def overall(rows: Sequence[Overall]) -> pd.DataFrame:
                 for row in rows
             ],
             "test": [row.test for row in rows],
-            "p (Holm)": [words.p_number(row.p_holm) for row in rows],
-            "finding": [words.FOUND[row.told] for row in rows],
         }
     )
 
@@ -207,13 +207,12 @@ def ranks(found: Ranking) -> pd.DataFrame:
         return pd.DataFrame({"strategy": [], "average rank": []})
     average = found.ranks.average
     order = np.argsort(average, kind="stable")
+    first = found.ranks.nemenyi[order[0]]
     return pd.DataFrame(
         {
             "strategy": [found.labels[i] for i in order],
             "average rank": [f"{average[i]:.2f}" for i in order],
-            "p against the first": [
-                words.p_number(found.ranks.nemenyi[order[0], i]) for i in order
-            ],
+            "p against the first": [words.GAP, *map(words.p_number, first[order[1:]])],
         }
     )
 

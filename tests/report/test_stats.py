@@ -232,9 +232,12 @@ def test_intervals_over_seeds_cover_the_truth(seeds: int) -> None:
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("shape", ["normal", "binomial"])
 def test_suites_of_copies_rarely_say_that_any_two_differ(seeds: int, shape: str) -> None:
-    """10,000 suites of 4 settings and 4 copies of one strategy: 24 comparisons each."""
+    """20,000 suites of 4 settings and 4 copies of one strategy: 24 comparisons each.
+
+    Holm's rate is next to 5 % here; what is above it may only be the simulation's own chance.
+    """
     draw = np.random.default_rng(seeds)
-    size = (10_000, 4, seeds, 1)
+    size = (20_000, 4, seeds, 1)
     if shape == "normal":
         scores = draw.normal(0, 0.02, size) + draw.normal(0, 0.01, (*size[:-1], 4))
     else:
@@ -243,7 +246,8 @@ def test_suites_of_copies_rarely_say_that_any_two_differ(seeds: int, shape: str)
     left, right = np.triu_indices(4, 1)
     _, p = paired_tests(np.moveaxis(scores[..., left] - scores[..., right], 2, -1))
     found = [(stats.holm(suite.ravel()) < stats.ALPHA).any() for suite in p]
-    assert rate(f"null suites with a finding, {seeds} seeds, {shape}", np.array(found)) <= 0.05
+    share = rate(f"null suites with a finding, {seeds} seeds, {shape}", np.array(found))
+    assert 0.03 <= share <= 0.05 + 2 * (0.05 * 0.95 / len(found)) ** 0.5
     uncorrected = rate("  without correction", (p < stats.ALPHA).any(axis=(1, 2)))
     assert uncorrected > 0.3
 

@@ -14,8 +14,9 @@ from scipy import stats as scipy_stats
 
 from harness.record.store import COLUMNS, Store
 from harness.report import tables, words
+from harness.report.comparisons import ranking
 from harness.report.judgement import Judgement
-from harness.report.results import summary
+from harness.report.results import summary, tidy
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 
@@ -59,7 +60,7 @@ def test_results_are_mean_half_width_and_gain(frame: pd.DataFrame, files: dict[s
 
 def test_every_metric_is_a_mean_over_seeds(frame: pd.DataFrame, files: dict[str, str]) -> None:
     head, *body = lines(files["metrics.md"])
-    row = next(dict(zip(head, row, strict=True)) for row in body if row[2] == "linear\\_probe")
+    row = next(dict(zip(head, row, strict=True)) for row in body if row[2] == "linear_probe")
     cells = frame[(frame["problem"] == "digits") & (frame["shots"] == 1)]
     probe = cells[cells["label"] == "linear_probe"]
     assert row["f1 macro (%)"] == f"{100 * probe['f1_macro'].mean():.1f}"
@@ -71,7 +72,7 @@ def test_cost_tells_flops_and_throughput_and_no_joules_that_nobody_counted(
     files: dict[str, str],
 ) -> None:
     head, *body = lines(files["cost.md"])
-    row = next(dict(zip(head, row, strict=True)) for row in body if row[2] == "linear\\_probe")
+    row = next(dict(zip(head, row, strict=True)) for row in body if row[2] == "linear_probe")
     assert (row["to fit"], row["to predict one"]) == ("650 MFLOP", "134 kFLOP")
     assert (row["predicted a second, one by one"], row["in bulk"]) == ("412", "12,300")
     assert not any("energy" in name for name in head)
@@ -223,3 +224,14 @@ def test_a_terminal_gets_short_lines_with_the_same_numbers(
     assert len(text.splitlines()[0]) < len(tables.markdown(shown).splitlines()[0])
     for value in shown.iloc[:, 1]:
         assert str(value) in text
+
+
+def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFrame]) -> None:
+    scores = {"a": [0.1, 0.2], "b": [0.5, 0.6], "c": [0.3, 0.4]}
+    parts = [frame_of(scores, problem=f"p{n}") for n in range(6)]
+    frame = tidy(pd.concat(parts).drop(columns=["setting", "facet", "counts"]))
+    shown = tables.ranks(ranking(frame))
+    assert shown["strategy"].to_list() == ["b", "c", "a"]
+    assert shown["average rank"].to_list() == ["1.00", "2.00", "3.00"]
+    assert shown["p against the first"].iloc[0] == words.GAP
+    assert tables.ranks(ranking(parts[0])).empty
