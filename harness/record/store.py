@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError
+from harness.record.alike import Alike
 from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan, Record
 
 if TYPE_CHECKING:
@@ -162,10 +163,19 @@ class Store:
 
         A cell without a record has status ``pending``, and one whose record can't be believed
         has ``damaged``; what a cell does not have is NaN or None.
+
+        Raises:
+            HarnessError: the cells are not of one budget, or not of one version of a dataset.
         """
         import pandas as pd
 
-        rows = [_row(cell, *self.judged(cell)) for cell in self.plan().cells]
+        alike, rows = Alike(), []
+        for cell in self.plan().cells:
+            record, doubt = self.judged(cell)
+            if record is not None:
+                alike.add(record)
+            rows.append(_row(cell, record, doubt))
+        alike.require(self.directory)
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
 

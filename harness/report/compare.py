@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from harness.report.trained import compared
 FRACTIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "ece")
 """How the names of metrics begin that are fractions: their differences are told in points."""
 
-_NO_METRICS = {"seed", "ways", "shots"}
+_NO_METRICS = {"seed", "ways", "shots", "setting"}
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,16 @@ def two_folders(left: Path, right: Path, metric: str) -> Comparison:
         HarnessError: there is no such metric, or nothing to compare.
     """
     sides = [Side(str(folder), folder, _cells(folder, metric)) for folder in (left, right)]
-    return _comparison(sides[0], sides[1], [*SETTING, "label"], metric)
+    budgets = [json.dumps(Store(folder).plan().config.get("budget")) for folder in (left, right)]
+    notes = [] if budgets[0] == budgets[1] else [f"the budgets differ: {' and '.join(budgets)}"]
+    return _comparison(sides[0], sides[1], [*SETTING, "label"], metric, notes)
 
 
 def _cells(folder: Path, metric: str) -> pd.DataFrame:
     """The tidy frame, in which only cells with the metric count, as ``value``."""
     frame = tidy(Store(folder).frame())
+    if not frame["counts"].any():
+        raise HarnessError(f"{folder} has no finished cell", "Run its suite first")
     numeric = {str(name) for name in frame.select_dtypes("number")} - _NO_METRICS
     known = sorted(name for name in numeric if frame[name].notna().any())
     if metric not in known:
@@ -125,8 +130,10 @@ def _cells(folder: Path, metric: str) -> pd.DataFrame:
     return frame
 
 
-def _comparison(left: Side, right: Side, key: list[str], metric: str) -> Comparison:
-    notes: list[str] = []
+def _comparison(
+    left: Side, right: Side, key: list[str], metric: str, notes: Sequence[str] = ()
+) -> Comparison:
+    notes = [*notes]
     contests = list(_contests(left, right, key, notes))
     if not contests:
         why = f": {'; '.join(notes)}" if notes else ""

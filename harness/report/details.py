@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from harness.record.alike import Alike
 from harness.record.schema import Coordinates, Record
 from harness.record.store import DAMAGED, PENDING, Store
 from harness.report.words import value_text
@@ -84,15 +83,10 @@ class Details:
 
 
 def collect(store: Store, cells: list[Coordinates]) -> Details:
-    """Go through the records of the planned cells once.
-
-    Raises:
-        HarnessError: they are not of one budget, or not of one version of a dataset.
-    """
+    """Go through the records of the planned cells once."""
     gathered = _Gathered()
     for cell in cells:
         gathered.add(cell, *store.judged(cell))
-    gathered.alike.require(store.directory)
     return Details(
         trials=pd.DataFrame(gathered.trials, columns=TRIAL),
         curves=pd.DataFrame(gathered.curves, columns=["cell", "step", "value"]),
@@ -122,14 +116,12 @@ class _Gathered:
     in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     records: int = 0
-    alike: Alike = field(default_factory=Alike)
 
     def add(self, cell: Coordinates, record: Record | None, doubt: str) -> None:
         if record is None:
             self._fault(cell, DAMAGED if doubt else PENDING, doubt, "")
             return
         self.records += 1
-        self.alike.add(record)
         for name, value in flat(record.provenance).items():
             self.seen.setdefault(name, Counter())[value] += 1
         self._defaults(cell, record)

@@ -21,7 +21,7 @@ SCORES = {
 def made(tmp_path):
     """Writes a folder: for each label an accuracy a seed, None where it failed."""
 
-    def write(name, scores, split="same", problem="digits"):
+    def write(name, scores, split="same", problem="digits", trials=8):
         store, cells = Store(tmp_path / name), []
         for label, values in scores.items():
             for seed, accuracy in enumerate(values):
@@ -48,7 +48,7 @@ def made(tmp_path):
                         split_hash=f"{split}{seed}",
                     )
                 )
-        store.write_plan(Plan(suite=name, cells=cells))
+        store.write_plan(Plan(suite=name, config={"budget": {"trials": trials}}, cells=cells))
         return store.directory
 
     return write
@@ -125,6 +125,11 @@ def test_other_splits_are_not_paired(harness, made):
     assert "the splits differ" in found["notes"][0]
 
 
+def test_folders_of_two_budgets_are_compared_and_it_is_told(harness, made):
+    found = told(harness, made("one", SCORES), made("two", SCORES, trials=16))
+    assert found["notes"] == ['the budgets differ: {"trials": 8} and {"trials": 16}']
+
+
 def test_a_gap_is_told_and_no_mean_is_taken_over_the_rest(harness, made):
     folder = made("one", {**SCORES, "broken": [0.5, None, 0.5]})
     ended = harness("compare", folder, "probe", "broken")
@@ -191,6 +196,12 @@ def test_folders_with_nothing_in_common_are_refused(harness, made):
     ended = harness("compare", made("one", SCORES), made("two", SCORES, problem="letters"))
     assert ended.status == 2
     assert "have no result in common: only in " in ended.complaint
+
+
+def test_a_folder_without_a_finished_cell_is_refused(harness, made):
+    ended = harness("compare", made("one", SCORES), made("two", {"probe": [None]}))
+    assert ended.status == 2
+    assert ended.complaint.endswith("two has no finished cell. Run its suite first")
 
 
 def test_a_folder_without_results_is_refused(harness, made, tmp_path):

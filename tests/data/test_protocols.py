@@ -57,9 +57,7 @@ class TestAdaptation:
         """Two domains whose classes are the same but stand in another order."""
         source, target = some_data(4), some_data(4)
         source = replace(source, classes=("class 3", "class 1", "class 0", "class 2"))
-        pools = [
-            pool_of(data) for data in (source, target)
-        ]
+        pools = [pool_of(data) for data in (source, target)]
         labelled = source_split(source, shots=2, seed=0, val_fraction=0.2)
         unlabelled = target_split(target, shots="all", seed=0, val_fraction=0.2, test_fraction=0.2)
         task = adaptation_task(source, pools[0], labelled, target, pools[1], unlabelled, CPU)
