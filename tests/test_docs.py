@@ -47,6 +47,12 @@ def test_every_suite_that_comes_with_the_harness_is_in_the_table():
     assert set(re.findall(r"^\| `([\w-]+)` \|", table, flags=re.MULTILINE)) == shipped
 
 
+def test_every_file_that_the_readme_links_to_is_there():
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
 def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, monkeypatch):
     """In order, in one folder, as a reader would: with less training than shown."""
     (suite,) = blocks("toml")

@@ -195,7 +195,9 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
         from harness.report.tables import results, terminal
 
         tidied = tidy(frame)
-        click.echo(terminal(results(tidied, summary(tidied))))
+        table = summary(tidied)
+        for facet in table["facet"].unique():  # a table each: side by side they are too wide
+            click.echo(terminal(results(tidied, table[table["facet"] == facet])) + "\n")
     click.echo(f"report: {page}", err=True)
     ours = frame[frame.cell.isin([cell.cell for cell in chosen])]
     bad = ours[ours.status != "ok"]

@@ -29,7 +29,8 @@ class Trial(BaseModel):
     ``value`` is the validation accuracy (0–1), ``loss`` the validation log loss (nats), and
     ``curve`` the (step, accuracy) pairs reported on the way. Where predictions on unlabelled
     inputs select, ``value`` is their mutual information and ``loss`` their conditional entropy.
-    ``seconds`` is all that the trial took; ``fit_seconds`` leaves out validation.
+    ``seconds`` is all that the trial took, but for ``prepare``, which trials share; ``fit_seconds``
+    leaves out validation.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")

@@ -127,7 +127,10 @@ class _Gathered:
         self._defaults(cell, record)
         by_accuracy = "information_val" not in record.metrics
         for trial in record.trials:
-            tried = (trial.number, trial.state, trial.value, trial.seconds, trial.settings)
+            # What was prepared had to be ready before the first trial, which always comes first.
+            prepared = record.seconds.get("prepare", 0.0) if trial.number == 0 else 0.0
+            seconds = trial.seconds + prepared
+            tried = (trial.number, trial.state, trial.value, seconds, trial.settings)
             self.trials.append((cell.cell, *tried, by_accuracy))
             if trial.number == record.selected:
                 self.tuned[cell.cell] = trial.settings
