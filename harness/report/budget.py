@@ -136,7 +136,8 @@ def _orders(trials: int, seed: int) -> NDArray[np.int64]:
     """``[orders, trials]``: orders of the trials, the first trial first in each."""
     draws = trials - 1
     if math.factorial(min(draws, 20)) <= ORDERS:
-        shuffled = np.array(list(permutations(range(draws))), dtype=np.int64).reshape(-1, draws)
+        each = list(permutations(range(draws)))  # of no draws there is one order: none
+        shuffled = np.array(each, dtype=np.int64).reshape(len(each), draws)
     else:
         generator = np.random.default_rng(seed)
         shuffled = generator.permuted(np.tile(np.arange(draws), (ORDERS, 1)), axis=1)

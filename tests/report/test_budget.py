@@ -99,6 +99,12 @@ def test_more_orders_than_are_tried_are_sampled() -> None:
     assert after_seconds(scores, costs, after).tolist() == sampled.tolist()
 
 
+def test_a_single_trial_is_all_there_is_after_its_seconds() -> None:
+    found = after_seconds([0.7], [2.0], [1, 2, 9])
+    assert found == pytest.approx([np.nan, 0.7, 0.7], nan_ok=True)
+    assert after_trials([0.7], [1]).tolist() == [0.7]
+
+
 def test_seconds_as_run_count_one_order() -> None:
     found = after_seconds([0.2, 0.1, 0.6], [1, 2, 3], [0.5, 1, 3, 5.9, 6], as_run=True)
     assert found == pytest.approx([NAN, 0.2, 0.2, 0.2, 0.6], nan_ok=True)
