@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from harness.record.store import Store
+
 
 @pytest.fixture
 def key(results):
@@ -33,12 +35,13 @@ def test_a_cell_without_a_record_has_to_run(harness, results, key):
 
 
 def test_what_has_changed_is_named(harness, results, key):
-    path = results / "records" / f"{key}.json"
-    record = json.loads(path.read_text())
-    record["cell"] = "0" * 16
-    record["meaning"]["budget"]["steps"] = 99
-    record["meaning"]["data"] = "0f"
-    path.rename(path.with_stem("0" * 16)).write_text(json.dumps(record))
+    store = Store(results)
+    record = store.record(key)
+    record.cell = "0" * 16
+    record.meaning["budget"]["steps"] = 99
+    record.meaning["data"] = "0f"
+    store.write_record(record)
+    (results / "records" / f"{key}.json").unlink()
     data = harness("why", key).out.splitlines()
     assert data[1] == "has to run again, because since the nearest record"
     assert data[2] == "  budget.steps: was 99, is 3"

@@ -106,7 +106,15 @@ main()
 """
 """The command line, without drawing a report."""
 
-MEASURED = {"seconds", "fit_seconds", "peak_host_bytes", "peak_device_bytes", "provenance"}
+MEASURED = {
+    "seconds",
+    "fit_seconds",
+    "peak_host_bytes",
+    "peak_device_bytes",
+    "throughput",
+    "joules",
+    "provenance",
+}
 """What differs between two runs of the same cell; and ``cached``, as caches are a process's own."""
 
 
