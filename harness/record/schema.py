@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 SCHEMA_VERSION = 1
 
-Status = Literal["ok", "failed", "timeout", "oom", "crashed", "diverged", "unsupported"]
+Status = Literal[
+    "ok", "failed", "timeout", "oom", "crashed", "diverged", "unsupported", "interrupted"
+]
 TrialState = Literal["complete", "pruned", "failed", "diverged"]
 
 
@@ -93,6 +95,10 @@ class Record(Coordinates):
     addition being two; ``throughput`` has predicted examples a second by how many at once;
     ``joules`` is what the cell took of a CUDA device, or nothing is known. ``leaks`` counts
     examples that are tested (or validate) and have an identical twin elsewhere, by where.
+
+    ``attempts`` counts how often the cell was begun anew by ``--retry`` or the suite's own
+    ``retries``, this time included; ``log`` names the file, from the results folder, that holds
+    what the cell printed.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -101,6 +107,8 @@ class Record(Coordinates):
     status: Status
     reason: Told = None
     traceback: Told = None
+    attempts: int = 1
+    log: str | None = None
     config: dict[str, Any] = Field(default_factory=dict)
     meaning: dict[str, Any] = Field(default_factory=dict)
     split_hash: str | None = None
