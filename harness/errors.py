@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+LONG = 2000
+"""Characters of a message, at most."""
+
 
 class HarnessError(Exception):
     """A mistake or an obstacle that the user can mend.
@@ -15,9 +18,9 @@ class HarnessError(Exception):
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message}. {remedy}" if remedy else message)
-        self.message = message
-        self.remedy = remedy
+        self.message = readable(message)
+        self.remedy = readable(remedy)
+        super().__init__(f"{self.message}. {self.remedy}" if remedy else self.message)
 
     def __reduce__(self) -> tuple[Any, ...]:  # worker processes send errors home
         return type(self), (self.message, self.remedy)
@@ -28,15 +31,25 @@ class Mistakes(HarnessError):
 
     def __init__(self, where: str, lines: Iterable[str]) -> None:
         self.where = where
-        self.lines = [" ".join(line.splitlines()) for line in lines]
+        self.lines = [readable(line) for line in lines]
         if len(self.lines) == 1:
             super().__init__(f"{where}: {self.lines[0]}")
         else:
-            listed = [f"\n  {line}" for line in self.lines]
-            super().__init__(f"{where}: {len(self.lines)} mistakes{''.join(listed)}")
+            super().__init__(f"{where}: {len(self.lines)} mistakes")
+            self.message = "\n  ".join([self.message, *self.lines])
+            self.args = (self.message,)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.lines)
+
+
+def readable(text: str) -> str:
+    """A text that quotes what a file says, on one line: nothing in it that a terminal would obey,
+    and of a very long one the beginning and the end."""
+    text = " ".join(text.splitlines())
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= LONG else f"{text[: LONG // 2]} … {text[-LONG // 2 :]}"
 
 
 class Unsupported(Exception):

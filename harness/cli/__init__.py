@@ -63,6 +63,15 @@ def cli() -> None:
     """
 
 
+def _told(error: OSError) -> str:
+    """What the operating system complains of, about which file, and what helps."""
+    from harness.record.durable import reason, remedy
+
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    helps = f". {remedy(error)}" if remedy(error) else ""
+    return f"{where}{reason(error)}{helps} (HARNESS_RAISE=1 shows where)"
+
+
 def main() -> None:
     """Entry point: a mistake of the user's is one line and exit status 2, never a traceback."""
     try:
@@ -70,8 +79,8 @@ def main() -> None:
     except (HarnessError, OSError) as error:
         if os.environ.get("HARNESS_RAISE"):
             raise
-        hint = "" if isinstance(error, HarnessError) else " (HARNESS_RAISE=1 shows where)"
-        click.echo(f"harness: {error}{hint}", err=True)
+        told = str(error) if isinstance(error, HarnessError) else _told(error)
+        click.echo(f"harness: {told}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()

@@ -32,7 +32,7 @@ from harness.plan.suite import (
 )
 from harness.plan.targets import split_meaning, target_manifest
 from harness.plugins import Registry
-from harness.record.schema import SCHEMA_VERSION, Coordinates, Oracle, Plan
+from harness.record.schema import Coordinates, Oracle, Plan
 
 
 class Cell(Coordinates):
@@ -106,7 +106,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
             loaded = datasets.load(problem.dataset, problem.args)
             source = source_of(backbone, problem, loaded)
             shared = {
-                "schema": SCHEMA_VERSION,
+                "schema": keys.MEANING_VERSION,
                 "harness": __version__,
                 "data": loaded.digest,
                 "problem": problem.model_dump(

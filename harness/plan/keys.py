@@ -16,6 +16,12 @@ LENGTH = 16
 """Hex digits: with 10,000 cells, two keys agree by chance once in 10¹¹."""
 
 
+MEANING_VERSION = 1
+"""Part of every meaning. To be raised when the same entries come to mean another experiment and
+nothing else in them tells, so that every cell has to run again; not when the format of a file
+changes, nor when an entry is added, which is another meaning by itself."""
+
+
 def key(meaning: Mapping[str, Any]) -> str:
     """The key of a meaning: the same whatever the order of its entries."""
     return hashlib.sha256(canonical(meaning).encode()).hexdigest()[:LENGTH]

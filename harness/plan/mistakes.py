@@ -49,8 +49,13 @@ def place(location: Location) -> str:
             location = (*location[:2], *location[3:])
         case ("backbones", int(), "weights", _, *_):
             location = (*location[:3], *location[4:])
+    return written(location)
+
+
+def written(keys: Location) -> str:
+    """``problems[0].shots``: keys and indices as one writes them."""
     path = ""
-    for part in location:
+    for part in keys:
         if isinstance(part, int):
             path += f"[{part}]"
         else:

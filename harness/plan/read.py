@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from harness.errors import HarnessError, Mistakes, did_you_mean
 from harness.plan.mistakes import ambiguities, explain
 from harness.plan.names import unknown_names
 from harness.plan.suite import Suite
+from harness.plan.values import unfit
 from harness.plugins import Registry
+
+MOST_CELLS = 100_000
+"""Cells of one suite: more would take minutes and gigabytes before the first is run."""
 
 
 def find(name: str) -> Path:
@@ -63,14 +67,23 @@ def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None
     Raises:
         Mistakes: everything that is wrong with them, at once.
     """
+    if mistakes := list(unfit(table)):
+        raise Mistakes(where, mistakes)
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
         unknown = unknown_names(table, registry) if registry is not None else ()
         raise Mistakes(where, dict.fromkeys([*explain(error), *unknown])) from None
-    if mistakes := list(ambiguities(suite)):
+    if mistakes := [*ambiguities(suite), *_too_many(suite)]:
         raise Mistakes(where, mistakes)
     return suite
+
+
+def _too_many(suite: Suite) -> Iterator[str]:
+    settings = len(suite.backbones) * sum(len(problem.shots) for problem in suite.problems)
+    cells = settings * len(suite.strategies) * len(suite.seeds)
+    if cells > MOST_CELLS:
+        yield f"it has {cells:,} cells, and at most {MOST_CELLS:,} are planned: divide it"
 
 
 def _override(table: dict[str, Any], override: str) -> None:

@@ -15,10 +15,14 @@ from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest
 from harness.errors import HarnessError, did_you_mean
 from harness.plan.mistakes import MESSAGES, place
 from harness.plan.suite import Seed, TransferShots
+from harness.record.durable import read_file
 
 REMEDY = "'harness splits SUITE' writes such files"
 
-Ids = tuple[Annotated[int, Field(ge=0)], ...]
+LARGEST = 2**30
+"""Bytes of a file that are read: fifty splits of a million examples."""
+
+Ids = tuple[Annotated[int, Field(ge=0, lt=2**63)], ...]
 
 
 class _Table(BaseModel):
@@ -134,7 +138,7 @@ def read(path: Path) -> SplitFile:
         HarnessError: it is missing, or is not what :func:`write` gives; the first mistake.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, LARGEST)
     except (OSError, ValueError) as error:  # of a name that can't be one
         reason = getattr(error, "strerror", None) or error
         raise HarnessError(f"cannot read {path}: {reason}", "Check the path") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
+version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
 Status = Literal[
     "ok", "failed", "timeout", "oom", "crashed", "diverged", "unsupported", "interrupted"
@@ -48,13 +50,23 @@ class Trial(BaseModel):
     reason: Told = None
 
 
+Key: TypeAlias = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
+"""The name of a cell's files, their endings aside."""
+
+Whole: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
+"""What a column of a table can hold."""
+
+Count: TypeAlias = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,17}$")]
+"""A whole number as JSON writes it in the place of a key."""
+
+
 class Coordinates(BaseModel):
     """Where a cell stands in its suite. ``cell`` is its key, ``label`` what the suite calls the
     strategy, ``problem`` what it calls the dataset with its protocol. ``oracle`` tells what a
     target's labels were used for under ``adaptation``, which does not show them: to select
     hyperparameters, or all of them to learn from; such results are bounds."""
 
-    cell: str
+    cell: Key
     suite: str
     label: str
     strategy: str
@@ -62,10 +74,10 @@ class Coordinates(BaseModel):
     problem: str
     protocol: str
     oracle: Oracle | None = None
-    shots: int | Literal["vtab1k", "all"]
-    ways: int | None = None
+    shots: Whole | Literal["vtab1k", "all"]
+    ways: Whole | None = None
     backbone: str
-    seed: int
+    seed: Whole
 
     @property
     def title(self) -> str:
@@ -117,15 +129,23 @@ class Record(Coordinates):
     metrics: dict[str, float] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     cached: list[str] = Field(default_factory=list)
-    peak_device_bytes: int | None = None
-    peak_host_bytes: int | None = None
-    trainable_params: int | None = None
-    total_params: int | None = None
+    peak_device_bytes: Whole | None = None
+    peak_host_bytes: Whole | None = None
+    trainable_params: Whole | None = None
+    total_params: Whole | None = None
     flops: dict[str, float] = Field(default_factory=dict)
-    throughput: dict[str, float] = Field(default_factory=dict)
+    throughput: dict[Count, float] = Field(default_factory=dict)
     joules: float | None = None
     leaks: dict[str, int] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("metrics")
+    @classmethod
+    def _fractions(cls, metrics: dict[str, float]) -> dict[str, float]:
+        for name in ("accuracy", "accuracy_val"):
+            if not 0 <= metrics.get(name, 0) <= 1:
+                raise ValueError(f"{name} is not between 0 and 1")
+        return metrics
 
 
 class Plan(BaseModel):

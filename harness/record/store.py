@@ -2,23 +2,24 @@
 
 ``plan.json`` says which cells there should be, ``records/KEY.json`` what became of each,
 ``predictions/KEY.npz`` holds its test predictions and ``splits/HASH.json`` the ids it was given.
+What can't be believed is moved to ``set-aside/`` when the suite goes on.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from harness.errors import HarnessError
+from harness.record import belief
 from harness.record.alike import Alike
-from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan, Record
+from harness.record.belief import Doubt, Newer, Unreadable, checksum
+from harness.record.durable import CannotWrite, make_folder, move, write_atomically
+from harness.record.schema import Coordinates, Plan, Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ COLUMNS = (
     "seconds_pretrain seconds_prepare seconds_features seconds_tune seconds_fit seconds_test "
     "seconds_total peak_device_bytes peak_host_bytes joules flops_fit flops_predict "
     "throughput_one throughput_many trainable_params total_params trials trials_failed "
-    "split_hash leaks cached oracle"
+    "split_hash leaks cached oracle attempts log"
 ).split()
 """The tidy frame: one row a planned cell."""
 
@@ -52,13 +53,17 @@ class Store:
     # ── writing ───────────────────────────────────────────────────────────────────────────────
 
     def write_plan(self, plan: Plan) -> None:
-        self._write("plan.json", plan.model_dump_json(indent=1).encode())
+        """
+        Raises:
+            HarnessError: a newer harness has planned here; its plan stays.
+        """
+        self._doubt_of_plan()
+        write_atomically(self.directory / "plan.json", _sealed(plan))
 
     def write_record(self, record: Record) -> Path:
-        content = json.loads(record.model_dump_json())
-        content["checksum"] = checksum(content)
-        text = json.dumps(content, indent=1)
-        return self._write(f"records/{record.cell}.json", text.encode())
+        path = self._record(record.cell)
+        write_atomically(path, _sealed(record))
+        return path
 
     def write_predictions(self, cell: str, arrays: Mapping[str, np.ndarray]) -> None:
         import io
@@ -67,21 +72,18 @@ class Store:
 
         content = io.BytesIO()
         np.savez_compressed(content, allow_pickle=False, **dict(arrays))
-        self._write(f"predictions/{cell}.npz", content.getvalue())
+        write_atomically(self.directory / f"predictions/{cell}.npz", content.getvalue())
 
     def write_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
-        if not (self.directory / f"splits/{digest}.json").exists():
-            self._write(f"splits/{digest}.json", json.dumps(manifest).encode())
+        """Write a split, unless it is there as it should be."""
+        path, content = self.directory / f"splits/{digest}.json", json.dumps(manifest).encode()
+        if not _holds(path, content):
+            write_atomically(path, content)
 
     def path_for(self, name: str) -> Path:
         """Where to write another file of the folder; its parents exist."""
         path = self.directory / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def _write(self, name: str, content: bytes) -> Path:
-        path = self.directory / name
-        write_atomically(path, content)
+        make_folder(path.parent)
         return path
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────
@@ -94,54 +96,44 @@ class Store:
         """
         path = self.directory / "plan.json"
         try:
-            plan = Plan.model_validate_json(path.read_bytes())
+            return belief.plan(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise HarnessError(
                 f"{self.directory} holds no results (no plan.json)",
                 "Name the folder that 'harness suite' wrote, such as results/quickstart",
             ) from error
-        except ValidationError:
-            plan = None
-        if plan is None or plan.schema_version != SCHEMA_VERSION:
-            raise HarnessError(
-                f"{path} is damaged or was written by another version of the harness",
-                "Run the suite again: finished cells are kept",
-            )
-        return plan
+        except Doubt as doubt:
+            raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
 
     def record(self, cell: str) -> Record | None:
         """The record of a cell, or ``None`` where there is none that can be believed."""
-        return self._read(cell)[0]
+        try:
+            return self._read(cell)
+        except Doubt:
+            return None
 
     def judged(self, cell: Coordinates) -> tuple[Record | None, str]:
         """The record of a planned cell, or why the one that is there can't be believed."""
-        record, doubt = self._read(cell.cell)
-        if record is not None:
-            differ = [name for name in IDENTITY if getattr(cell, name) != getattr(record, name)]
-            if differ:
-                return None, f"its record is that of another {differ[0]}"
-        return record, doubt
+        try:
+            return self._planned(cell), ""
+        except Doubt as doubt:
+            return None, f"its record {doubt}"
 
-    def _read(self, cell: str) -> tuple[Record | None, str]:
+    def _planned(self, cell: Coordinates) -> Record | None:
+        record = self._read(cell.cell)
+        for name in IDENTITY if record is not None else ():
+            if getattr(cell, name) != getattr(record, name):
+                raise Doubt(f"is that of another {name}")
+        return record
+
+    def _read(self, cell: str) -> Record | None:
         try:
-            content = json.loads((self.directory / f"records/{cell}.json").read_bytes())
+            return belief.record(self._record(cell), cell)
         except (FileNotFoundError, NotADirectoryError):
-            return None, ""
-        except (OSError, ValueError, RecursionError):
-            return None, "its record can't be read"
-        if not isinstance(content, dict):
-            return None, "its record is none"
-        if content.get("schema_version") != SCHEMA_VERSION:
-            return None, "its record was written by another version of the harness"
-        if content.pop("checksum", None) != checksum(content):
-            return None, "its record was changed after it was written"
-        try:
-            record = Record.model_validate(content)
-        except ValidationError as error:
-            return None, f"its record is not a valid one: {error.errors()[0]['msg']}"
-        if record.cell != cell:
-            return None, f"its record is that of another cell, {record.cell}"
-        return record, ""
+            return None
+
+    def _record(self, cell: str) -> Path:
+        return self.directory / f"records/{cell}.json"
 
     def records(self) -> list[Record]:
         """Every readable record in the folder, those of earlier plans included."""
@@ -179,28 +171,67 @@ class Store:
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
 
+    # ── putting right ─────────────────────────────────────────────────────────────────────────
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` so that a reader, or a crash, sees the old file or the new one, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    def set_aside(self, cells: Iterable[Coordinates]) -> list[str]:
+        """Move away what can't be believed: a plan, and records of ``cells``, which are pending
+        again then. Tells in one line each what it was, why, and where it is now.
+
+        Raises:
+            HarnessError: a newer harness wrote here, or a file can't be got at; nothing is moved.
+        """
+        doubted = [*self._doubted(cells)]
+        return [line for path, why in doubted for line in self._move_away(path, why)]
+
+    def _doubted(self, cells: Iterable[Coordinates]) -> Iterator[tuple[Path, str]]:
+        if doubt_of_plan := self._doubt_of_plan():
+            yield self.directory / "plan.json", doubt_of_plan
+        for cell in cells:
+            try:
+                self._planned(cell)
+            except (Newer, Unreadable) as doubt:
+                path = self._record(cell.cell)
+                raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
+            except Doubt as doubt:
+                yield self._record(cell.cell), f"{cell.title}: its record {doubt}"
+
+    def _doubt_of_plan(self) -> str:
+        """Why the plan can't be believed; nothing where it can, or where there is none."""
+        path = self.directory / "plan.json"
+        try:
+            belief.plan(path)
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except (Newer, Unreadable) as doubt:
+            raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
+        except Doubt as doubt:
+            return f"plan.json {doubt}"
+        return ""
+
+    def _move_away(self, path: Path, why: str) -> Iterator[str]:
+        numbers = ("" if number == 0 else f".{number}" for number in count())
+        targets = (self.directory / f"set-aside/{path.stem}{n}{path.suffix}" for n in numbers)
+        target = next(target for target in targets if not os.path.lexists(target))
+        try:
+            move(path, target)
+        except CannotWrite:
+            if os.path.lexists(path):
+                raise
+            return  # another runner was faster
+        yield f"{why}. It is now {target.relative_to(self.directory)}"
+
+
+def _sealed(content: Plan | Record) -> bytes:
+    """A file's JSON with its checksum."""
+    table = json.loads(content.model_dump_json())
+    return json.dumps({**table, "checksum": checksum(table)}, indent=1).encode()
+
+
+def _holds(path: Path, content: bytes) -> bool:
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def checksum(content: Mapping[str, Any]) -> str:
-    """SHA-256 of a record's JSON without its checksum: it tells an edited record from the one that
-    was written. It is no signature."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except OSError:
+        return False
 
 
 def _row(cell: Coordinates, record: Record | None, doubt: str) -> dict[str, Any]:
@@ -208,10 +239,10 @@ def _row(cell: Coordinates, record: Record | None, doubt: str) -> dict[str, Any]
     if record is None:
         return {**row, "status": DAMAGED if doubt else PENDING, "reason": doubt or None}
     return {
+        **record.metrics,  # first: whatever a metric is called, it is none of the following
         **row,
         "status": record.status,
         "reason": record.reason,
-        **record.metrics,
         **{f"seconds_{phase}": seconds for phase, seconds in record.seconds.items()},
         "peak_device_bytes": record.peak_device_bytes,
         "peak_host_bytes": record.peak_host_bytes,
@@ -225,12 +256,13 @@ def _row(cell: Coordinates, record: Record | None, doubt: str) -> dict[str, Any]
         "split_hash": record.split_hash,
         "leaks": ", ".join(f"{n} {where}" for where, n in record.leaks.items() if n) or None,
         "cached": " ".join(record.cached) or None,
+        "attempts": record.attempts,
+        "log": record.log,
     }
 
 
-def _throughput(record: Record) -> dict[str, float]:
+def _throughput(record: Record) -> dict[str, float | None]:
     """Examples a second one by one, and with as many at once as were measured."""
-    if not record.throughput:
-        return {}
-    most = max(record.throughput, key=int)
-    return {"throughput_one": record.throughput["1"], "throughput_many": record.throughput[most]}
+    speeds = record.throughput
+    most = max(speeds, key=int, default="")
+    return {"throughput_one": speeds.get("1"), "throughput_many": speeds.get(most)}

@@ -2,14 +2,16 @@
 
 import json
 import math
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from harness.record.schema import SCHEMA_VERSION, Coordinates, Record, Trial
+from harness.record.schema import SCHEMA_VERSION, Coordinates, Record, Status, Trial
 
+whole = st.integers(0, 2**63 - 1)
 numbers = st.floats() | st.integers(-(2**60), 2**60)
 settings = st.dictionaries(st.text(), numbers | st.booleans() | st.none() | st.text(), max_size=3)
 trials = st.builds(
@@ -28,15 +30,16 @@ records = st.builds(
     **{
         name: st.text()
         for name in Coordinates.model_fields
-        if name not in ("shots", "ways", "seed", "oracle")
+        if name not in ("cell", "shots", "ways", "seed", "oracle")
     },
+    cell=st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1),
     oracle=st.sampled_from([None, "selection", "labels"]),
-    shots=st.integers(1) | st.just("all"),
-    ways=st.none() | st.integers(2),
-    seed=st.integers(0),
-    status=st.sampled_from(
-        ["ok", "failed", "timeout", "oom", "crashed", "diverged", "unsupported"]
-    ),
+    shots=whole | st.sampled_from(["vtab1k", "all"]),
+    ways=st.none() | whole,
+    seed=whole,
+    status=st.sampled_from(get_args(Status)),
+    attempts=st.integers(1),
+    log=st.none() | st.text(),
     reason=st.none() | st.text(),
     traceback=st.none() | st.text(),
     config=st.dictionaries(st.text(), settings, max_size=2),
@@ -75,6 +78,12 @@ def test_an_error_that_is_no_proper_text_can_be_stored(makes, said):
         {"status": "fine"},
         {"shots": "some"},
         {"metrics": {"accuracy": "high"}},
+        {"metrics": {"accuracy": math.inf}},
+        {"metrics": {"accuracy_val": 75}},
+        {"throughput": {"many": 1.0}},
+        {"cell": "../plan"},
+        {"cell": ""},
+        {"seed": 2**63},  # more than a column of a table holds
         {"unknown": 1},
     ],
 )

@@ -1,5 +1,6 @@
 """The results folder: written whole or not at all, believed only where it can be."""
 
+import errno
 import io
 import json
 import math
@@ -12,10 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
+from harness.record import belief
 from harness.record import store as stores
-from harness.record.schema import Plan
-from harness.record.store import COLUMNS, PENDING, Store, checksum
+from harness.record.belief import checksum
+from harness.record.durable import CannotWrite
+from harness.record.schema import SCHEMA_VERSION, Plan
+from harness.record.store import COLUMNS, PENDING, Store
 from harness.record.table import to_csv, to_json, to_parquet
+
+NEWER = SCHEMA_VERSION + 1
 
 PROMISED = (
     "cell suite strategy label dataset protocol shots backbone seed status reason accuracy "
@@ -29,53 +35,22 @@ PROMISED = (
 # ── written whole or not at all ───────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def dies(monkeypatch):
-    """Lets the process die, so to speak, when it comes to one step of a write."""
-
-    def at(step, death=KeyboardInterrupt):
-        def die(*arguments, **named):
-            raise death
-
-        monkeypatch.setattr(stores.os, step, die)
-
-    return at
-
-
-@pytest.mark.parametrize("step", ["fdopen", "fsync", "chmod", "replace"])
-@pytest.mark.parametrize("death", [KeyboardInterrupt, OSError])
-def test_a_death_in_the_middle_of_a_write_leaves_the_old_record(store, makes, dies, step, death):
-    path = store.write_record(makes.record())
-    old = path.read_bytes()
-    dies(step, death)
-    with pytest.raises(death):
-        store.write_record(makes.record(status="failed"))
-    assert path.read_bytes() == old
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-
-
-def test_a_death_after_a_write_is_no_other_error(store, makes, monkeypatch):
-    replace = os.replace
-
-    def die_after(*arguments):
-        replace(*arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(stores.os, "replace", die_after)
-    with pytest.raises(KeyboardInterrupt):
-        store.write_record(makes.record())
-    assert store.record("abc") == makes.record()
-
-
-def test_what_is_written_can_be_read_by_others(store, makes):
-    path = store.write_record(makes.record())
-    assert path.stat().st_mode & 0o777 == 0o644
-
-
 def test_a_split_is_written_once(store):
+    path = store.directory / "splits/0f.json"
     store.write_split("0f", {"train": [1]})
-    store.write_split("0f", {"train": [2]})
-    assert json.loads((store.directory / "splits/0f.json").read_text()) == {"train": [1]}
+    written = path.stat()
+    store.write_split("0f", {"train": [1]})
+    assert path.stat().st_ino == written.st_ino
+    assert path.stat().st_mtime_ns == written.st_mtime_ns
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"train": [2]}', b'{"train": ', b"\xff" * 14, bytes(99)])
+def test_a_split_that_was_damaged_is_put_right(store, damage):
+    store.write_split("0f", {"train": [1]})
+    path = store.directory / "splits/0f.json"
+    path.write_bytes(damage)
+    store.write_split("0f", {"train": [1]})
+    assert json.loads(path.read_text()) == {"train": [1]}
 
 
 def test_predictions_hold_no_pickle(store):
@@ -114,8 +89,11 @@ def spoiled(change):
         lambda text: text + "}",
         lambda text: "[]",
         spoiled(lambda record: record | {"cell": "another"}),
-        spoiled(lambda record: record | {"schema_version": 2}),
-        spoiled(lambda record: record | {"schema_version": 2, "novelty": 1}),
+        spoiled(lambda record: record | {"schema_version": NEWER}),
+        spoiled(lambda record: record | {"schema_version": NEWER, "novelty": 1}),
+        spoiled(lambda record: record | {"schema_version": 0}),
+        spoiled(lambda record: record | {"schema_version": True}),
+        spoiled(lambda record: {k: v for k, v in record.items() if k != "schema_version"}),
         spoiled(lambda record: record | {"status": "splendid"}),
         spoiled(lambda record: {k: v for k, v in record.items() if k != "status"}),
     ],
@@ -135,14 +113,19 @@ def edited(change):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda text: text[:99], "its record can't be read"),
+        (lambda text: text[:99], "its record can't be read: it is torn, or no JSON"),
+        (lambda text: "[" * 100_000, "its record can't be read: it is torn, or no JSON"),
+        (lambda text: f'{{"schema_version": 2, "a": {"[" * 900}{"]" * 900}}}', "was changed"),
+        (lambda text: text.replace("0.75", "9" * 5000), "its record can't be read"),
         (lambda text: "[]", "its record is none"),
         (lambda text: text.replace("0.75", "0.95"), "was changed after it was written"),
         (edited(lambda r: r | {"metrics": {"accuracy": 1.0}}), "was changed after it was written"),
         (edited(lambda r: r | {"checksum": None}), "was changed after it was written"),
-        (spoiled(lambda r: r | {"schema_version": 2}), "was written by another version"),
+        (spoiled(lambda r: r | {"schema_version": NEWER}), "by a newer version of the harness (3;"),
+        (edited(lambda r: r | {"schema_version": 99}), "(99; this one reads up to 2)"),
+        (spoiled(lambda r: r | {"schema_version": "2"}), "does not say of which version it is"),
         (spoiled(lambda r: r | {"status": "splendid"}), "is not a valid one"),
-        (spoiled(lambda r: r | {"cell": "b"}), "is that of another cell, b"),
+        (spoiled(lambda r: r | {"cell": "b"}), "is that of another cell, 'b'"),
         (spoiled(lambda r: r | {"seed": 7}), "is that of another seed"),
         (spoiled(lambda r: r | {"shots": "all"}), "is that of another shots"),
     ],
@@ -181,8 +164,14 @@ def test_no_bytes_at_all_break_reading(tmp_path_factory, content):
     ("content", "said"),
     [
         (None, "holds no results (no plan.json). Name the folder that 'harness suite' wrote"),
-        ("", "is damaged or was written by another version of the harness. Run the suite again"),
-        ('{"suite": "small", "schema_version": 2}', "was written by another version"),
+        ("", "can't be read: it is torn, or no JSON. Run the suite again: finished cells are kept"),
+        ("[]", "is none. Run the suite again"),
+        ('{"suite": "small", "schema_version": 2}', "was changed after it was written. Run the"),
+        ('{"suite": 7, "schema_version": 1}', "is not a valid one: Input should be a valid string"),
+        (
+            '{"suite": "small", "schema_version": 3}',
+            "was written by a newer version of the harness (3; this one reads up to 2). Use that",
+        ),
     ],
 )
 def test_a_folder_without_a_usable_plan_says_so(store, content, said):
@@ -198,6 +187,158 @@ def test_a_file_is_no_results_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(HarnessError, match="holds no results"):
         Store(tmp_path / "file").plan()
+
+
+def test_an_edited_plan_is_not_believed(mixed):
+    """Or labels could change places, and with them the numbers."""
+    path = mixed.directory / "plan.json"
+    path.write_text(path.read_text().replace('"LP"', '"FT"', 1))
+    with pytest.raises(HarnessError, match=r"plan.json was changed after it was written. Run"):
+        mixed.frame()
+
+
+def test_a_record_that_is_no_file_or_has_no_end_is_not_read(mixed):
+    records = mixed.directory / "records"
+    for name in "abd":
+        (records / f"{name}.json").unlink()
+    (records / "a.json").mkdir()
+    (records / "b.json").symlink_to("b.json")
+    with (records / "d.json").open("wb") as file:
+        file.truncate(200_000_000)
+    os.mkfifo(records / "c.json")
+    (records / os.fsdecode(b"\xff.json")).touch()
+    frame = mixed.frame()
+    assert list(frame["status"]) == ["damaged"] * 4
+    assert list(frame["reason"]) == [
+        "its record can't be read: it is a folder",
+        "its record can't be read: Too many levels of symbolic links",
+        "its record can't be read: it is no file",
+        "its record can't be read: it has 200,000,000 bytes",
+    ]
+    assert mixed.records() == []
+    assert len(mixed.strays()) == 1
+
+
+def test_a_record_may_lack_any_speed(store, makes):
+    store.write_plan(Plan(suite="small", cells=[makes.cell()]))
+    for speeds, one, many in (({}, None, None), ({"2": 3.0}, None, 3.0), ({"1": 4.0}, 4.0, 4.0)):
+        store.write_record(makes.record(throughput=speeds))
+        row = json.loads(to_json(store.frame()))[0]
+        assert (row["throughput_one"], row["throughput_many"]) == (one, many)
+
+
+def test_no_metric_can_pass_for_something_else(store, makes):
+    store.write_plan(Plan(suite="small", cells=[makes.cell()]))
+    store.write_record(makes.record(metrics={"accuracy": 0.5, "seed": 7.0, "trials": 9.0}))
+    row = store.frame().iloc[0]
+    assert (row["seed"], row["trials"]) == (0, 4)
+
+
+# ── set aside ─────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_cannot_be_believed_is_set_aside_with_a_reason(mixed):
+    path = mixed.directory / "records/a.json"
+    torn = path.read_bytes()[:99]
+    path.write_bytes(torn)
+    assert mixed.set_aside(mixed.plan().cells) == [
+        "LP on digits, 5-shot, seed 0 (conv4): its record can't be read: it is torn, or no JSON. "
+        "It is now set-aside/a.json"
+    ]
+    assert (mixed.directory / "set-aside/a.json").read_bytes() == torn
+    assert list(mixed.frame()["status"]) == ["pending", "failed", PENDING, "ok"]
+    assert mixed.set_aside(mixed.plan().cells) == []
+
+
+def test_nothing_that_was_set_aside_is_overwritten(mixed):
+    path = mixed.directory / "records/a.json"
+    for content in ("one", "two", "three"):
+        path.write_text(content)
+        mixed.set_aside(mixed.plan().cells)
+    path.mkdir()
+    (path / "inner").touch()
+    mixed.set_aside(mixed.plan().cells)
+    aside = mixed.directory / "set-aside"
+    files = [aside / name for name in ("a.json", "a.1.json", "a.2.json")]
+    assert [file.read_text() for file in files] == ["one", "two", "three"]
+    assert (aside / "a.3.json/inner").exists()
+    assert len(list(aside.iterdir())) == 4
+
+
+def test_a_plan_is_set_aside_too(mixed, makes):
+    (mixed.directory / "plan.json").write_text("{")
+    (line,) = mixed.set_aside([makes.cell("a")])
+    assert line == (
+        "plan.json can't be read: it is torn, or no JSON. It is now set-aside/plan.json"
+    )
+    with pytest.raises(HarnessError, match="holds no results"):
+        mixed.plan()
+    assert mixed.record("a") is not None
+
+
+def test_there_is_nothing_to_set_aside_in_a_new_folder(store, makes):
+    assert store.set_aside([makes.cell()]) == []
+    assert not store.directory.exists()
+
+
+@pytest.mark.parametrize("name", ["plan", "records/b"])
+def test_what_a_newer_harness_wrote_is_refused_and_left_alone(mixed, name):
+    cells = mixed.plan().cells
+    (mixed.directory / "records/a.json").write_text("damaged, and yet not moved")
+    path = mixed.directory / f"{name}.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": NEWER}))
+    before = contents(mixed.directory)
+    with pytest.raises(HarnessError) as caught:
+        mixed.set_aside(cells)
+    assert str(caught.value) == (
+        f"{path} was written by a newer version of the harness (3; this one reads up to 2). Use "
+        "that version, or another folder (--results); nothing here was changed"
+    )
+    if name == "plan":
+        with pytest.raises(HarnessError, match="was written by a newer version of the harness"):
+            mixed.write_plan(Plan(suite="small"))
+    assert contents(mixed.directory) == before
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_cannot_be_got_at_is_not_taken_for_damaged(mixed, monkeypatch):
+    """Too many open files, or a disk that is away for a moment."""
+    before = contents(mixed.directory)
+
+    def fail(path, most):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        cells = mixed.plan().cells
+        patch.setattr(belief, "read_file", fail)
+        with pytest.raises(HarnessError, match=r"plan.json can't be read: Too many open files. "):
+            mixed.set_aside(cells)
+        assert "Too many open files" in mixed.judged(cells[0])[1]
+    assert contents(mixed.directory) == before
+
+
+def test_two_runners_set_aside_the_same_record_once(mixed, makes, monkeypatch):
+    (mixed.directory / "records/a.json").write_text("{")
+    move = stores.move
+
+    def faster(path, target):
+        move(path, target)
+        move(path, target)
+
+    monkeypatch.setattr(stores, "move", faster)
+    assert mixed.set_aside([makes.cell("a")]) == []
+    assert (mixed.directory / "set-aside/a.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told(mixed, makes):
+    (mixed.directory / "set-aside").touch()
+    (mixed.directory / "records/a.json").write_text("{")
+    with pytest.raises(CannotWrite, match="A file is where a folder should be"):
+        mixed.set_aside([makes.cell("a")])
+    assert (mixed.directory / "records/a.json").read_text() == "{"
 
 
 # ── the tidy frame ────────────────────────────────────────────────────────────────────────────

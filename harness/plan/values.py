@@ -1,0 +1,35 @@
+"""What a file can say and no suite can use: dates, numbers without bounds, tables without end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, time
+
+from harness.plan.mistakes import Location, written
+
+DEPTH = 20
+"""Tables and lists within each other, at most: what is deeper can't be written as JSON."""
+
+
+def unfit(value: object, location: Location = ()) -> Iterator[str]:
+    """A line for each such value in a suite's table.
+
+    A suite is stored, and hashed, as JSON: what comes back from there would not be the same.
+    """
+    if len(location) > DEPTH:
+        yield f"{written(location[:4])}: is nested more than {DEPTH} levels deep"
+        return
+    match value:
+        case dict():
+            for key, inner in value.items():
+                yield from unfit(inner, (*location, str(key)))
+        case list() | tuple():
+            for index, inner in enumerate(value):
+                yield from unfit(inner, (*location, index))
+        case date() | time():
+            yield f"{written(location)}: is a date or a time: put it in quotes"
+        case int() if not -(2**63) <= value < 2**63:
+            yield f"{written(location)}: is a whole number of more than 64 bits"
+        case float() if math.isnan(value):
+            yield f"{written(location)}: should be a number, not nan"

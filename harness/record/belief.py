@@ -1,0 +1,125 @@
+"""What a file of the results folder says, if it can be believed.
+
+A file may be torn, edited, someone else's, or written by a version that is still to come: whoever
+reads it is told so, and gets nothing of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import reprlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.record import migrate
+from harness.record.durable import read_file, reason
+from harness.record.schema import SCHEMA_VERSION, Plan, Record
+
+LARGEST = 2**26
+"""Bytes of a record or a plan that are read: no cell writes that much, and memory is finite."""
+
+NO_FILE = {errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
+"""Errors that tell of what is there; any other is a trouble in getting at it."""
+
+
+class Doubt(Exception):
+    """Why what is in a file can't be believed: the rest of a sentence that begins with it."""
+
+    remedy = "Run the suite again: finished cells are kept"
+
+
+class Newer(Doubt):
+    """It may well be right, but only a newer harness could tell."""
+
+    remedy = "Use that version, or another folder (--results); nothing here was changed"
+
+
+class Unreadable(Doubt):
+    """It may well be right, but the machine does not hand it over."""
+
+    remedy = "Make it readable, or choose another folder (--results); nothing here was changed"
+
+
+def record(path: Path, cell: str) -> Record:
+    """The record of a cell.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        Doubt: there is one, and it is not to be believed.
+    """
+    content = _content(path)
+    _verify(content)
+    try:
+        found = Record.model_validate(migrate.migrated(content, migrate.RECORD))
+    except ValidationError as error:
+        raise Doubt(f"is not a valid one: {_first(error)}") from None
+    if found.cell != cell:
+        raise Doubt(f"is that of another cell, {reprlib.repr(found.cell)}")
+    return found
+
+
+def plan(path: Path) -> Plan:
+    """A suite's plan; the first version had no checksum.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is none.
+        Doubt: there is one, and it is not to be believed.
+    """
+    content = _content(path)
+    if content["schema_version"] > 1:
+        _verify(content)
+    try:
+        return Plan.model_validate(migrate.migrated(content, migrate.PLAN))
+    except ValidationError as error:
+        raise Doubt(f"is not a valid one: {_first(error)}") from None
+
+
+def checksum(content: Mapping[str, Any]) -> str:
+    """SHA-256 of a file's JSON without its checksum: it tells an edited file from the one that was
+    written. It is no signature."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The JSON of a file whose version is known."""
+    try:
+        content = json.loads(read_file(path, LARGEST))
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        kind = Doubt if error.errno in NO_FILE else Unreadable
+        raise kind(f"can't be read: {reason(error)}") from error
+    except (ValueError, RecursionError):
+        raise Doubt("can't be read: it is torn, or no JSON") from None
+    if not isinstance(content, dict):
+        raise Doubt("is none")
+    version = content.get("schema_version")
+    if type(version) is not int or version < 1:
+        raise Doubt("is none: it does not say of which version it is")
+    if version > SCHEMA_VERSION:
+        raise Newer(
+            f"was written by a newer version of the harness ({reprlib.repr(version)}; this one "
+            f"reads up to {SCHEMA_VERSION})"
+        )
+    return content
+
+
+def _verify(content: dict[str, Any]) -> None:
+    """Take the checksum out of a file's JSON, and see that it is right."""
+    try:
+        right = content.pop("checksum", None) == checksum(content)
+    except (ValueError, RecursionError):  # tables in tables without end
+        right = False
+    if not right:
+        raise Doubt("was changed after it was written")
+
+
+def _first(error: ValidationError) -> str:
+    said = str(error.errors(include_url=False, include_input=False)[0]["msg"])
+    return said.removeprefix("Value error, ")

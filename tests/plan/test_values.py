@@ -1,0 +1,83 @@
+"""What TOML can write and a suite can't use is refused, with its place, before anything is run."""
+
+import math
+import tomllib
+
+import pytest
+
+from harness.errors import Mistakes
+from harness.plan import read
+from harness.plan.read import parse
+from harness.plan.values import DEPTH, unfit
+
+SUITE = """
+name = "small"
+strategies = [{ name = "linear_probe", args = ARGS }]
+backbones = [{ model = "conv4" }]
+problems = [{ dataset = "digits" }]
+"""
+
+
+def suite(args):
+    return tomllib.loads(SUITE.replace("ARGS", args))
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ("{ day = 1979-05-27 }", "strategies[0].args.day: is a date or a time: put it in quotes"),
+        ("{ at = [07:32:00] }", "strategies[0].args.at[0]: is a date or a time: put it in quotes"),
+        ("{ 'a b' = nan }", "strategies[0].args.'a b': should be a number, not nan"),
+        (
+            f"{{ n = 0x{'f' * 5000} }}",  # which Python can't even print
+            "strategies[0].args.n: is a whole number of more than 64 bits",
+        ),
+        (
+            "{ n = -9223372036854775809 }",
+            "strategies[0].args.n: is a whole number of more than 64 bits",
+        ),
+        (
+            f"{{ {'a.' * 2000}b = 1 }}",
+            f"strategies[0].args.a: is nested more than {DEPTH} levels deep",
+        ),
+    ],
+)
+def test_it_is_refused_with_its_place(args, said):
+    with pytest.raises(Mistakes) as caught:
+        parse(suite(args), "here")
+    assert caught.value.lines == [said]
+
+
+def test_everything_else_comes_back_from_json_as_it_was():
+    args = '{ a = 9223372036854775807, b = inf, c = "1979-05-27", d = [true, [1.5, {}]] }'
+    parsed = parse(suite(args), "here")
+    assert parse(parsed.model_dump(mode="json", exclude_none=True), "stored") == parsed
+    assert parsed.strategies[0].args["b"] == math.inf
+
+
+def test_lists_count_as_levels_too():
+    assert [*unfit([[[1]]])] == []
+    value = 1
+    for _ in range(DEPTH + 1):
+        value = [value]
+    assert len([*unfit(value)]) == 1
+
+
+def test_more_cells_than_memory_holds_are_refused_at_once():
+    """A hundred thousand bytes of TOML can ask for a thousand million cells."""
+    table = suite("{}") | {"seeds": list(range(10_000))}
+    table["problems"] = [{"dataset": "digits", "shots": list(range(1, 10_001))}]
+    with pytest.raises(Mistakes) as caught:
+        parse(table, "here")
+    assert caught.value.lines == [
+        "it has 100,000,000 cells, and at most 100,000 are planned: divide it"
+    ]
+
+
+def test_as_many_cells_as_are_planned_are_read(monkeypatch):
+    monkeypatch.setattr(read, "MOST_CELLS", 6)
+    table = suite("{}") | {"seeds": [0, 1, 2]}
+    table["problems"] = [{"dataset": "digits", "shots": [1, 5]}]
+    parse(table, "here")
+    with pytest.raises(Mistakes, match="it has 9 cells"):
+        parse(table | {"problems": [{"dataset": "digits", "shots": [1, 2, 5]}]}, "here")

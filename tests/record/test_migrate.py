@@ -1,0 +1,111 @@
+"""Files of earlier versions are read as if this version had written them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.plan import keys
+from harness.record import belief, migrate
+from harness.record.belief import Doubt, checksum
+from harness.record.schema import SCHEMA_VERSION, Plan, Record
+from harness.record.store import Store
+
+REFERENCE = Path(__file__).parents[2] / "results/reference/reference-cpu"
+
+RECORD_1 = {
+    "cell": "abc",
+    "suite": "small",
+    "label": "LP",
+    "strategy": "linear_probe",
+    "dataset": "digits",
+    "problem": "digits",
+    "protocol": "transfer",
+    "shots": 5,
+    "backbone": "conv4",
+    "seed": 0,
+    "schema_version": 1,
+    "status": "ok",
+    "metrics": {"accuracy": 0.75},
+    "seconds": {"total": 2.0},
+}
+"""As version 1 wrote it, its checksum aside."""
+
+PLAN_1 = {"schema_version": 1, "suite": "small", "config": {"seeds": [0]}, "cells": []}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content):
+        path = tmp_path / "abc.json"
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def test_a_record_of_version_1_is_read(written):
+    path = written({**RECORD_1, "checksum": checksum(RECORD_1)})
+    before = path.read_bytes()
+    record = belief.record(path, "abc")
+    assert (record.schema_version, record.attempts, record.log) == (SCHEMA_VERSION, 1, None)
+    assert record.model_dump(exclude_unset=True) == RECORD_1 | {
+        "schema_version": SCHEMA_VERSION,
+        "attempts": 1,
+        "log": None,
+    }
+    assert path.read_bytes() == before
+
+
+def test_an_old_record_that_was_edited_is_not_believed(written):
+    path = written({**RECORD_1, "checksum": checksum(RECORD_1), "metrics": {"accuracy": 0.95}})
+    with pytest.raises(Doubt, match="was changed after it was written"):
+        belief.record(path, "abc")
+
+
+def test_a_plan_of_version_1_is_read(written):
+    assert belief.plan(written(PLAN_1)) == Plan(suite="small", config={"seeds": [0]})
+
+
+def test_a_plan_of_this_version_does_not_pass_for_an_old_one(written, tmp_path):
+    """Or its checksum would be worth nothing."""
+    Store(tmp_path).write_plan(Plan(suite="small"))
+    content = json.loads((tmp_path / "plan.json").read_text())
+    with pytest.raises(Doubt, match="is not a valid one"):
+        belief.plan(written(content | {"schema_version": 1}))
+
+
+@pytest.mark.parametrize("steps", [migrate.RECORD, migrate.PLAN])
+def test_every_version_has_its_step(steps):
+    assert sorted(steps) == list(range(1, SCHEMA_VERSION))
+
+
+def test_steps_are_taken_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(migrate, "SCHEMA_VERSION", 4)
+    steps = {n: lambda content, n=n: {"way": [*content.get("way", []), n]} for n in (1, 2, 3)}
+    assert migrate.migrated({"schema_version": 1}, steps) == {"schema_version": 4, "way": [1, 2, 3]}
+    assert migrate.migrated({"schema_version": 3}, steps) == {"schema_version": 4, "way": [3]}
+    assert migrate.migrated({"schema_version": 4}, steps) == {"schema_version": 4}
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="no checkout")
+def test_all_records_of_the_reference_are_read():
+    store = Store(REFERENCE)
+    planned = store.planned()
+    assert len(planned) == len(store.records()) == 250
+    assert all(record is not None and record.status == "ok" for _, record in planned)
+    assert set(store.frame()["status"]) == {"ok"}
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="no checkout")
+def test_finished_cells_stay_finished_in_a_new_format():
+    """A cell's key does not hash the version of the files' format."""
+    for record in Store(REFERENCE).records():
+        assert record.meaning["schema"] == keys.MEANING_VERSION
+        assert keys.key(record.meaning) == record.cell
+
+
+def test_what_is_written_says_which_version_it_is(tmp_path):
+    record = Record.model_validate(RECORD_1 | {"schema_version": SCHEMA_VERSION})
+    path = Store(tmp_path).write_record(record)
+    assert json.loads(path.read_text())["schema_version"] == SCHEMA_VERSION
