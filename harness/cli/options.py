@@ -58,10 +58,14 @@ def format_option(function: F) -> F:
 
 
 def load_plugins(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> Registry:
-    """Load all plugins; say in one line each what could not be loaded, and go on."""
+    """Load all plugins; say whose code was run, and in one line each what could not be loaded."""
     from harness.plugins import load_once
 
     registry = load_once(sources(plugin, plugins_dir))
+    # Of all plugins only files are known by a path. One that could not be loaded has its own line.
+    files = [name for name, _ in registry.manager.list_name_plugin() if Path(name).is_absolute()]
+    if files:
+        click.echo(f"harness: running code of {', '.join(files)}", err=True)
     for problem in registry.problems:
         click.echo(f"harness: {problem}", err=True)
     return registry

@@ -32,12 +32,12 @@ TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that went wrong, and the cells that it befell."""
+    """One thing that went wrong, and the cells that it befell, each with the name of its log."""
 
     status: str
     reason: str
     traceback: str
-    cells: list[Coordinates]
+    cells: list[tuple[Coordinates, str | None]]
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class _Gathered:
                 self.tuned[cell.cell] = trial.settings
                 self.curves += [(cell.cell, step, value) for step, value in trial.curve]
         if record.status != "ok":
-            self._fault(cell, record.status, record.reason or "", record.traceback or "")
+            self._fault(cell, record.status, record.reason, record.traceback, record.log)
 
     def _defaults(self, cell: Coordinates, record: Record) -> None:
         names = {"strategy": cell.label, "backbone": cell.backbone, "problem": cell.problem}
@@ -153,9 +153,16 @@ class _Gathered:
                 if setting != "label":
                     self.in_force.setdefault((part, name, setting), {})[value] = None
 
-    def _fault(self, cell: Coordinates, status: str, reason: str, traceback: str) -> None:
-        fault = Fault(status, reason, traceback, [])
-        self.faults.setdefault((status, reason, traceback), fault).cells.append(cell)
+    def _fault(
+        self,
+        cell: Coordinates,
+        status: str,
+        reason: str | None,
+        traceback: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        told = status, reason or "", traceback or ""
+        self.faults.setdefault(told, Fault(*told, [])).cells.append((cell, log))
 
     def facts(self) -> list[Fact]:
         for values in self.seen.values():

@@ -106,7 +106,11 @@ class Plot:
         grid = list(figure.subplots(down, across, squeeze=False).flat)
         for ax, facet, note in zip(grid, facets, below, strict=False):
             self.draw(ax, facet.data, looks)
-            ax.set_title("\n".join(textwrap.wrap(facet.title, 36)), loc="left", weight="bold")
+            ax.set_title(
+                "\n".join(textwrap.wrap(facet.title, 36, max_lines=3, placeholder=" …")),
+                loc="left",
+                weight="bold",
+            )
             ax.set_xlabel("\n".join([ax.get_xlabel(), *note]))
             sns.despine(ax=ax)
         for ax in grid[len(facets) :]:

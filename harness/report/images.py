@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from typing import Any
 
 import matplotlib as mpl
@@ -59,7 +60,9 @@ def inline_mark(look: Look) -> Markup:
 
 def _saved(figure: Figure, **options: Any) -> bytes:
     content = io.BytesIO()
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # Signs that the font lacks, such as emoji, are drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         # Laid out once, however often it is saved: left to savefig, it would be drawn twice more.
         if (engine := figure.get_layout_engine()) is not None:
             engine.execute(figure)

@@ -14,8 +14,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.data.leakage import WORDS
+from harness.record.durable import write_atomically
 from harness.record.schema import Plan
-from harness.record.store import Store, write_atomically
+from harness.record.store import Store
 from harness.report import chapters, images, importance, plots, predictions, stats, tables, words
 from harness.report.details import Details, Fault, collect
 from harness.report.diagram import critical_difference
@@ -63,11 +64,11 @@ def write_report(
     details = collect(store, plan.cells)
     look = looks(frame)
     tuned = tuning(frame, table, details, plan.config.get("budget") or {})
-    predicted = predictions.read(directory, frame)
+    predicted, unread = predictions.read(directory, frame)
     drawn = {
         "results": [plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table)],
         "tuning": tuned.plots,
-        "predictions": [predictions.reliability(predicted, table)],
+        "predictions": [predictions.reliability(predicted, table, unread)],
     }
     drawn = {name: [plot for plot in chapter if plot.facets] for name, chapter in drawn.items()}
     for stale in [*target.glob("plots/*.*"), *target.glob("tables/*.*")]:
@@ -97,6 +98,7 @@ def write_report(
         enough=importance.ENOUGH,
         consumed=tuned.shown["consumed"],
         predictions=chapters.predictions(predicted),
+        unread=unread,
         defaults=chapters.defaults(details.defaults),
         machines=chapters.machines(details.facts),
         cost=tables.cost(table),
@@ -267,7 +269,7 @@ def _fault(fault: Fault) -> dict[str, Any]:
         "remedy": remedy,
         "reason": fault.reason,
         "traceback": fault.traceback,
-        "cells": [cell.title for cell in fault.cells],
+        "cells": [(cell.title, log) for cell, log in fault.cells],
     }
 
 

@@ -6,7 +6,6 @@ Read for what a report shows and no further: ten thousand cells hold gigabytes o
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.record.arrays import read_arrays
+from harness.record.belief import Doubt
+from harness.record.durable import read_file
 from harness.report import axes, figure, words
 from harness.report.figure import Facet, Plot
 from harness.report.results import shots_order
@@ -105,6 +107,16 @@ class Predicted:
         return float((rows["share"] * (rows["accuracy"] - rows["confidence"]).abs()).sum())
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A strategy's test predictions in one setting, which are there and can't be believed."""
+
+    setting: int
+    place: str
+    label: str
+    why: str
+
+
 def _share(part: Floats, whole: Counts) -> Floats:
     share = np.full(len(part), np.nan)
     np.divide(part, whole, out=share, where=whole > 0)
@@ -126,7 +138,7 @@ def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
     )
 
 
-def read(directory: Path, frame: pd.DataFrame) -> list[Predicted]:
+def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Unread]]:
     """What the results folder ``directory`` holds for what is shown of the tidy ``frame``.
 
     That is, of the first ``figure.MOST`` facets, the setting with the most shots, and in it each
@@ -137,7 +149,7 @@ def read(directory: Path, frame: pd.DataFrame) -> list[Predicted]:
     frame = frame[frame["facet"].isin(frame["facet"].unique()[: figure.MOST])]
     order = frame["shots"].map(shots_order)
     largest = frame[order == order.groupby(frame["facet"]).transform("max")]
-    found, left = [], MOST
+    found, unread, left = [], [], MOST
     for _, cells in largest.groupby(["setting", "label"], sort=False):
         paths = [directory / f"predictions/{cell}.npz" for cell in cells["cell"]]
         if not cells["counts"].all() or not all(path.exists() for path in paths):
@@ -145,30 +157,46 @@ def read(directory: Path, frame: pd.DataFrame) -> list[Predicted]:
         left -= sum(path.stat().st_size for path in paths)
         if left < 0:
             break
-        if predicted := _together(directory, cells, paths):
-            found.append(predicted)
-    return found
-
-
-def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Predicted | None:
-    """The predictions of one group's cells, added up; nothing where they can't be."""
-    counted = []
-    for path in paths:
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                logits, labels = arrays["logits"], arrays["labels"]
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-            return None
-        if logits.ndim != 2 or not len(labels) or not np.isfinite(logits).all():
-            return None
-        if (
-            logits.shape[:1] != labels.shape
-            or not 0 <= labels.min() <= labels.max() < logits.shape[1]
-        ):
-            return None
-        counted.append(count(logits, labels))
+            found.append(_together(directory, cells, paths))
+        except Doubt as doubt:
+            first = cells.iloc[0]
+            place = f"{first['facet']}, {words.shots_text(first['shots'])}"
+            unread.append(Unread(int(first["setting"]), place, str(first["label"]), str(doubt)))
+    return found, unread
+
+
+def _counted(path: Path) -> tuple[Counts, Bins]:
+    """The counts of one cell.
+
+    Raises:
+        Doubt: they can't be had from what is there.
+    """
+    try:
+        arrays = read_arrays(path, "logits", "labels")
+    except Doubt as doubt:
+        raise Doubt(f"{path.name} {doubt}") from None
+    logits, labels = arrays["logits"], arrays["labels"]
+    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
+        raise Doubt(f"{path.name} does not hold logits and labels")
+    if logits.ndim != 2 or logits.shape[:1] != labels.shape or not len(labels):
+        raise Doubt(f"{path.name} does not hold logits and a label for each")
+    if not np.isfinite(logits).all():
+        raise Doubt(f"{path.name} holds logits that are no numbers")
+    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise Doubt(f"{path.name} holds labels of classes that it has no logits for")
+    return count(logits, labels)
+
+
+def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Predicted:
+    """The predictions of one group's cells, added up.
+
+    Raises:
+        Doubt: one of them can't be believed.
+    """
+    counted = [_counted(path) for path in paths]
     if len({confusion.shape for confusion, _ in counted}) > 1:
-        return None
+        raise Doubt("its seeds differ in their number of classes")
     confusion = np.sum([confusion for confusion, _ in counted], axis=0)
     held, sure, right = (
         np.sum(parts, axis=0) for parts in zip(*(bins for _, bins in counted), strict=True)
@@ -188,18 +216,22 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
 def _classes(directory: Path, split: Any, number: int) -> tuple[str, ...]:
     """The classes' names from the split's manifest, or numbers where it has none."""
     try:
-        names = json.loads((directory / f"splits/{split}.json").read_bytes()).get("classes")
-    except (OSError, ValueError, AttributeError):
+        content = read_file(directory / f"splits/{split}.json", MOST)
+        names = json.loads(content).get("classes")
+    except (OSError, ValueError, AttributeError, RecursionError):
         names = None
     if not isinstance(names, list) or len(names) != number:
         names = range(number)
     return tuple(map(str, names))
 
 
-def reliability(found: Sequence[Predicted], table: pd.DataFrame) -> Plot:
+def reliability(
+    found: Sequence[Predicted], table: pd.DataFrame, unread: Sequence[Unread] = ()
+) -> Plot:
     """Accuracy against confidence, a facet for each problem and backbone; ``table`` is the
     summary, which names what is missing."""
     facets = []
+    damaged = {(left.setting, left.label): "predictions damaged" for left in unread}
     for setting in dict.fromkeys(predicted.setting for predicted in found):
         mine = {p.label: p for p in found if p.setting == setting}
         rows = pd.concat([p.reliability.assign(label=label) for label, p in mine.items()])
@@ -212,7 +244,7 @@ def reliability(found: Sequence[Predicted], table: pd.DataFrame) -> Plot:
         ]
         group = table[table["setting"] == setting]
         lost = [
-            f"{label} ({gap or 'no predictions stored'})"
+            f"{label} ({gap or damaged.get((setting, label), 'no predictions stored')})"
             for label, gap in zip(group["label"], group["gap"], strict=True)
             if label not in mine
         ]

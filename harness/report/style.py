@@ -43,6 +43,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "harness",
     "text.color": INK,
+    "text.parse_math": False,  # a label may have a $ in it
     "xtick.color": INK,
     "xtick.labelsize": 10,
     "ytick.color": INK,

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.record.arrays import read_arrays
+from harness.record.belief import Doubt
 from harness.report import stats
 from harness.report.stats import Models
 from harness.report.verdicts import Verdict
@@ -34,11 +36,15 @@ def compared(left: Path, right: Path) -> Models | None:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays, if they are there, can be believed and fit together."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ("ids", "labels", "logits")}
-    except (OSError, ValueError, KeyError):
+        arrays = read_arrays(path, "ids", "labels", "logits")
+    except (FileNotFoundError, Doubt):
         return None
+    logits, labels = arrays["logits"], arrays["labels"]
+    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu" or logits.ndim not in (2, 3):
+        return None
+    return arrays if logits.shape[:-1] == labels.shape and logits.size else None
 
 
 def of_single_seeds(

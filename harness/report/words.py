@@ -14,27 +14,34 @@ STATES: Mapping[str, tuple[str, str]] = {
     "ok": ("finished", ""),
     "failed": (
         "stopped by an error",
-        "Read the reason and the traceback, mend what it names, and run the suite again.",
+        "Read the reason and the traceback, mend what it names, and go on with --retry failed.",
     ),
     "timeout": (
         "stopped because it took longer than a cell may",
-        "Allow more time or give the suite a smaller budget, and run it again.",
+        "Raise limits.timeout, or give the suite a smaller budget; --retry timeout goes on after "
+        "the last finished trial.",
     ),
     "oom": (
         "ran out of memory",
-        "Use a smaller batch or input size, or a device with more memory, and run the suite again.",
+        "Lower batch_size or input_size, run fewer --jobs, or raise limits.memory, and go on with "
+        "--retry oom.",
     ),
     "crashed": (
         "its process died without an answer",
-        "Often the system ended it for lack of memory: run fewer cells at once and try again.",
+        "Its log ends with where that was, if anything knew. --retry crashed goes on after the "
+        "last finished trial.",
     ),
     "diverged": (
         "its loss was no longer a number in any trial",
-        "Look at the range that learning rates are drawn from.",
+        "Lower the rates that its learning rate is drawn from, or fix a lower one by args.",
     ),
     "unsupported": (
         "this strategy can't do what the cell asks",
         "Nothing is broken: the combination doesn't exist, and a run of the suite won't change it.",
+    ),
+    "interrupted": (
+        "was stopped from outside",
+        "Run the suite again: the cell goes on after its last finished trial.",
     ),
     "damaged": (
         "left a record that can't be believed",
@@ -187,5 +194,6 @@ def value_text(value: Any) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """At most so many characters, the last an ellipsis where some were dropped."""
+    """One line of at most so many characters, the last an ellipsis where some were dropped."""
+    text = " ".join(text.split())
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -40,6 +40,14 @@ def test_plugins_of_files_and_folders_say_where_they_are_from(harness, toy):
     )
 
 
+def test_whose_code_is_run_is_said_once_and_not_among_the_data(harness, plugin_file, toy):
+    mine = plugin_file("more/mine", "x = 1\n")
+    ended = harness("plugins", *toy, "--plugins-dir", mine.parent, "--format", "json")
+    assert ended.complaint == f"harness: running code of {toy[1]}, {mine}"
+    assert "toy" in {each["name"] for each in json.loads(ended.out)}
+    assert harness("plugins").err == ""
+
+
 def test_a_broken_plugin_is_one_line_and_the_rest_is_listed(harness, plugin_file):
     broken = plugin_file("broken", "1 / 0\n")
     ended = harness("plugins", "--plugin", broken, "--format", "json")
@@ -56,7 +64,9 @@ def test_each_of_several_broken_plugins_has_its_line(harness, plugin_file, tmp_p
     plugin_file("more/maml", "from harness_plugins.strategies.maml import *\n")
     ended = harness("plugins", "--plugins-dir", tmp_path / "more", "--plugins-dir", "nowhere")
     assert ended.status == 1
-    assert [line.split(": ")[1].split("/")[-1] for line in ended.err.splitlines()] == [
+    run, *problems = ended.err.splitlines()
+    assert run == f"harness: running code of {tmp_path}/more/maml.py, {tmp_path}/more/unmarked.py"
+    assert [line.split(": ")[1].split("/")[-1] for line in problems] == [
         "nowhere",
         "broken.py",
         "maml.py",

@@ -14,8 +14,9 @@ def harness_report_sections(frame, directory):
 
 
 def test_a_report_can_be_written_again_without_running_anything(harness, results, plugin_file):
-    ended = harness("report", results, "--plugin", plugin_file("section", SECTION))
-    assert (ended.status, ended.err) == (0, "")
+    file = plugin_file("section", SECTION)
+    ended = harness("report", results, "--plugin", file)
+    assert (ended.status, ended.err) == (0, f"harness: running code of {file}\n")
     assert ended.out == f"{results}/report/index.html\n"
     page = (results / "report/index.html").read_text()
     assert "My own section" in page

@@ -49,7 +49,7 @@ def both(frame: pd.DataFrame) -> dict[str, dict[str, Any]]:
 def test_classes_and_confusions_are_scikit_learns(frame_of: FrameOf, folder: Any) -> None:
     frame = frame_of({"a": [0.5, 0.5]})
     stored = both(frame)
-    (found,) = predictions.read(folder(frame, stored), frame)
+    (found,), _ = predictions.read(folder(frame, stored), frame)
     truth = np.concatenate([arrays["labels"] for arrays in stored.values()])
     guess = np.concatenate([arrays["logits"].argmax(1) for arrays in stored.values()])
     assert (found.confusion == confusion_matrix(truth, guess)).all()
@@ -69,7 +69,7 @@ def test_classes_and_confusions_are_scikit_learns(frame_of: FrameOf, folder: Any
 def test_reliability_is_scikit_learns(frame_of: FrameOf, folder: Any) -> None:
     frame = frame_of({"a": [0.5]})
     stored = both(frame)
-    (found,) = predictions.read(folder(frame, stored), frame)
+    (found,), _ = predictions.read(folder(frame, stored), frame)
     (arrays,) = stored.values()
     odds = softmax(arrays["logits"].astype(np.float64), axis=1)
     right = odds.argmax(1) == arrays["labels"]
@@ -89,7 +89,7 @@ def test_only_complete_groups_with_the_most_shots_are_read(frame_of: FrameOf, fo
     parts = [part.drop(columns=["setting", "facet", "counts"]) for part in (few, many)]
     frame = tidy(pd.concat(parts))
     stored = {cell: made(0) for cell in frame["cell"] if "bare" not in cell}
-    found = predictions.read(folder(frame, stored), frame)
+    found, _ = predictions.read(folder(frame, stored), frame)
     assert [(p.label, p.shots) for p in found] == [("a", "all")]
     (facet,) = predictions.reliability(found, summary(frame)).facets
     assert facet.absent == "failed (1 of 1 failed); bare (no predictions stored)"
@@ -104,20 +104,40 @@ def test_only_complete_groups_with_the_most_shots_are_read(frame_of: FrameOf, fo
         {"logits": np.zeros((3, 2)), "labels": np.zeros(2, dtype=int)},
         {"logits": np.zeros((0, 2)), "labels": np.zeros(0, dtype=int)},
         {"labels": np.zeros(3, dtype=int)},
+        {"logits": np.zeros((3, 2), dtype="U3"), "labels": np.zeros(3, dtype=int)},
+        {"logits": np.zeros((3, 2)), "labels": np.zeros(3)},
     ],
 )
 def test_what_cannot_be_counted_is_left_out(
     frame_of: FrameOf, folder: Any, broken: dict[str, Any]
 ) -> None:
     frame = frame_of({"a": [0.5]})
-    assert predictions.read(folder(frame, {frame["cell"][0]: broken}), frame) == []
+    found, (unread,) = predictions.read(folder(frame, {frame["cell"][0]: broken}), frame)
+    assert found == []
+    assert unread.label == "a"
+    assert unread.why.startswith(f"{frame['cell'][0]}.npz ")
 
 
 def test_a_damaged_file_is_left_out(frame_of: FrameOf, folder: Any) -> None:
     frame = frame_of({"a": [0.5]})
     directory = folder(frame, {})
     (directory / f"predictions/{frame['cell'][0]}.npz").write_bytes(b"PK no archive")
-    assert predictions.read(directory, frame) == []
+    found, (unread,) = predictions.read(directory, frame)
+    assert (found, unread.label, unread.place) == ([], "a", "digits, 5 shots")
+    assert unread.why == f"{frame['cell'][0]}.npz is damaged, or no npz file"
+
+
+def test_a_plot_tells_damaged_predictions_from_those_that_were_not_stored(
+    frame_of: FrameOf, folder: Any
+) -> None:
+    frame = frame_of({"a": [0.5], "torn": [0.5], "bare": [0.5]})
+    whole, torn, _ = frame["cell"]
+    directory = folder(frame, {whole: made(0), torn: made(1)})
+    file = directory / f"predictions/{torn}.npz"
+    file.write_bytes(file.read_bytes()[:-9])
+    found, unread = predictions.read(directory, frame)
+    (facet,) = predictions.reliability(found, summary(frame), unread).facets
+    assert facet.absent == "torn (predictions damaged); bare (no predictions stored)"
 
 
 def test_reading_stops_where_there_is_too_much(
@@ -127,22 +147,22 @@ def test_reading_stops_where_there_is_too_much(
     directory = folder(frame, both(frame))
     size = next(directory.glob("predictions/*")).stat().st_size
     monkeypatch.setattr(predictions, "MOST", int(1.5 * size))
-    assert [p.label for p in predictions.read(directory, frame)] == ["a"]
+    assert [p.label for p in predictions.read(directory, frame)[0]] == ["a"]
 
 
 def test_classes_are_named_by_the_split(frame_of: FrameOf, folder: Any) -> None:
     frame = frame_of({"a": [0.5]}, split_hash="abc")
     directory = folder(frame, both(frame))
-    assert predictions.read(directory, frame)[0].classes == ("0", "1", "2", "3")
+    assert predictions.read(directory, frame)[0][0].classes == ("0", "1", "2", "3")
     (directory / "splits").mkdir()
     names = ["ant", "bee", "cow", "<b>"]
     (directory / "splits/abc.json").write_text(json.dumps({"classes": names}))
-    assert predictions.read(directory, frame)[0].classes == tuple(names)
+    assert predictions.read(directory, frame)[0][0].classes == tuple(names)
 
 
 def test_many_classes_are_told_by_their_worst(frame_of: FrameOf, folder: Any) -> None:
     frame = frame_of({"a": [0.5]})
-    found = predictions.read(folder(frame, {frame["cell"][0]: made(1, classes=30)}), frame)
+    found, _ = predictions.read(folder(frame, {frame["cell"][0]: made(1, classes=30)}), frame)
     (place,) = chapters.predictions(found)
     assert place["classes"] == 30
     assert place["by_class"]["class"].nunique() == chapters.CLASSES

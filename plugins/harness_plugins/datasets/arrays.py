@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+import psutil
 import torch
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class Arrays(Dataset):
         """Read the file: images uint8 ``[N, C, H, W]``, labels int64 ``[N]``.
 
         Raises:
-            HarnessError: there is no such file, or it is no npz, or all that is wrong inside.
+            HarnessError: there is no such file, or it is no npz, or memory has no room for it, or
+                all that is wrong inside.
         """
         path = Path(self.path).expanduser()
         arrays, unreadable = _read(path)
@@ -68,27 +69,39 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays of the file by name, and why the others cannot be read."""
     if not path.exists():
         raise HarnessError(f"there is no file {path}", "Give the path of an npz file")
-    broken = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except broken:
-        archive = None
-    if not isinstance(archive, NpzFile):  # np.load takes npy files too
-        raise HarnessError(
-            f"{path} is not an npz file", "Write one: numpy.savez(path, x_train=…, y_train=…)"
-        )
     arrays: dict[str, Array] = {}
     unreadable: dict[str, str] = {}
-    with archive:
+    with ExitStack() as opened:
+        try:
+            archive = np.load(opened.enter_context(path.open("rb")), allow_pickle=False)
+        except Exception:  # what a damaged file raises depends on where it is damaged
+            archive = None
+        if not isinstance(archive, NpzFile):  # np.load takes npy files too
+            raise HarnessError(
+                f"{path} is not an npz file", "Write one: numpy.savez(path, x_train=…, y_train=…)"
+            )
+        # A few kilobytes of zip may become more than there is; of a header's lies, numpy sees that
+        # the bytes are missing.
+        size, free = _size(opened.enter_context(archive)), psutil.virtual_memory().available
+        if size > free:
+            raise HarnessError(
+                f"{path} holds {size:,} bytes, and {free:,} bytes of memory are free",
+                "Take fewer examples, or write them as image files for the dataset 'folder'",
+            )
         for name in archive.files:
             try:
                 content = archive[name]
-            except broken as error:
+            except Exception as error:
                 unreadable[name] = str(error)
                 continue
             if isinstance(content, np.ndarray):  # of any other file in the zip: its bytes
                 arrays[name] = content
     return arrays, unreadable
+
+
+def _size(archive: NpzFile) -> int:
+    """Bytes of all arrays; zipfile reads no more, whatever else there is."""
+    return sum(info.file_size for info in archive.zip.infolist()) if archive.zip else 0
 
 
 def _halves(held: Mapping[str, object]) -> tuple[str, ...]:

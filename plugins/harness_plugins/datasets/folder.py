@@ -13,9 +13,14 @@ import torch
 from PIL import Image
 
 from harness.api import Data, Dataset, FileInputs, HarnessError, Split, hookimpl
+from harness.data.archives import is_archive, unpacked
+from harness.data.unpacking import ARCHIVES
 from harness.errors import did_you_mean
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What these files may hold, whatever they are called: Pillow knows others that run programs."""
 
 SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")
 """What people call a split. Taken for groups of classes, they would give each class a double."""
@@ -35,8 +40,12 @@ class Folder(Dataset):
     official; ``train`` alone will do too. Hidden files, ``__MACOSX`` and files that are no images
     are passed over.
 
+    An archive of such a tree will do: zip, or tar as it is or with gz, bz2 or xz. It is unpacked
+    once, into ``~/.cache/transfer-harness`` or the folder that ``HARNESS_CACHE`` names; a single
+    folder around all of it does not count. The data are the same as the folder's.
+
     Args:
-        root: the folder.
+        root: the folder, or the archive.
         held_out: a class or a group of them, or several: ``episodes`` are made of these, and a
             backbone with this source does not see them.
     """
@@ -52,9 +61,19 @@ class Folder(Dataset):
 
         Raises:
             HarnessError: the tree has another shape, a folder has no image, there is one class
-                only, ``held_out`` names no class, or a file is no image.
+                only, ``held_out`` names no class, a file is no image, or the archive is damaged
+                or not safe.
         """
         root = Path(self.root).expanduser()
+        if not is_archive(root):
+            return self._load(root)
+        tree = unpacked(root)
+        try:
+            return self._load(tree)
+        except HarnessError as error:  # of places in the archive, which its owner knows
+            raise HarnessError(error.message.replace(str(tree), str(root)), error.remedy) from error
+
+    def _load(self, root: Path) -> Data:
         train, test = _train_and_test(root)
         if len(train) < 2:
             raise HarnessError(f"{root} has labels of one class only: {next(iter(train))}", LAYOUT)
@@ -80,7 +99,7 @@ def _train_and_test(root: Path) -> tuple[Classes, Classes]:
     if not root.is_dir():
         raise HarnessError(
             f"{root} is a file" if root.exists() else f"there is no folder {root}",
-            "Give a folder" + (": unpack the archive" if root.is_file() else ""),
+            f"Give a folder, or an archive of one: {', '.join(ARCHIVES)}",
         )
     tops = [path for path in root.iterdir() if path.is_dir() and _visible(path.name)]
     # A folder called 'train' with images in it is a class: locomotives.
@@ -104,7 +123,8 @@ def _classes(root: Path) -> Classes:
     """The images beneath ``root`` by class.
 
     Raises:
-        HarnessError: a folder has no image, or the images lie at another depth than 1 or 2.
+        HarnessError: a folder has no image or a name that is no text, or the images lie at another
+            depth than 1 or 2.
     """
     found: Classes = {}
     empty = []
@@ -121,6 +141,9 @@ def _classes(root: Path) -> Classes:
         raise HarnessError(
             f"no image in {_listed(empty or [str(root)])}", "Fill or remove what is empty"
         )
+    for name in found:
+        if any("\ud800" <= sign <= "\udfff" for sign in name):  # how Python reads other bytes
+            raise HarnessError(f"the folder name {name!r} in {root} is not UTF-8", "Rename it")
     # The first image at each depth; the root itself is '.', which has no parts.
     samples: dict[int, Path] = {}
     for name, paths in found.items():
@@ -174,7 +197,7 @@ def _verify(paths: Iterable[Path]) -> None:
     broken: list[tuple[Path, Exception]] = []
     for path in paths:
         try:
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
                 image.verify()
         except Exception as error:  # Pillow's parsers let through whatever a broken file provokes
             broken.append((path, error))

@@ -1,6 +1,10 @@
 """Images and labels in an npz file."""
 
+import io
+import random
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +14,7 @@ from harness_plugins.datasets.arrays import Arrays, harness_datasets
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from numpy.lib.npyio import NpzFile
 
 from harness.api import Data, HarnessError, Split
 from harness.testing import DatasetChecks
@@ -183,6 +188,44 @@ def test_a_damaged_npz_is_told_from_a_whole_one(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(HarnessError, match="x_train cannot be read: Bad CRC-32"):
         Arrays(path).load()
+
+
+@pytest.mark.parametrize("shape", [(10**15, 8, 8), (2**62, 2, 2), (2**70,), (-1, 8, 8), "x"])
+def test_a_header_that_lies_about_its_shape_is_refused(tmp_path: Path, shape: Any) -> None:
+    content = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(content, header)
+    with zipfile.ZipFile(tmp_path / "data.npz", "w") as archive:
+        archive.writestr("x_train.npy", content.getvalue() + bytes(128))
+    with pytest.raises(HarnessError, match="x_train cannot be read: "):
+        Arrays(tmp_path / "data.npz").load()
+
+
+def test_an_npz_larger_than_the_free_memory_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "data.npz", **{**GOOD, "bomb": np.zeros(10**7, np.uint8)})
+    assert (tmp_path / "data.npz").stat().st_size < 10**5
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**6))
+    monkeypatch.setattr(NpzFile, "__getitem__", None)
+    with pytest.raises(HarnessError, match=r"holds 10,\d+,\d+ bytes, and 1,000,000 .* Take fewer"):
+        Arrays(tmp_path / "data.npz").load()
+
+
+def test_a_damaged_npz_gives_its_own_data_or_an_error(tmp_path: Path) -> None:
+    path, chance = saved(tmp_path / "data.npz", **GOOD), random.Random(0)
+    whole, digest = path.read_bytes(), Arrays(path).load().digest()
+    refused = 0
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(chance.choice([1, 1, 4])):
+            content[chance.randrange(len(content))] = chance.choice([0, 255, chance.randrange(256)])
+        path.write_bytes(content[: chance.choice([len(content)] * 3 + [chance.randrange(9999)])])
+        try:
+            assert Arrays(path).load().digest() == digest
+        except HarnessError:
+            refused += 1
+    assert refused > 100
 
 
 @pytest.mark.parametrize("path", ["nowhere.npz", "."])

@@ -1,6 +1,6 @@
 """Image files in a folder a class."""
 
-import zipfile
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -194,13 +194,12 @@ def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
         Folder(tmp_path / "empty").load()
 
 
-def test_a_missing_root_and_an_archive_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_root_and_a_file_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match=f"there is no folder {tmp_path}/nowhere"):
         Folder(tmp_path / "nowhere").load()
-    with zipfile.ZipFile(tmp_path / "images.zip", "w"):
-        pass
-    with pytest.raises(HarnessError, match=r"images\.zip is a file. Give a folder: unpack"):
-        Folder(tmp_path / "images.zip").load()
+    (tmp_path / "images.rar").write_bytes(b"Rar!")
+    with pytest.raises(HarnessError, match=r"images\.rar is a file. Give a folder, or .*\.zip"):
+        Folder(tmp_path / "images.rar").load()
 
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(40), b"text"])
@@ -228,6 +227,62 @@ def test_a_link_to_a_parent_ends(tmp_path: Path) -> None:
         Folder(tmp_path).load()
 
 
+def test_a_class_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    draw(tmp_path, "a/1.png", "b\udcff/1.png")
+    with pytest.raises(HarnessError, match=r"'b\\udcff' in .* is not UTF-8. Rename it"):
+        Folder(tmp_path).load()
+
+
+def test_an_image_of_a_kind_that_would_run_a_program_is_not_opened(tmp_path: Path) -> None:
+    """Pillow hands PostScript to an interpreter, whatever the file is called."""
+    draw(tmp_path, "a/1.png", "b/1.png")
+    Image.new("RGB", (4, 3)).save(tmp_path / "b/2.png", format="EPS")
+    with pytest.raises(HarnessError, match=r"b/2\.png: cannot identify image file"):
+        Folder(tmp_path).load()
+
+
+# ── archives ──────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+TREES = [
+    ["cat/1.png", "cat/2.png", "dog/1.png", "README.md"],
+    ["train/a/1.png", "train/b/1.png", "test/b/1.png"],
+    ["Greek/1/x.png", "Greek/2/x.png", "Latin/1/x.png"],
+]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar", "bztar", "xztar"])
+@pytest.mark.parametrize("inside", [".", "top"])
+@pytest.mark.parametrize("names", TREES)
+def test_an_archive_has_the_data_of_its_folder(
+    tmp_path: Path, cache: Path, kind: str, inside: str, names: list[str]
+) -> None:
+    tree = draw(tmp_path / "tree/top", *(name for name in names if name.endswith("png")))
+    if "README.md" in names:
+        (tree / "README.md").write_text("cats and dogs")
+    archive = shutil.make_archive(str(tmp_path / "x"), kind, tree if inside == "." else tree.parent)
+    packed, plain = Folder(archive).load(), Folder(tree).load()
+    assert packed.classes == plain.classes
+    assert packed.digest() == plain.digest()
+
+
+def test_complaints_name_places_in_the_archive_and_not_in_the_cache(
+    tmp_path: Path, cache: Path
+) -> None:
+    tree = draw(tmp_path / "tree", "a/1.png", "b/1.png")
+    (tree / "b/2.png").write_bytes(b"no image")
+    archive = shutil.make_archive(str(tmp_path / "x"), "zip", tree)
+    with pytest.raises(HarnessError, match=f"cannot read the image {archive}/b/2.png") as caught:
+        Folder(archive).load()
+    assert str(cache) not in str(caught.value)
+
+
 # ── real data, where there is some ────────────────────────────────────────────────────────────
 
 needs_real_data = pytest.mark.skipif(not REAL.exists(), reason="no ../shared/data")
@@ -235,10 +290,8 @@ needs_real_data = pytest.mark.skipif(not REAL.exists(), reason="no ../shared/dat
 
 @pytest.mark.realdata
 @needs_real_data
-def test_omniglot_has_242_characters_in_8_alphabets(tmp_path: Path) -> None:
-    with zipfile.ZipFile(REAL / "omniglot-small.zip") as archive:
-        archive.extractall(tmp_path)
-    data = Folder(tmp_path / "omniglot", held_out=["Balinese"]).load()
+def test_omniglot_has_242_characters_in_8_alphabets(cache: Path) -> None:
+    data = Folder(REAL / "omniglot-small.zip", held_out=["Balinese"]).load()
     assert len(data.classes) == 242
     assert len({name.split("/")[0] for name in data.classes}) == 8
     assert data.train.labels.bincount().tolist() == [20] * 242
@@ -247,10 +300,8 @@ def test_omniglot_has_242_characters_in_8_alphabets(tmp_path: Path) -> None:
 
 @pytest.mark.realdata
 @needs_real_data
-def test_cifar10_has_an_official_test_split(tmp_path: Path) -> None:
-    with zipfile.ZipFile(REAL / "cifar10-12k.zip") as archive:
-        archive.extractall(tmp_path)
-    data = Folder(tmp_path / "cifar10").load()
+def test_cifar10_has_an_official_test_split(cache: Path) -> None:
+    data = Folder(REAL / "cifar10-12k.zip").load()
     assert data.train.labels.bincount().tolist() == [1000] * 10
     assert data.test is not None
     assert data.test.labels.bincount().tolist() == [200] * 10

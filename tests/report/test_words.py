@@ -1,0 +1,11 @@
+"""How things are put."""
+
+from typing import get_args
+
+from harness.record.schema import Status
+from harness.record.store import DAMAGED, PENDING
+from harness.report import words
+
+
+def test_whatever_becomes_of_a_cell_has_words() -> None:
+    assert set(words.STATES) == {*get_args(Status), DAMAGED, PENDING}
