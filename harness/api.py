@@ -41,6 +41,7 @@ from harness.model.backbone import Backbone, ImageBackbone
 from harness.model.classifier import Classifier, Recipe
 from harness.model.fit import batch_order, fit
 from harness.model.text import TextBackbone
+from harness.model.training import LossGuard, Training, cosine, set_rate
 
 __all__ = [
     "ArrayInputs",
@@ -63,12 +64,14 @@ __all__ = [
     "Inputs",
     "IntDistribution",
     "Job",
+    "LossGuard",
     "Mistakes",
     "Predictor",
     "Pretraining",
     "RawBatch",
     "RawInputs",
     "Recipe",
+    "Resumable",
     "Run",
     "Section",
     "Settings",
@@ -81,11 +84,14 @@ __all__ = [
     "TextBackbone",
     "TextInputs",
     "Tracker",
+    "Training",
     "Unsupported",
     "batch_order",
+    "cosine",
     "did_you_mean",
     "fit",
     "hookimpl",
+    "set_rate",
     "source_episodes",
 ]
 
@@ -180,6 +186,22 @@ class Predictor(Protocol):
         ...
 
 
+class Resumable(Protocol):
+    """What a training changes: :class:`Training` is one, for modules, optimizers and the like."""
+
+    def state(self) -> Mapping[str, Tensor]:
+        """All that further steps depend on, on any device; it is copied by who keeps it."""
+        ...
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to an earlier :meth:`state`, given on the CPU.
+
+        Raises:
+            Exception: it does not fit; the training then starts anew.
+        """
+        ...
+
+
 class Run(Protocol):
     """What the harness lends a strategy for the length of a call."""
 
@@ -217,6 +239,24 @@ class Run(Protocol):
 
     def progress(self, done: int, total: int) -> None:
         """Tell the user how far a long computation is."""
+        ...
+
+    def resume(self, training: Resumable) -> int:
+        """How many steps of a training are done: 0, or those of a run that was cut short.
+
+        Then ``training`` has been given the state that it had after that step, and so have
+        ``torch``'s global generators and the tuner. Call it once, just before the loop. Of two
+        trainings one ends before the other begins.
+        """
+        ...
+
+    def keep(self, step: int, training: Resumable) -> None:
+        """Step ``step``, counted from 1, is done. Call it at the end of every step: it takes a
+        microsecond, but now and then it writes the training down.
+
+        Raises:
+            KeyboardInterrupt: the user asked to stop; let it pass.
+        """
         ...
 
     def activations(self, backbone: Backbone, inputs: Inputs, block: int) -> Tensor | None:
@@ -326,15 +366,35 @@ class Job(Protocol):
     def title(self) -> str: ...
 
     @property
-    def device(self) -> str:
-        """What it computes on: ``cpu``, ``cuda`` or ``cuda:N``."""
+    def timeout(self) -> float | None:
+        """Seconds of wall clock after which it is to be killed."""
         ...
 
-    def run(self, emit: Emit) -> None:
-        """Run the cell and write its record. ``emit`` takes an event's name and arguments."""
+    @property
+    def memory(self) -> int | None:
+        """Bytes of the host's memory that its process may take beyond what :meth:`warm` did."""
         ...
 
-    def lost(self, status: str, reason: str, emit: Emit) -> None:
+    @property
+    def log(self) -> Path:
+        """Where its process is to send what it prints."""
+        ...
+
+    def warm(self) -> None:
+        """Load what cells share into this process, for processes that are forked from it."""
+        ...
+
+    def run(self, emit: Emit, device: str) -> None:
+        """Run the cell on ``cpu``, ``cuda`` or ``cuda:N`` and write its record, unless another
+        runner has, or is at it. ``emit`` takes an event's name and arguments.
+
+        Raises:
+            KeyboardInterrupt: this process was asked to stop; the record says so.
+            HarnessError: the record can't be written.
+        """
+        ...
+
+    def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
         """Write the record of a cell that could not write its own, such as a ``crashed`` one."""
         ...
 
@@ -343,9 +403,14 @@ class Executor(Brought):
     """Where cells run."""
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job], emit: Emit, *, workers: int) -> None:
-        """Run every job, ``workers`` at a time; pass each job's events on to ``emit``, which
-        may only be called in this process."""
+    def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
+        """Run every job, as many at a time as there are ``workers``, each of which has a device.
+
+        Take the next of ``jobs`` when there is a worker for it: until then, another runner may
+        do it. Pass each job's events on to ``emit``, which may only be called in this process.
+        Once ``harness.run.stopping.asked()``, let running jobs come to a point from which they
+        can go on, and return.
+        """
 
 
 class Tracker(Brought):

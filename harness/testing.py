@@ -11,10 +11,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +38,11 @@ from harness.api import (
 from harness.data.loading import load
 from harness.data.resident import ResidentPool
 from harness.model.features import FeatureStore
+from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun
 from harness.run.meters import Clock
+
+T = TypeVar("T")
 
 
 def small_backbone(seed: int = 0) -> ImageBackbone:
@@ -85,7 +90,9 @@ def shots(examples: Examples, each: int, classes: int, *, skip: int = 0) -> Exam
     return examples.subset(torch.cat(rows))
 
 
-def a_run(*, steps: int = 20, batch_size: int = 32, seed: int = 0) -> CellRun:
+def a_run(
+    *, steps: int = 20, batch_size: int = 32, seed: int = 0, checkpoint: Checkpoint | None = None
+) -> CellRun:
     """A run on the CPU, outside any cell."""
     device = torch.device("cpu")
     return CellRun(
@@ -96,7 +103,46 @@ def a_run(*, steps: int = 20, batch_size: int = 32, seed: int = 0) -> CellRun:
         store=FeatureStore(),
         clock=Clock(device),
         progress=lambda stage, done, total: None,
+        checkpoint=checkpoint,
     )
+
+
+class CutShort(Checkpoint):
+    """A checkpoint that is written once, after ``steps`` steps; then everything is over."""
+
+    def __init__(self, file: Path, steps: int) -> None:
+        super().__init__(file, every=0.0)
+        self._left = steps
+
+    class Killed(BaseException):
+        """What nobody catches, like the end of the process."""
+
+    def due(self) -> bool:
+        self._left -= 1
+        return self._left == 0
+
+    def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+        super().save(tensors, notes)
+        raise self.Killed
+
+
+def cut_short(work: Callable[[CellRun], T], file: Path, *, after: int, steps: int = 20) -> T:
+    """What ``work`` comes to when it is killed after some steps, and done again by a new run that
+    finds the checkpoint ``file``."""
+    for checkpoint in (CutShort(file, after), Checkpoint(file, every=math.inf)):
+        run = a_run(steps=steps, checkpoint=checkpoint)
+        run.begin("work")
+        with suppress(CutShort.Killed), run.seeded("work"):
+            found = work(run)
+            run.end()
+    return found
+
+
+def whole(work: Callable[[CellRun], T], *, steps: int = 20) -> T:
+    """What ``work`` comes to when nothing happens."""
+    run = a_run(steps=steps)
+    with run.seeded("work"):
+        return work(run)
 
 
 class StrategyChecks:
@@ -121,10 +167,12 @@ class StrategyChecks:
             shots(examples, 10, classes, skip=60).inputs if adapts else None,
         )
 
-    def _adapt(self, *, classes: int, each: int, val: int) -> tuple[Tensor, Backbone, Any]:
+    def _adapt(
+        self, *, classes: int, each: int, val: int, run: CellRun | None = None
+    ) -> tuple[Tensor, Backbone, Any]:
         backbone, task = self.given_task(classes=classes, each=each, val=val)
         examples = digits(backbone)
-        run = a_run()
+        run = run or a_run()
         hp = {**self.strategy.defaults, **self.settings}
         prepare = {name: hp[name] for name in self.strategy.prepare_space}
         adapt = {name: hp[name] for name in self.strategy.space}
@@ -151,6 +199,16 @@ class StrategyChecks:
         first, _, _ = self._adapt(classes=5, each=4, val=2)
         second, _, _ = self._adapt(classes=5, each=4, val=2)
         assert torch.equal(first, second)
+
+    def test_goes_on_where_it_was_cut_short(self, tmp_path: Path) -> None:
+        def work(run: CellRun) -> tuple[Tensor, Mapping[str, Tensor]]:
+            logits, _, (predictor, *_) = self._adapt(classes=5, each=4, val=2, run=run)
+            return logits, predictor.trained
+
+        logits, trained = whole(work)
+        again, retrained = cut_short(work, tmp_path / "checkpoint", after=7)
+        assert torch.equal(again, logits)
+        assert all(torch.equal(retrained[name], tensor) for name, tensor in trained.items())
 
     def test_an_answer_does_not_depend_on_the_other_queries(self) -> None:
         together, _, (predictor, queries, _, _) = self._adapt(classes=5, each=4, val=2)
@@ -190,10 +248,12 @@ class PretrainingChecks:
         backbone = small_backbone()
         return backbone, Source(shots(digits(backbone), 12, 10), 10)
 
-    def _pretrain(self) -> tuple[Backbone, Backbone, Mapping[str, float]]:
+    def _pretrain(
+        self, run: CellRun | None = None
+    ) -> tuple[Backbone, Backbone, Mapping[str, float]]:
         start, source = self.given()
         backbone, scores = self.pretraining.pretrain(
-            copy.deepcopy(start), source, a_run(steps=4), lr=1e-2, weight_decay=1e-4
+            copy.deepcopy(start), source, run or a_run(steps=4), lr=1e-2, weight_decay=1e-4
         )
         return start, backbone, scores
 
@@ -209,6 +269,13 @@ class PretrainingChecks:
 
     def test_same_seed_gives_the_same_weights(self) -> None:
         assert self._pretrain()[1].digest() == self._pretrain()[1].digest()
+
+    def test_goes_on_where_it_was_cut_short(self, tmp_path: Path) -> None:
+        def work(run: CellRun) -> tuple[str, Mapping[str, float]]:
+            _, backbone, scores = self._pretrain(run)
+            return backbone.digest(), scores
+
+        assert cut_short(work, tmp_path / "checkpoint", after=3, steps=5) == whole(work, steps=5)
 
 
 class DatasetChecks:

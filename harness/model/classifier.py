@@ -152,16 +152,16 @@ class Classifier:
             parts = [self.classify(part).float() for part in self._parts(inputs)]
         return torch.cat(parts)
 
-    def state(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """What training changes, by name: trained parameters, and the copy's buffers."""
         changing = dict(self.trained)
         if self.backbone is not self._origin:
             changing |= dict(self.backbone.named_buffers())
         return changing
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to a copy of an earlier :meth:`state`."""
-        for name, value in self.state().items():
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a copy of an earlier :meth:`state_dict`."""
+        for name, value in self.state_dict().items():
             value.copy_(state[name])
 
     def save(self, path: Path) -> None:

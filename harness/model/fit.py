@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from harness.data.examples import Examples, Task
 from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Index, Recipe
+from harness.model.training import LossGuard, Training, cosine, set_rate
 
 if TYPE_CHECKING:
     from harness.api import Run
@@ -36,30 +39,50 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     steps = min(recipe.steps or run.steps, run.steps)
     optimizer = _optimizer([*objective.parameters()], recipe)
     score_at = {math.ceil(steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
-    best: tuple[tuple[float, float], dict[str, Tensor]] | None = None
-    finite = torch.ones((), dtype=torch.bool, device=run.device)
+    best = Best()
+    training = Training(model=model, optimizer=optimizer, best=best, **objective.parts())
+    guard = LossGuard(run.device, steps)
+    done = run.resume(training)
 
-    for step, loss in enumerate(objective.losses(steps), start=1):
-        rate = 0.5 * (1 + math.cos(math.pi * (step - 1) / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.lr * (rate if recipe.schedule == "cosine" else 1.0)
+    for step, loss in enumerate(objective.losses(steps, done), start=done + 1):
+        guard.check(step, loss)
+        share = cosine(step - 1, steps) if recipe.schedule == "cosine" else 1.0
+        set_rate(optimizer, recipe.lr * share)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        finite &= loss.detach().isfinite()
         if step in score_at:
             with run.scoring():
-                _require_finite(finite, step)
                 if recipe.recalibrate:
                     recalibrate(model, task.train, run)
                 if task.val is not None:
                     score = validate(model, task.val)
-                    if recipe.align is None and (best is None or score > best[0]):
-                        best = score, {name: t.clone() for name, t in model.state().items()}
+                    if recipe.align is None:
+                        best.offer(score, model)
                     run.report(step, score[0])
-    if best is not None:
-        model.restore(best[1])
+        run.keep(step, training)
+    if best.score is not None:
+        model.load_state_dict(best.state)
     return model
+
+
+@dataclass
+class Best:
+    """The state that validated best so far, and its score."""
+
+    score: tuple[float, float] | None = None
+    state: dict[str, Tensor] = field(default_factory=dict)
+
+    def offer(self, score: tuple[float, float], model: Classifier) -> None:
+        if self.score is None or score > self.score:
+            self.score = score
+            self.state = {name: t.clone() for name, t in model.state_dict().items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"score": self.score, "state": self.state}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.score, self.state = state["score"], state["state"]
 
 
 class Objective:
@@ -82,11 +105,17 @@ class Objective:
         if self._align is not None:
             yield from self._align.parameters()
 
-    def losses(self, steps: int) -> Iterator[Tensor]:
-        """The loss of each step, a scalar, on a batch of its own."""
+    def parts(self) -> dict[str, nn.Module]:
+        """What training changes besides the model."""
+        return {} if self._align is None else {"align": self._align}
+
+    def losses(self, steps: int, done: int) -> Iterator[Tensor]:
+        """The loss of each step after the first ``done``, a scalar, on a batch of its own."""
         run, train = self._run, self._task.train
-        batches = batch_order(len(train), run.batch_size, steps, run.generator("batches"))
-        passes = self._alone(batches) if self._align is None else self._aligned(batches, steps)
+        order = batch_order(len(train), run.batch_size, steps, run.generator("batches"))
+        batches = islice(order, done, None)
+        aligned = self._align is not None
+        passes = self._aligned(batches, steps, done) if aligned else self._alone(batches)
         for index, features, distance in passes:
             loss = F.cross_entropy(self._model.classify(features), train.labels[index]) + distance
             penalty = self._recipe.penalty
@@ -98,7 +127,7 @@ class Objective:
             yield index, self._model.forward(entering, index), 0.0
 
     def _aligned(
-        self, batches: Iterator[Index], steps: int
+        self, batches: Iterator[Index], steps: int, done: int
     ) -> Iterator[tuple[Index, Tensor, Tensor | float]]:
         model, run, inputs, target = self._model, self._run, self._task.train.inputs, self._target
         assert self._align is not None
@@ -106,8 +135,9 @@ class Objective:
         source, aside = model.entering(inputs), model.entering(target)
         if isinstance(source, Tensor) != isinstance(aside, Tensor):  # memory held just one of them
             source, aside = inputs, target
-        others = batch_order(len(target), run.batch_size, steps, run.generator("target batches"))
-        for step, (index, other) in enumerate(zip(batches, others, strict=True)):
+        order = batch_order(len(target), run.batch_size, steps, run.generator("target batches"))
+        others = islice(order, done, None)
+        for step, (index, other) in enumerate(zip(batches, others, strict=True), start=done):
             features, theirs = model.forward_both(source, index, aside, other)
             yield index, features, self._align(features, theirs, step / steps)
 
@@ -167,8 +197,3 @@ def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.opti
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=recipe.lr)
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
-
-
-def _require_finite(finite: Tensor, step: int) -> None:
-    if not finite.item():
-        raise Diverged(f"the loss is not a number by step {step}")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import optuna
 import torch
@@ -13,14 +14,29 @@ from torch import Tensor
 from harness.data.examples import Inputs
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
+from harness.run import stopping
+from harness.run.checkpoint import Checkpoint
+from harness.run.ledger import Ledger
 from harness.run.meters import Clock
+from harness.run.resuming import Resuming
+
+if TYPE_CHECKING:
+    from harness.api import Resumable
 
 Progress = Callable[[str, int, int], None]
 """Takes a stage, how much of it is done, and of how much."""
 
+UNBILLED = frozenset({"activations", "checkpoint"})
+"""Phases of the clock that are the harness's own: activations are billed under ``features``, at
+what computing them took, and leaving checkpoints is no part of a method."""
+
 
 class CellRun:
-    """The :class:`harness.api.Run` of one cell (or of one artefact that cells share)."""
+    """The :class:`harness.api.Run` of one cell (or of one artefact that cells share).
+
+    With a ``checkpoint``, a training that was cut short between :meth:`begin` and :meth:`end` goes
+    on where it stopped.
+    """
 
     def __init__(
         self,
@@ -32,6 +48,7 @@ class CellRun:
         store: FeatureStore,
         clock: Clock,
         progress: Progress,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
         self.device, self.steps, self.batch_size = device, steps, batch_size
         self.clock = clock
@@ -40,10 +57,12 @@ class CellRun:
         self.curve: list[tuple[int, float]] = []
         self.features_reused = False
         """Whether some activations were computed by an earlier cell, and billed again."""
+        self.checkpoint = checkpoint
         self._seed, self._store, self._progress = seed, store, progress
         self._storing = True
         self._fresh: Backbone | None = None
-        self._billed: dict[tuple[str, str, int], Tensor] = {}
+        self._ledger = Ledger()
+        self._resuming: Resuming | None = None
 
     def generator(self, name: str) -> torch.Generator:
         return torch.Generator().manual_seed(seed_of(self._seed, name))
@@ -75,10 +94,42 @@ class CellRun:
     def billed(self) -> float:
         """All seconds so far; activations count as what computing them cost, once."""
         seconds = self.clock.seconds
-        return sum(seconds.values()) - seconds["activations"]
+        return sum(spent for phase, spent in seconds.items() if phase not in UNBILLED)
 
     def scoring(self) -> AbstractContextManager[None]:
         return self.clock.phase("score")
+
+    def begin(
+        self,
+        name: int | str,
+        trial: optuna.Trial | None = None,
+        curve: list[tuple[int, float]] | None = None,
+    ) -> None:
+        """A trial begins, or the making of an artefact; its trainings can be gone on with.
+
+        Args:
+            name: the trial's number, or what the artefact is.
+            trial: is told what is reported, and may prune.
+            curve: is given what is reported.
+        """
+        self.trial, self.curve = trial, [] if curve is None else curve
+        self._resuming = Resuming(self, self.checkpoint, name) if self.checkpoint else None
+
+    def end(self) -> None:
+        """What was begun has ended, and is not gone on with."""
+        if self._resuming is not None:
+            self._resuming.end()
+        self.trial, self._resuming = None, None
+
+    def resume(self, training: Resumable) -> int:
+        return self._resuming.resume(training) if self._resuming else 0
+
+    def keep(self, step: int, training: Resumable) -> None:
+        asked = stopping.asked()
+        if self._resuming is not None and (asked or self._resuming.due):
+            self._resuming.keep(step, training)
+        if asked:
+            raise KeyboardInterrupt
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -97,15 +148,18 @@ class CellRun:
             if filled is None:
                 return None
             stored, fresh = filled.stored, filled.fresh
-            billed = self._billed.setdefault(
-                filled.key, torch.zeros(len(stored.known), dtype=torch.bool)
-            )
-            rows = inputs.rows.unique()
-            due = rows[~billed[rows]]
+            due = self._ledger.due(filled.key, inputs.rows.unique(), len(stored.known))
             self.clock.seconds["features"] += float(stored.cost[due].sum())
             self.features_reused |= len(due) > fresh
-            billed[due] = True
             return stored.activations[inputs.rows.to(stored.activations.device)]
+
+    def paid(self) -> dict[str, str]:
+        """Which activations this cell is billed for by now."""
+        return self._ledger.read()
+
+    def restore_paid(self, paid: Mapping[str, str]) -> None:
+        """What :meth:`paid` said in an earlier process is not billed again."""
+        self._ledger.add(paid)
 
 
 def seed_of(seed: int, name: str) -> int:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.api import Predictor, Settings, Strategy
+from harness.api import Predictor, Resumable, Settings, Strategy
 from harness.data.examples import Inputs, Task
 from harness.data.resident import ResidentPool
 from harness.model.backbone import Backbone
@@ -72,6 +72,12 @@ class CountedRun:
 
     def progress(self, done: int, total: int) -> None:
         """Nobody is waiting for it."""
+
+    def resume(self, training: Resumable) -> int:
+        return 0
+
+    def keep(self, step: int, training: Resumable) -> None:
+        """It is soon over."""
 
     @contextmanager
     def scoring(self) -> Iterator[None]:

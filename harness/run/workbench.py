@@ -1,7 +1,7 @@
 """What the cells of one process share: data, prepared inputs, weights and features.
 
 Weights that take work to make are artefacts on disk, found again by what they mean, with what
-they cost beside them.
+they cost in their header. One that is damaged is made again.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from torch import Tensor
 
 from harness.api import BackboneFactory, Brought, Source, Strategy
 from harness.data.examples import Pool, RawRows, Split
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import make_pool
-from harness.errors import HarnessError
+from harness.errors import Diverged, HarnessError
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.plan import configure, keys
@@ -29,9 +30,11 @@ from harness.plan.cells import Cell, backbone_meaning, source_meaning
 from harness.plan.configure import Datasets
 from harness.plan.suite import BackboneSpec, FileWeights, SourceSpec, SourceWeights
 from harness.plugins import Registry
-from harness.record.store import write_atomically
+from harness.record.durable import write_atomically
+from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress, seed_of
 from harness.run.meters import Clock
+from harness.run.sealed import Damaged, read_sealed, write_sealed
 
 V = TypeVar("V")
 
@@ -68,8 +71,16 @@ class Recent(Generic[V]):
 class Workbench:
     """Shared resources of one process, on one device."""
 
-    def __init__(self, registry: Registry, device: torch.device, cache: Path) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        device: torch.device,
+        cache: Path,
+        checkpoint_every: float = 60.0,
+    ) -> None:
         self.registry, self.device, self.cache = registry, device, cache
+        self.checkpoint_every = checkpoint_every
+        """Seconds between two checkpoints of a training."""
         self.datasets = Datasets(registry)
         self.features = FeatureStore()
         self._pools: Recent[Pool] = Recent(6)
@@ -132,10 +143,11 @@ class Workbench:
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{keys.key(meaning)}.json"
         with FileLock(file.with_suffix(".lock")):
-            if not file.is_file():
-                learned = factory.learn(source_inputs(source.data), spec.args)
-                write_atomically(file, json.dumps(learned).encode())
-            found: Mapping[str, Any] = json.loads(file.read_text())
+            found = _read_json(file)
+            if found is None:
+                content = json.dumps(factory.learn(source_inputs(source.data), spec.args))
+                write_atomically(file, content.encode())
+                found = dict(json.loads(content))
         return found
 
     def backbone(self, cell: Cell, progress: Progress) -> Made:
@@ -254,21 +266,51 @@ class Workbench:
         folder = self.cache / kind
         folder.mkdir(parents=True, exist_ok=True)
         weights = folder / f"{keys.key(meaning)}.safetensors"
-        notes = weights.with_suffix(".json")
         with FileLock(weights.with_suffix(".lock")):
-            if weights.is_file() and notes.is_file():
-                told = json.loads(notes.read_text())
-                start.load_state_dict(load_file(weights, device=str(self.device)))
-                return Made(start, told["seconds"], True)
-            with run.seeded(kind), run.clock.phase("make"):
-                made, told = make(start, run)
-            told = {**told, "seconds": run.billed(), "meaning": meaning}
-            state = {name: t.contiguous().cpu() for name, t in made.state_dict().items()}
-            temporary = weights.with_suffix(".partial")
-            save_file(state, temporary)
-            temporary.replace(weights)
-            write_atomically(notes, json.dumps(told, indent=1).encode())
+            remade = {}
+            if weights.exists():
+                try:
+                    return Made(start, _load_artefact(weights, start), True)
+                except Damaged as damage:
+                    remade = {"remade": str(damage)}
+            run.checkpoint = Checkpoint(weights.with_suffix(".checkpoint"), self.checkpoint_every)
+            run.begin(kind)
+            try:
+                with run.seeded(kind), run.clock.phase("make"):
+                    made, told = make(start, run)
+            except Diverged:
+                run.end()
+                raise
+            told = {**told, **remade, "seconds": run.billed(), "meaning": meaning}
+            write_sealed(weights, made.state_dict(), told)
+            run.end()
             return Made(made, told["seconds"], False)
+
+
+def _load_artefact(file: Path, backbone: Backbone) -> float:
+    """Give a backbone the weights of an artefact; the seconds that they took.
+
+    Raises:
+        Damaged: they can't be believed, or are of another model; the backbone is as it was.
+    """
+    state, told = read_sealed(file)
+    if _forms(state) != _forms(backbone.state_dict()) or "seconds" not in told:
+        raise Damaged(f"{file.name} is of another model")
+    backbone.load_state_dict(state)
+    return float(told["seconds"])
+
+
+def _forms(state: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()}
+
+
+def _read_json(file: Path) -> dict[str, Any] | None:
+    """What a file says; ``None`` where there is none, or it is damaged."""
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def load_weights(backbone: Backbone, file: Path) -> None:

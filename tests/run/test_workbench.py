@@ -1,5 +1,10 @@
-"""Weights: made once, found by what they mean, and refused where they don't fit."""
+"""Weights: made once, whatever happens meanwhile, found by what they mean, and refused where
+they don't fit."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,8 +13,13 @@ from harness_plugins.backbones.conv4 import Conv4
 from safetensors.torch import save_file
 
 from harness.errors import HarnessError
-from harness.plugins import Plugin
-from harness.run.workbench import load_weights
+from harness.plan.cells import plan
+from harness.plan.configure import Datasets
+from harness.plan.read import parse
+from harness.plugins import Plugin, Sources, load_once
+from harness.run.resuming import Resuming
+from harness.run.sealed import read_sealed, write_sealed
+from harness.run.workbench import Workbench, load_weights
 from harness.testing import small_backbone
 
 
@@ -32,7 +42,9 @@ def test_random_weights_are_drawn_from_the_seed(bench):
     assert other.metrics != same[0][0].metrics
 
 
-def test_what_a_model_learns_from_its_source_is_learned_once_and_given_to_every_build(bench):
+def test_what_a_model_learns_from_its_source_is_kept_and_given_to_every_build(
+    bench,
+):
     learned, built = [], []
 
     class Learning(Conv4):
@@ -51,12 +63,153 @@ def test_what_a_model_learns_from_its_source_is_learned_once_and_given_to_every_
     held = {"per_class": 2}
     weights = {"source": "glyphs", "args": held, "steps": 2, "batch_size": 16}
     backbones = [{"model": "learning", "weights": weights, "input_size": 16}]
-    for folder in ("one", "two"):
+    for folder in ("one", "two", "three"):
+        if folder == "three":
+            (file,) = (bench.folder / "cache/learned").glob("*.json")
+            file.write_text(file.read_text()[:-1])  # torn: it is learned again
         (record,) = bench.run("from_scratch", backbones=backbones, folder=folder)
         assert record.status == "ok", record.reason
-    assert learned == [2 * 62]
+    assert learned == [2 * 62, 2 * 62]
     assert len(built) > 2
     assert all(args == {"width": 8} for args in built)
+
+
+STEPS = 12
+
+PRETRAINED = {
+    "name": "pretrained",
+    "seeds": [0],
+    "strategies": ["from_scratch"],
+    "budget": {"trials": 1, "steps": 1, "batch_size": 16},
+    "problems": [{"dataset": "digits", "shots": [2]}],
+    "backbones": [
+        {
+            "model": "conv4",
+            "input_size": 16,
+            "args": {"width": 8},
+            "weights": {
+                "source": "glyphs",
+                "args": {"per_class": 4},
+                "steps": STEPS,
+                "batch_size": 16,
+            },
+        }
+    ],
+}
+
+
+def made_in(cache, checkpoint_every=60.0):
+    """The weights of a suite's only backbone, made or found in a cache."""
+    registry = load_once(Sources())
+    (cell,) = plan(parse(PRETRAINED, "test"), registry, Datasets(registry), "test").cells
+    workbench = Workbench(registry, torch.device("cpu"), cache, checkpoint_every)
+    return workbench.backbone(cell, lambda stage, done, total: None)
+
+
+KILLED = """
+import importlib.util, sys, time
+from pathlib import Path
+from harness.run.checkpoint import Checkpoint
+
+found = importlib.util.spec_from_file_location("weights", sys.argv[1])
+weights = importlib.util.module_from_spec(found)
+found.loader.exec_module(weights)
+save = Checkpoint.save
+
+def save_and_wait(self, tensors, notes):
+    save(self, tensors, notes)
+    if notes["step"] == 7:
+        print("ready", flush=True)
+        time.sleep(600)
+
+Checkpoint.save = save_and_wait
+weights.made_in(Path(sys.argv[2]), checkpoint_every=0.0)
+"""
+
+
+class TestArtefacts:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def whole(cls, tmp_path_factory):
+        """A cache with weights that were made without an interruption, and their digest."""
+        cache = tmp_path_factory.mktemp("whole")
+        return cache, made_in(cache).backbone.digest()
+
+    @pytest.fixture
+    def damaged(self, whole, tmp_path):
+        """Puts other bytes in the place of the weights; the cache that then has them."""
+        cache, digest = whole
+        (good,) = (cache / "weights").glob("*.safetensors")
+        bad = tmp_path / "weights" / good.name
+        bad.parent.mkdir()
+
+        def damage(change):
+            change(good, bad)
+            made = made_in(tmp_path)
+            assert not made.cached
+            assert made.backbone.digest() == digest
+            assert made_in(tmp_path).cached
+            return read_sealed(bad)[1]
+
+        return damage
+
+    def test_a_process_that_was_killed_is_gone_on_with(self, whole, tmp_path, monkeypatch):
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED, __file__, str(tmp_path)], stdout=subprocess.PIPE
+        )
+        with child:
+            assert child.stdout.readline() == b"ready\n"
+            os.kill(child.pid, signal.SIGKILL)
+        assert len(list((tmp_path / "weights").glob("*.checkpoint"))) == 1
+        assert list((tmp_path / "weights").glob("*.safetensors")) == []
+
+        done, resume = [], Resuming.resume
+
+        def noting(self, training):
+            done.append(resume(self, training))
+            return done[-1]
+
+        monkeypatch.setattr(Resuming, "resume", noting)
+        made = made_in(tmp_path)
+        assert done == [7]
+        assert not made.cached
+        assert made.backbone.digest() == whole[1]
+        assert made_in(tmp_path).seconds == made.seconds
+        assert list((tmp_path / "weights").glob("*.checkpoint")) == []
+
+    def test_that_are_torn_are_made_again(self, damaged):
+        told = damaged(lambda good, bad: bad.write_bytes(good.read_bytes()[:-100]))
+        assert "can't be read" in told["remade"]
+
+    def test_with_a_bit_turned_are_made_again(self, damaged):
+        def turn(good, bad):
+            content = bytearray(good.read_bytes())
+            content[-50] ^= 4
+            bad.write_bytes(content)
+
+        assert "is not what was written" in damaged(turn)["remade"]
+
+    @pytest.mark.parametrize("change", ["shape", "dtype", "name"])
+    def test_of_another_model_are_made_again(self, damaged, change):
+        def exchange(good, bad):
+            tensors, notes = read_sealed(good)
+            name = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
+            tensor = tensors.pop(name)
+            if change == "name":
+                tensors[f"{name}s"] = tensor
+            else:
+                tensors[name] = tensor[:1] if change == "shape" else tensor.double()
+            write_sealed(bad, tensors, notes)
+
+        assert "is of another model" in damaged(exchange)["remade"]
+
+    def test_tell_what_they_are_and_what_they_cost(self, whole):
+        (file,) = (whole[0] / "weights").glob("*.safetensors")
+        _, told = read_sealed(file)
+        assert told["seconds"] > 0
+        assert 0 <= told["scores"]["accuracy"] <= 1
+        assert told["meaning"]["weights"]["steps"] == STEPS
+        assert "remade" not in told
 
 
 class TestFiles:

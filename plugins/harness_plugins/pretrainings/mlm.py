@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import torch
@@ -13,15 +14,17 @@ from torch import Tensor, nn
 
 from harness.api import (
     Backbone,
-    Diverged,
     Inputs,
+    LossGuard,
     Pretraining,
     Run,
     Source,
     TextBackbone,
+    Training,
     Unsupported,
     batch_order,
     hookimpl,
+    set_rate,
 )
 
 EVALUATION_BATCH = 256
@@ -61,24 +64,24 @@ class MaskedLanguageModel(Pretraining):
         output = _output_layer(backbone, run)
         optimizer = _optimizer(backbone, output, weight_decay)
         masks = run.generator("masks")
-        finite = torch.ones((), dtype=torch.bool, device=run.device)
         batches = batch_order(len(train), run.batch_size, run.steps, run.generator("batches"))
+        training = Training(backbone=backbone, output=output, optimizer=optimizer, masks=masks)
+        guard = LossGuard(run.device, run.steps)
         with run.seeded("dropout"):
-            for step, index in enumerate(batches, start=1):
-                for group in optimizer.param_groups:
-                    group["lr"] = lr * rate(step, run.steps)
+            done = run.resume(training)
+            for step, index in enumerate(islice(batches, done, None), start=done + 1):
                 logits, targets = guesses(backbone, output, train[index], self.share, masks)
                 loss = F.cross_entropy(logits, targets, reduction="sum") / max(1, len(targets))
+                guard.check(step, loss)
+                set_rate(optimizer, lr * rate(step, run.steps))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 for group in optimizer.param_groups:
                     nn.utils.clip_grad_norm_(group["params"], 1.0)
                 optimizer.step()
-                finite &= loss.detach().isfinite()
                 if step % 20 == 0 or step == run.steps:
-                    if not finite.item():
-                        raise Diverged(f"the loss is not a number by step {step}")
                     run.progress(step, run.steps)
+                run.keep(step, training)
         return backbone.eval(), self._score(backbone, output, val, run)
 
     @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 import torch
@@ -13,14 +14,16 @@ from torch import Tensor, nn
 
 from harness.api import (
     Backbone,
-    Diverged,
     HarnessError,
     Inputs,
+    LossGuard,
     Pretraining,
     Run,
     Source,
+    Training,
     batch_order,
     hookimpl,
+    set_rate,
 )
 
 ASPECT = 4 / 3
@@ -85,22 +88,24 @@ class SimClr(Pretraining):
         ).to(run.device)
         model = nn.Sequential(backbone, head)
         backbone.train_only(set(backbone.parameters_from(0)))
-        optimizer = _optimizer(model, lr, weight_decay)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: rate(s, run.steps))
+        optimizer = _optimizer(model, weight_decay)
         views = run.generator("views")
         batches = batch_order(len(train), run.batch_size, run.steps, run.generator("batches"))
-        for step, index in enumerate(batches):
+        training = Training(model=model, optimizer=optimizer, views=views)
+        guard = LossGuard(run.device, run.steps)
+        done = run.resume(training)
+        for step, index in enumerate(islice(batches, done, None), start=done + 1):
             images = train[index]
             both = torch.cat([self.view(images, views), self.view(images, views)])
             loss = nt_xent(similarities(model(both), self.temperature))
+            guard.check(step, loss)
+            set_rate(optimizer, lr * rate(step - 1, run.steps))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            schedule.step()
-            if step % 20 == 0 or step == run.steps - 1:
-                if not loss.isfinite():
-                    raise Diverged(f"the loss is not a number at step {step}")
+            if step % 20 == 0 or step == run.steps:
                 run.progress(step, run.steps)
+            run.keep(step, training)
         model.eval()
         return backbone, self._scores(model, held_back, run)
 
@@ -220,13 +225,13 @@ def rate(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-def _optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, weight_decay: float) -> torch.optim.Optimizer:
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
+    return torch.optim.AdamW(groups, fused=True)
 
 
 @hookimpl

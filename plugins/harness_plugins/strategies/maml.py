@@ -15,10 +15,10 @@ from torch.overrides import TorchFunctionMode
 
 from harness.api import (
     Backbone,
-    Diverged,
     FloatDistribution,
     GradientStrategy,
     IntDistribution,
+    LossGuard,
     Recipe,
     Run,
     Settings,
@@ -27,7 +27,10 @@ from harness.api import (
     Space,
     Strategy,
     Task,
+    Training,
+    cosine,
     hookimpl,
+    set_rate,
     source_episodes,
 )
 
@@ -80,19 +83,18 @@ class Maml(GradientStrategy):
         self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
     ) -> Backbone:
         assert source is not None
+        draws = run.generator("meta-training episodes")
         episodes = source_episodes(
-            source,
-            ways=self.ways,
-            shots=self.shots,
-            queries=self.queries,
-            generator=run.generator("meta-training episodes"),
+            source, ways=self.ways, shots=self.shots, queries=self.queries, generator=draws
         )
         backbone.train_only(set(backbone.parameters_from(0)))
         parameters = dict(backbone.body_parameters())
         steps = hp["meta_steps"]
-        optimizer = torch.optim.Adam(parameters.values(), lr=hp["meta_lr"], fused=True)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for step in range(steps):
+        optimizer = torch.optim.Adam(parameters.values(), fused=True)
+        training = Training(backbone=backbone, optimizer=optimizer, draws=draws)
+        guard = LossGuard(run.device, steps)
+        for step in range(run.resume(training) + 1, steps + 1):
+            set_rate(optimizer, hp["meta_lr"] * cosine(step - 1, steps))
             optimizer.zero_grad(set_to_none=True)
             total = torch.zeros((), device=run.device)
             for _ in range(self.tasks):
@@ -106,12 +108,11 @@ class Maml(GradientStrategy):
                 )
                 (loss / self.tasks).backward()
                 total += loss.detach()
+            guard.check(step, total)
             optimizer.step()
-            schedule.step()
-            if step % 20 == 0 or step == steps - 1:
-                if not total.isfinite():
-                    raise Diverged(f"the meta-loss is not a number at meta-step {step}")
+            if step % 20 == 0 or step == steps:
                 run.progress(step, steps)
+            run.keep(step, training)
         return backbone
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:

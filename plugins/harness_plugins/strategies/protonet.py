@@ -12,9 +12,9 @@ from torch import Tensor
 from harness.api import (
     Backbone,
     Classifier,
-    Diverged,
     FloatDistribution,
     IntDistribution,
+    LossGuard,
     Predictor,
     Recipe,
     Run,
@@ -23,7 +23,10 @@ from harness.api import (
     Space,
     Strategy,
     Task,
+    Training,
+    cosine,
     hookimpl,
+    set_rate,
     source_episodes,
 )
 
@@ -57,31 +60,29 @@ class ProtoNet(Strategy):
         self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
     ) -> Backbone:
         assert source is not None
+        draws = run.generator("meta-training episodes")
         episodes = source_episodes(
-            source,
-            ways=self.ways,
-            shots=self.shots,
-            queries=self.queries,
-            generator=run.generator("meta-training episodes"),
+            source, ways=self.ways, shots=self.shots, queries=self.queries, generator=draws
         )
         backbone.train_only(set(backbone.parameters_from(0)))
         steps = hp["meta_steps"]
-        optimizer = torch.optim.Adam(backbone.parameters(), lr=hp["meta_lr"], fused=True)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        for step in range(steps):
+        optimizer = torch.optim.Adam(backbone.parameters(), fused=True)
+        training = Training(backbone=backbone, optimizer=optimizer, draws=draws)
+        guard = LossGuard(run.device, steps)
+        for step in range(run.resume(training) + 1, steps + 1):
             episode = next(episodes)
             both = backbone(torch.cat([episode.support, episode.query]))
             support, query = both.split([len(episode.support), len(episode.query)])
             weight, bias = linear(prototypes(support, episode.support_labels, self.ways))
             loss = F.cross_entropy(F.linear(query, weight, bias), episode.query_labels)
+            guard.check(step, loss)
+            set_rate(optimizer, hp["meta_lr"] * cosine(step - 1, steps))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-            schedule.step()
-            if step % 20 == 0 or step == steps - 1:
-                if not loss.isfinite():
-                    raise Diverged(f"the loss is not a number at meta-step {step}")
+            if step % 20 == 0 or step == steps:
                 run.progress(step, steps)
+            run.keep(step, training)
         return backbone
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from harness_plugins.strategies.maml import Maml, SupportNorms, task_loss
 
-from harness.api import HarnessError, Source, SourceEpisode, Task
+from harness.api import Diverged, HarnessError, Source, SourceEpisode, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -166,3 +166,10 @@ def test_too_few_source_classes_are_refused():
         Maml(ways=20).prepare(
             small_backbone(), Source(examples, 10), {"meta_steps": 1, "meta_lr": 1e-3}, a_run()
         )
+
+
+def test_a_loss_that_is_not_a_number_ends_meta_training_at_once():
+    backbone = small_backbone()
+    hp = {"inner_lr": 1e38, "inner_steps": 2, "meta_lr": 1e-3, "meta_steps": 100}
+    with pytest.raises(Diverged, match=r"by step 1$"):
+        Maml(tasks=1).prepare(backbone, Source(digits(backbone), 10), hp, a_run())

@@ -8,7 +8,7 @@ import torch
 from harness_plugins.strategies.protonet import ProtoNet, linear, prototypes
 from scipy.special import log_softmax
 
-from harness.api import HarnessError, Source, Task
+from harness.api import Diverged, HarnessError, Source, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -69,3 +69,10 @@ def test_too_few_source_classes_are_refused():
     source = Source(digits(backbone), 10)
     with pytest.raises(HarnessError, match="too few for episodes of 20 ways"):
         ProtoNet().prepare(backbone, source, ProtoNet.defaults, a_run())
+
+
+def test_a_loss_that_is_not_a_number_ends_meta_training_at_once():
+    backbone = small_backbone()
+    hp = {"meta_lr": 1e38, "meta_steps": 100}
+    with pytest.raises(Diverged, match=r"by step 2$"):
+        ProtoNet(ways=5).prepare(backbone, Source(digits(backbone), 10), hp, a_run())

@@ -1,0 +1,119 @@
+"""How a training that was cut short goes on: the trainings of a trial are counted, and the one
+that left a checkpoint is known by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from harness.run.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from harness.api import Resumable
+    from harness.run.context import CellRun
+
+ANEW = frozenset({"features", "activations", "checkpoint"})
+"""Phases of the clock that a checkpoint says nothing of: who goes on has them anew."""
+
+
+class Resuming:
+    """The trainings of one trial, or of one artefact, that may be kept and gone on with.
+
+    Those before the one that is gone on with are done again, and come to the same.
+
+    Args:
+        name: the trial's number, or what the artefact is.
+    """
+
+    def __init__(self, run: CellRun, checkpoint: Checkpoint, name: int | str) -> None:
+        self._run, self._checkpoint, self._name = run, checkpoint, name
+        self._number = 0
+        self._training: int | None = None
+        run.clock.read("fit")  # brings the phase that is running up to date
+        self._seconds = dict(run.clock.seconds)
+        left = checkpoint.load()
+        self._left = left if left is not None and left[1].get("name") == name else None
+
+    @property
+    def due(self) -> bool:
+        return self._checkpoint.due()
+
+    def resume(self, training: Resumable) -> int:
+        """See :meth:`harness.api.Run.resume`."""
+        self._number += 1
+        self._training = id(training)
+        self._checkpoint.begin()
+        if self._left is None or self._left[1]["training"] != self._number:
+            return 0
+        (tensors, notes), self._left = self._left, None
+        before = {n: t.detach().to("cpu", copy=True) for n, t in training.state().items()}
+        try:
+            training.load(_part(tensors, "training."))
+            _set_random(_part(tensors, "random."), self._run.device)
+        except Exception:  # whatever a plugin's ``load`` raises: it does not fit
+            training.load(before)
+            return 0
+        self._go_on(notes)
+        return int(notes["step"])
+
+    def keep(self, step: int, training: Resumable) -> None:
+        """Write a checkpoint, if whoever goes on could find this training again."""
+        if self._training != id(training):
+            return
+        if self._left is not None:  # it is of a later training, and further
+            return
+        run = self._run
+        with run.clock.phase("checkpoint"):
+            notes = {
+                "name": self._name,
+                "training": self._number,
+                "step": step,
+                "curve": run.curve,
+                "seconds": {
+                    phase: seconds - self._seconds.get(phase, 0.0)
+                    for phase, seconds in run.clock.seconds.items()
+                    if phase not in ANEW
+                },
+            }
+            state = {f"training.{name}": tensor for name, tensor in training.state().items()}
+            random = {f"random.{name}": state for name, state in _random(run.device).items()}
+            self._checkpoint.save({**state, **random}, notes)
+
+    def end(self) -> None:
+        """Nothing is left to go on with."""
+        self._checkpoint.clear()
+
+    def _go_on(self, notes: Mapping[str, Any]) -> None:
+        """Take up the curve and the clock where they were left.
+
+        What this process did since the trial began, it did again: it is not billed twice.
+        """
+        run = self._run
+        for step, value in notes["curve"][len(run.curve) :]:
+            run.curve.append((step, value))
+            if run.trial is not None:
+                run.trial.report(value, step)
+        run.clock.read("fit")
+        for phase, seconds in notes["seconds"].items():
+            run.clock.seconds[phase] = self._seconds.get(phase, 0.0) + seconds
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _random(device: torch.device) -> dict[str, Tensor]:
+    """The states of torch's global generators."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_random(states: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
