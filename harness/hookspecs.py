@@ -133,8 +133,8 @@ def harness_executors() -> Sequence[type[Executor]]:  # type: ignore[empty-body]
             name: ClassVar[str] = "backwards"
 
             def run(self, jobs, emit, *, workers):
-                for job in reversed(jobs):
-                    job.run(emit)
+                for job in reversed([*jobs]):
+                    job.run(emit, workers[0])
 
         @hookimpl
         def harness_executors():

@@ -45,6 +45,7 @@ BUILT_IN = (
     "harness_plugins.pretrainings.supervised",
     "harness_plugins.pretrainings.mlm",
     "harness_plugins.pretrainings.simclr",
+    "harness_plugins.executors.inline",
     "harness_plugins.executors.local",
     "harness_plugins.executors.ray",
     "harness_plugins.trackers.tensorboard",

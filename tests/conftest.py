@@ -8,15 +8,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import contextlib
 import io
+import multiprocessing
 import sys
 import textwrap
 from dataclasses import dataclass
+from multiprocessing import forkserver
 
 import pytest
 from hypothesis import settings
 
 from harness.cli import main
 from harness.plugins import Registry, Sources, load_once
+from harness.run import server
 
 settings.register_profile("harness", deadline=None)
 settings.load_profile("harness")
@@ -111,8 +114,16 @@ class Ended:
         return line
 
 
+@pytest.fixture(scope="session")
+def warm_server():
+    """Processes of cells come from a server; this one has imported what tests would wait for."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([server.PRELOAD, "sklearn.datasets", "pandas"])
+    forkserver.ensure_running()
+
+
 @pytest.fixture
-def harness(tmp_path, monkeypatch, fresh_process):
+def harness(tmp_path, monkeypatch, fresh_process, warm_server):
     """Runs a command line as a new process would, in ``tmp_path``."""
     monkeypatch.chdir(tmp_path)
 

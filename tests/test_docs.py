@@ -55,8 +55,8 @@ def test_every_file_that_the_readme_links_to_is_there():
 
 def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, monkeypatch):
     """In order, in one folder, as a reader would: with less training than shown."""
-    (suite,) = blocks("toml")
-    (tmp_path / "mine.toml").write_text(suite)
+    suite, limits = blocks("toml")
+    (tmp_path / "mine.toml").write_text(suite + limits)
     (plugin,) = [block for block in blocks("python") if "bitfit" in block]
     (tmp_path / "bitfit.py").write_text(plugin)
     noise = torch.Generator().manual_seed(0)

@@ -24,6 +24,16 @@ def test_several_mistakes_stand_below_each_other():
     assert str(Mistakes("mine.toml", ["one", "two"])) == "mine.toml: 2 mistakes\n  one\n  two"
 
 
+@pytest.mark.parametrize("make", [HarnessError, lambda text: Mistakes("w", [text, "b"]).lines[0]])
+def test_what_a_message_quotes_is_one_line_that_a_terminal_can_show(make):
+    assert str(make("'a\nb\x1b[31m\u202e'")) == "'a b\\x1b[31m\\u202e'"
+    assert str(make("é → ≈ 😀")) == "é → ≈ 😀"
+    told = str(make(f"begins {'x' * 100_000} ends"))
+    assert len(told) < 2010
+    assert told.startswith("begins xxx")
+    assert told.endswith("xxx ends")
+
+
 @pytest.mark.parametrize(
     "error", [HarnessError("a", "b"), HarnessError("a"), Mistakes("w", ["a", "b"])]
 )

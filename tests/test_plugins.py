@@ -120,7 +120,7 @@ def test_any_model_finds_its_backbone_plugin(registry):
     ("find", "said"),
     [
         (lambda r: r.get("strategy", "mamal"), "unknown strategy 'mamal' (did you mean 'maml'?)"),
-        (lambda r: r.get("executor", "x"), "unknown executor 'x' (known: local"),
+        (lambda r: r.get("executor", "x"), "unknown executor 'x' (known: inline, local"),
         (
             lambda r: r.backbone_for("resnet5O"),
             "unknown model 'resnet5O' (did you mean 'resnet50'?)",

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from harness.plugins import Registry
     from harness.record.store import Store
 
+LOCAL = "local"
+"""The executor that runs cells in processes of their own, on this machine."""
+
 
 @click.command("suite")
 @click.argument("suite", metavar="SUITE")
@@ -32,15 +35,25 @@ if TYPE_CHECKING:
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change an entry of the suite."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    metavar="NAME[,N…]",
+    help="auto, cpu, cuda, cuda:N, or several as cuda:0,1: cells take turns on them.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Cells at a time. Cores are divided among them.",
+    help="Cells at a time, by default one a device. Cores, and a GPU's memory, are divided.",
 )
-@click.option("--executor", default="local", show_default=True, help="The executor plugin.")
+@click.option("--executor", default=LOCAL, show_default=True, help="The executor plugin.")
+@click.option(
+    "--inline",
+    "executor",
+    flag_value="inline",
+    help="Run cells in this process, for debuggers: without limits, and a crash ends the run.",
+)
 @click.option(
     "--tracker", multiple=True, metavar="NAME", help="Follow the run by this tracker plugin."
 )
@@ -56,7 +69,7 @@ def command(
     only: tuple[str, ...],
     overrides: tuple[str, ...],
     device: str,
-    jobs: int,
+    jobs: int | None,
     executor: str,
     tracker: tuple[str, ...],
     retry: str,
@@ -68,7 +81,8 @@ def command(
     """Run a suite, or go on with it, and write its report.
 
     SUITE is a TOML file, or the name of one in ./suites or of one that comes with the harness.
-    Cells that have a record are not run again; the same command goes on where it was stopped.
+    Cells that have a record are not run again; the same command goes on where it was stopped, by
+    Ctrl-C (twice: at once) or by a crash. Several commands on one folder share the work.
 
     \b
     Examples:
@@ -77,23 +91,25 @@ def command(
       harness suite mine.toml --only label=maml --only shots=1,5
       harness suite quickstart --set budget.trials=20 --results results/long
       harness suite quickstart --retry failed,oom
+      harness suite mine.toml --device cuda:0,1 --jobs 4
+      harness suite mine.toml --inline --only label=mine
       harness suite quickstart --tracker tensorboard
 
     \b
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
     """
+    if executor == LOCAL and not dry_run:
+        from harness.run import server
+
+        server.start()  # it imports beside this process, which has the same before it
+
     from harness.plan.cells import plan, select
     from harness.plan.configure import Datasets
     from harness.plan.estimate import estimate
     from harness.plan.read import find, read
     from harness.record.store import Store
     from harness.run.job import Place
-    from harness.run.suite import (
-        pick_device,
-        run_suite,
-        threads_each,
-        unfinished,
-    )
+    from harness.run.suite import pick_workers, run_suite, threads_each, unfinished
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
@@ -101,34 +117,50 @@ def command(
     chosen = select(planned.cells, only)
     directory = (results / planned.suite.name).resolve()
     retried = _statuses(retry)
+    workers = pick_workers(device, jobs)
     place = Place(
         sources=sources(plugin, plugins_dir),
         directory=directory,
         cache=directory.parent / ".cache",
-        device=pick_device(device),
-        threads=threads_each(jobs),
+        workers=workers,
+        threads=threads_each(len(workers)),
+        limits=planned.suite.limits,
     )
     runner = registry.get("executor", executor).cls()
     followers = {name: registry.get("tracker", name).cls() for name in tracker}
     if dry_run:
         todo = unfinished(chosen, Store(directory), retried)
-        seconds = estimate(todo, Store(directory).records(), registry, place.device)
+        seconds = estimate(todo, Store(directory).records(), registry, workers[0])
         _show_plan(chosen, seconds, directory, output)
         return 0
 
+    from harness.run import stopping
     from harness.run.events import Events
     from harness.run.progress import Progress
 
     followers["progress"] = Progress(sys.stderr)
     for name, follower in followers.items():
         registry.manager.register(follower, name=name)
-    events = Events(registry.manager, lambda line: click.echo(f"harness: {line}", err=True))
+    events = Events(registry.manager, _say)
     try:
-        store = run_suite(planned, chosen, runner, place, events, workers=jobs, retry=retried)
+        with stopping.at_signals(lambda: _say(STOPPING)):
+            store = run_suite(planned, chosen, runner, place, events, retry=retried, warn=_say)
     finally:
         for name in followers:
             registry.manager.unregister(name=name)
+    if stopping.asked():
+        raise KeyboardInterrupt
     return _conclude(store, chosen, registry, output)
+
+
+STOPPING = (
+    "stopping: running cells go on to the end of their trial, or to a checkpoint. "
+    "Ctrl-C again stops at once"
+)
+
+
+def _say(line: str) -> None:
+    click.echo(f"harness: {line}", err=True)
 
 
 def _statuses(retry: str) -> frozenset[str]:
@@ -183,6 +215,7 @@ def _duration(seconds: Any) -> str:
 def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str) -> int:
     """Write the report, print the results, and tell by the exit status whether all is well."""
     from harness.cli.reporting import report
+    from harness.report.words import STATES
 
     page = report(store, registry)
     frame = store.frame()
@@ -201,8 +234,10 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
     click.echo(f"report: {page}", err=True)
     ours = frame[frame.cell.isin([cell.cell for cell in chosen])]
     bad = ours[ours.status != "ok"]
-    for row in bad.itertuples():
-        click.echo(
-            f"{row.status}: {row.label} on {row.problem} (seed {row.seed}): {row.reason}", err=True
-        )
+    for _, row in bad.fillna({"log": ""}).iterrows():
+        log = f" (log: {store.directory / row['log']})" if row["log"] else ""
+        where = f"{row['label']} on {row['problem']} (seed {row['seed']})"
+        click.echo(f"{row['status']}: {where}: {row['reason']}{log}", err=True)
+    for status in map(str, bad["status"].unique()):
+        click.echo(f"{status}: {STATES[status][1]}", err=True)
     return int(len(bad) > 0)

@@ -70,6 +70,28 @@ class Budget(_Table):
         return value if given else {**value, "trials": 8}
 
 
+class Limits(_Table):
+    """What a cell may take of the machine, and what is done about those that took more.
+
+    No part of a cell's key: results don't depend on it.
+
+    ``timeout`` seconds of wall clock an attempt; ``memory`` GiB of the host, beyond the data that
+    all cells share. The workers on one GPU divide what ``device_headroom`` leaves of its memory.
+    Long training keeps a checkpoint every ``checkpoint`` seconds. A cell that ends with one of
+    ``retry`` is begun up to ``retries`` times again, from its finished trials.
+    """
+
+    timeout: PositiveFloat | None = None
+    memory: PositiveFloat | None = None
+    device_headroom: Fraction = 0.05
+    checkpoint: PositiveFloat = 60.0
+    retries: Annotated[int, Field(ge=0)] = 0
+    retry: Annotated[
+        tuple[Literal["failed", "timeout", "oom", "crashed", "diverged"], ...],
+        Field(strict=False),
+    ] = ("timeout", "oom", "crashed")
+
+
 class MethodSpec(_Table):
     """A pretraining plugin by name, and its arguments."""
 
@@ -269,3 +291,4 @@ class Suite(_Table):
     backbones: Annotated[tuple[BackboneSpec, ...], Field(min_length=1, strict=False)]
     problems: Annotated[tuple[Problem, ...], Field(min_length=1, strict=False)]
     save_predictors: bool = False
+    limits: Limits = Field(default_factory=Limits)

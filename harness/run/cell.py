@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,32 +14,47 @@ import torch
 from harness.api import Emit
 from harness.plan.cells import Cell
 from harness.record import provenance
+from harness.record.durable import CannotWrite
 from harness.record.schema import Record, Status
 from harness.record.store import Store
-from harness.run.ends import classify
+from harness.run.ends import KEPT, classify
 from harness.run.experiment import Experiment
-from harness.run.meters import Energy, PeakMemory
+from harness.run.meters import Meters
 from harness.run.workbench import Workbench
 
 
-def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
-    """Run a cell and write its record, whatever happens in it.
+def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: int = 1) -> Record:
+    """Run a cell, or go on with it, and write its record, whatever happens in it.
 
-    Only an interrupt, or a fault of the harness's own machine such as a full disk, gets out.
+    Only a fault of the harness's own machine, such as a full disk, gets out, and an interrupt,
+    which leaves a record too.
+
+    Args:
+        attempts: how often the cell was begun, this time included.
     """
     emit("harness_cell_started", {"cell": cell})
     started = datetime.now(UTC)
-    experiment = Experiment(cell, bench, store, emit)
+    process = os.getpid()
+    meters = Meters(bench.device)
+    experiment = Experiment(cell, bench, store, meters, emit)
     reason, trace = None, None
     status: Status
-    with PeakMemory(bench.device) as peak, Energy(bench.device) as energy:
+    interrupt: KeyboardInterrupt | None = None
+    with meters:
         try:
             with _seeded(cell.seed):
                 experiment.run()
             status = "ok"
-        except Exception as error:
+        except KeyboardInterrupt as error:
+            status, interrupt = "interrupted", error
+            reason = f"stopped after {len(experiment.record.trials)} trials"
+        except CannotWrite:
+            raise
+        except BaseException as error:
             status, reason = classify(error, experiment.plugin_file)
             trace = traceback.format_exc()
+    if os.getpid() != process:  # a copy that the strategy forked and let go: the original speaks
+        os._exit(1)
     if status == "ok":  # after the meters have stopped
         try:
             with _seeded(cell.seed):
@@ -51,11 +67,11 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
             "status": status,
             "reason": reason,
             "traceback": trace,
+            "attempts": attempts,
+            "log": experiment.journal.logged(),
             "metrics": experiment.record.metrics if status == "ok" else {},
             "seconds": experiment.seconds(),
-            "peak_host_bytes": peak.host,
-            "peak_device_bytes": peak.on_device,
-            "joules": energy.joules,
+            **meters.read(),
             "provenance": {
                 **provenance.of_run(str(bench.device), torch.get_num_threads()),
                 "started": started.isoformat(timespec="seconds"),
@@ -64,7 +80,11 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit) -> Record:
         }
     )
     store.write_record(record)
+    if status not in KEPT:
+        experiment.journal.drop()
     emit("harness_cell_finished", {"cell": cell, "record": record})
+    if interrupt is not None:
+        raise interrupt
     return record
 
 

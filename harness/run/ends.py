@@ -10,8 +10,12 @@ import torch
 from harness.api import Diverged, HarnessError, Unsupported
 from harness.record.schema import Status
 
+KEPT: frozenset[Status] = frozenset({"timeout", "oom", "crashed", "interrupted"})
+"""Ends of cells that, begun again, go on after their finished trials. What failed by itself starts
+anew: its trials may have failed for the same reason."""
 
-def classify(error: Exception, plugin: Path) -> tuple[Status, str]:
+
+def classify(error: BaseException, plugin: Path) -> tuple[Status, str]:
     """A status and one line for what an error in the strategy of the file ``plugin`` means."""
     line = " ".join(str(error).split()) or type(error).__name__
     match error:
@@ -19,15 +23,25 @@ def classify(error: Exception, plugin: Path) -> tuple[Status, str]:
             return "unsupported", line
         case Diverged():
             return "diverged", line
-        case MemoryError() | torch.OutOfMemoryError():
+        case _ if is_out_of_memory(error):
             return "oom", f"out of memory: {line}"
         case HarnessError():
             return "failed", line
+        case SystemExit():
+            return "crashed", f"it ended its process: SystemExit({line}){_where(error, plugin)}"
         case _:
             return "failed", f"{type(error).__name__}: {line}{_where(error, plugin)}"
 
 
-def _where(error: Exception, plugin: Path) -> str:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was refused, of the host or a device; PyTorch's allocator for the host says
+    so in words alone."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
+def _where(error: BaseException, plugin: Path) -> str:
     """The line of the plugin that led to the error, else the line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     told = [frame for frame in frames if Path(frame.filename) == plugin] or frames

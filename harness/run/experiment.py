@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import optuna
 import torch
-from torch import Tensor
 
-from harness.api import Diverged, Emit, HarnessError, Inputs, Predictor, Strategy, Task, Unsupported
+from harness.api import Emit, Inputs, Predictor, Strategy, Task
 from harness.data.episodes import (
     Episode,
     draw_episodes,
@@ -37,31 +35,16 @@ from harness.plan import configure, keys
 from harness.plan.cells import Cell
 from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
 from harness.plan.targets import cell_manifest, shown_before, target_leaks
-from harness.record.schema import Coordinates, Record, Trial
+from harness.record.journal import Journal
+from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
-from harness.run import costs
+from harness.run import costs, stopping
+from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress, seed_of
-from harness.run.ends import classify
-from harness.run.meters import Clock
+from harness.run.meters import Clock, Meters
 from harness.run.selection import ACCURACY, INFORMATION, Measure, Validation
-from harness.run.tune import Tuner
+from harness.run.trials import AT_ONCE, Selected, Trials
 from harness.run.workbench import Workbench, model_id
-
-EPISODES_AT_ONCE = 50
-"""Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
-
-
-@dataclass
-class Selected:
-    """The trial that validated best: its settings, the backbone it started from, and, but for
-    ``episodes``, the predictor itself."""
-
-    score: tuple[float, float]
-    number: int
-    settings: Mapping[str, Any]
-    backbone: Backbone
-    predictor: Predictor | None
-    fit_seconds: float
 
 
 @dataclass(frozen=True)
@@ -83,6 +66,7 @@ class Experiment:
     cell: Cell
     bench: Workbench
     store: Store
+    meters: Meters
     emit: Emit
     record: Record = field(init=False)
 
@@ -92,6 +76,7 @@ class Experiment:
         self.record = Record(
             **coordinates, status="failed", config=cell.config(), meaning=cell.meaning
         )
+        self.journal = Journal(self.store.directory, cell.cell)
         self.clock = Clock(self.bench.device)
         self.progress = _teller(cell, self.emit)
         self.run_context = CellRun(
@@ -102,9 +87,9 @@ class Experiment:
             store=self.bench.features,
             clock=self.clock,
             progress=self.progress,
+            checkpoint=Checkpoint(self.journal.checkpoint, self.bench.checkpoint_every),
         )
         self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
-        self.prepare_seconds: dict[str, float] = {}
         self.outcome: Outcome | None = None
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
             importlib.import_module(module)
@@ -120,9 +105,22 @@ class Experiment:
     # ── the flow ──────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> None:
+        self.trials = Trials(
+            self.cell,
+            self.configured,
+            self.run_context,
+            self.record,
+            journal=self.journal,
+            meters=self.meters,
+            prepare=lambda backbone, settings: self.bench.prepared(
+                self.cell, self.strategy, backbone, settings, self.progress
+            ),
+            plugin=self.plugin_file,
+            emit=self.emit,
+        )
         made = self.bench.backbone(self.cell, self.progress)
         self.clock.seconds["pretrain"] = made.seconds
-        if made.cached and made.seconds:
+        if made.cached and made.seconds and "pretrain" not in self.record.cached:
             self.record.cached.append("pretrain")
         self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
@@ -190,14 +188,14 @@ class Experiment:
         self, backbone: Backbone, val: Validation, loaded: Loaded, manifest: Manifest
     ) -> None:
         """Select a predictor for one task, and score it once on the test part of ``loaded``."""
-        selected = self._tune(backbone, val)
+        selected = self.trials.select(backbone, val)
         assert selected.predictor is not None
         data, (task,) = loaded.data, val.tasks
         test = data.test if data.test is not None else data.train
         pool = self._pool(loaded, backbone, "test" if data.test is not None else "train")
         rows = torch.tensor(manifest.test, dtype=torch.int64)
         with self.clock.phase("test"):
-            logits = self._logits(selected.predictor, test.placed(pool, rows), task.classes)
+            logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task.classes)
         labels = test.labels[rows]
         self.record.metrics |= scores(logits, labels)
         self.store.write_predictions(
@@ -248,7 +246,7 @@ class Experiment:
         def tasks_of(episodes: Sequence[Episode]) -> list[Task]:
             return [episode_task(e, data.train, pool, self.bench.device) for e in episodes]
 
-        selected = self._tune(
+        selected = self.trials.select(
             backbone,
             Validation(
                 tasks_of(val),
@@ -261,13 +259,15 @@ class Experiment:
         fitting = self.clock.read("fit")
         predictor: Predictor | None = None
         with self.clock.phase("test"):
-            for start in range(0, len(test), EPISODES_AT_ONCE):
+            for start in range(0, len(test), AT_ONCE):
+                if stopping.asked():
+                    raise KeyboardInterrupt
                 self.progress("test", start, len(test))
-                chunk = test[start : start + EPISODES_AT_ONCE]
+                chunk = test[start : start + AT_ONCE]
                 tasks = tasks_of(chunk)
-                adapted = self._adapt(selected.backbone, tasks, selected.settings)
+                adapted = self.trials.adapt(selected.backbone, tasks, selected.settings)
                 for episode, predictor in zip(chunk, adapted, strict=True):
-                    logits = self._logits(predictor, queries(episode), problem.ways)
+                    logits = self.trials.logits(predictor, queries(episode), problem.ways)
                     results.append(scores(logits, query_labels(episode)))
                     all_logits.append(logits.numpy())
         selected.fit_seconds = self.clock.read("fit") - fitting
@@ -299,127 +299,13 @@ class Experiment:
         self.record.split_hash = digest
         self.store.write_split(digest, {"dataset": self.cell.dataset, **manifest})
 
-    # ── tuning ────────────────────────────────────────────────────────────────────────────────
-
-    def _tune(self, backbone: Backbone, val: Validation) -> Selected:
-        """Try settings within the budget and keep what validated best.
-
-        Ties go to the lower loss, then to the earlier trial.
-
-        Raises:
-            Diverged, HarnessError: no trial came to an end; the first one's reason.
-        """
-        tuner = Tuner(self.configured, self.cell.budget, self.cell.seed)
-        best: Selected | None = None
-        failure: Exception | None = None
-        total = self.cell.budget.trials or 0
-        for trial, settings in tuner.trials(self._spent):
-            self.progress("trial", trial.number, total)
-            made = self._prepare(backbone, settings)
-            record = Trial(number=trial.number, state="complete", settings=settings)
-            run = self.run_context
-            run.trial, run.curve = trial if len(val.tasks) == 1 else None, record.curve
-            before, fitted = self._spent(), self.clock.read("fit")
-            predictor: Predictor | None = None
-            try:
-                score, predictor = self._try(made, settings, val)
-                record.value, record.loss = score[0], -score[1]
-            except optuna.TrialPruned as pruned:
-                record.state, record.reason = "pruned", str(pruned)
-            except Diverged as error:
-                record.state, record.reason, failure = "diverged", str(error), failure or error
-            except (Unsupported, MemoryError, torch.OutOfMemoryError):
-                raise
-            except Exception as error:
-                record.state, record.reason = "failed", classify(error, self.plugin_file)[1]
-                failure = failure or error
-            record.fit_seconds = self.clock.read("fit") - fitted
-            record.seconds = self._spent() - before
-            if record.value is not None:
-                tuner.study.tell(trial, record.value)
-                if best is None or score > best.score:
-                    best = Selected(
-                        score, trial.number, settings, made, predictor, record.fit_seconds
-                    )
-            else:
-                state = optuna.trial.TrialState
-                tuner.study.tell(
-                    trial, state=state.PRUNED if record.state == "pruned" else state.FAIL
-                )
-            self.record.trials.append(record)
-            self.emit("harness_trial_finished", {"cell": self.cell, "trial": record})
-        self.run_context.trial = None
-        if best is None:
-            raise failure or HarnessError("every trial was pruned", "Use pruner = 'none'")
-        return best
-
-    def _prepare(self, backbone: Backbone, settings: Mapping[str, Any]) -> Backbone:
-        """What ``prepare`` makes of the backbone under these settings, billed once a cell."""
-        space = self.strategy.prepare_space
-        own = {name: value for name, value in settings.items() if name in space}
-        made = self.bench.prepared(self.cell, self.strategy, backbone, own, self.progress)
-        billed = repr(sorted(own.items()))
-        if billed not in self.prepare_seconds:
-            self.prepare_seconds[billed] = made.seconds
-            if made.cached and made.seconds and "prepare" not in self.record.cached:
-                self.record.cached.append("prepare")
-        return made.backbone
-
-    def _try(
-        self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
-    ) -> tuple[tuple[float, float], Predictor]:
-        """The validation measure of one setting, means over tasks, with the loss negated."""
-        found = []
-        predictor: Predictor | None = None
-        for start in range(0, len(val.tasks), EPISODES_AT_ONCE):
-            part = slice(start, start + EPISODES_AT_ONCE)
-            adapted = self._adapt(backbone, val.tasks[part], settings)
-            for predictor, inputs, labels, task in zip(
-                adapted, val.inputs[part], val.labels[part], val.tasks[part], strict=True
-            ):
-                with self.clock.phase("score"):
-                    logits = self._logits(predictor, inputs, task.classes)
-                    found.append(val.measure.of(logits, labels))
-        assert predictor is not None
-        value, loss = np.mean(found, axis=0).tolist()
-        return (value, -loss), predictor
-
-    def _adapt(
-        self, backbone: Backbone, tasks: list[Task], settings: Mapping[str, Any]
-    ) -> list[Predictor]:
-        own = self._own(settings)
-        self.run_context.stage = "adapt"
-        # Dropout draws from the global generator: a trial is the same whatever ran before it.
-        with self.run_context.seeded("adapt"), self.clock.phase("fit"):
-            adapted = list(
-                self.strategy.adapt_batch(
-                    backbone, [(task, own) for task in tasks], self.run_context
-                )
-            )
-        if len(adapted) != len(tasks):
-            raise RuntimeError(f"adapt_batch gave {len(adapted)} predictors for {len(tasks)} tasks")
-        return adapted
-
-    def _logits(self, predictor: Predictor, inputs: Inputs, classes: int) -> Tensor:
-        """Checked predictions, on the CPU. They are asked for in an order that tells nothing."""
-        logits = predictor.logits(inputs.by_place())
-        if logits.shape != (len(inputs), classes) or not logits.dtype.is_floating_point:
-            raise RuntimeError(
-                f"logits must be float [{len(inputs)}, {classes}], not {logits.dtype} "
-                f"{list(logits.shape)}"
-            )
-        if not logits.isfinite().all():
-            raise Diverged("the predictions are not finite")
-        return logits.detach().float().cpu()[inputs.rows.argsort().argsort()]
-
     # ── cost ──────────────────────────────────────────────────────────────────────────────────
 
     def account(self) -> None:
         """Count FLOPs and measure throughput, on the side: none of it is billed."""
         assert self.outcome is not None
         selected, run = self.outcome.selected, self.run_context
-        run.trial = None
-        own = self._own(selected.settings)
+        own = self.trials.own(selected.settings)
         fit = costs.adapting(
             self.strategy, selected.backbone, self.outcome.task, own, run, self.outcome.steps
         )
@@ -427,21 +313,12 @@ class Experiment:
         self.record.flops = {"fit": fit, "predict": predict}
         self.record.throughput = speeds
 
-    def _own(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of ``adapt``."""
-        return {k: v for k, v in settings.items() if k not in self.strategy.prepare_space}
-
-    def _spent(self) -> float:
-        """Seconds billed to tuning so far, with features at the cost of their computation."""
-        read = self.clock.read
-        return read("fit") + read("score") + read("features") + sum(self.prepare_seconds.values())
-
     def seconds(self) -> dict[str, float]:
         """The record's phases; see :class:`Record`."""
         measured = self.clock.seconds
         phases = {
             "pretrain": measured["pretrain"],
-            "prepare": sum(self.prepare_seconds.values()),
+            "prepare": sum(self.trials.prepare_seconds.values()),
             "features": measured["features"],
             "tune": measured["fit"] + measured["score"],
             "fit": measured["selected fit"],

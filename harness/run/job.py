@@ -2,69 +2,150 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import cast
 
+import psutil
 import torch
 
 from harness.api import Emit
-from harness.plan.cells import Cell
+from harness.plan.cells import Cell, backbone_meaning, source_meaning
+from harness.plan.configure import Datasets
+from harness.plan.suite import Limits
 from harness.plugins import Sources, load_once
 from harness.record import provenance
+from harness.record.claims import claimed, is_claimed
+from harness.record.journal import Journal
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.run.cell import run_cell
+from harness.run.ends import KEPT
 from harness.run.workbench import Workbench
+
+GIB = 2**30
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells run and where what they leave goes."""
+    """Where cells run and where what they leave goes. ``workers`` has the device of each."""
 
     sources: Sources
     directory: Path
     cache: Path
-    device: str
+    workers: tuple[str, ...]
     threads: int
+    limits: Limits
 
 
 @dataclass(frozen=True)
 class CellJob:
-    """A cell and its place."""
+    """A cell and its place. ``attempts`` says how often the cell was begun when the job was
+    planned: a record that says more is the work of another runner."""
 
     cell: Cell
     place: Place
+    attempts: int = 0
 
     @property
     def title(self) -> str:
         return self.cell.title
 
     @property
-    def device(self) -> str:
-        return self.place.device
+    def timeout(self) -> float | None:
+        return self.place.limits.timeout
 
-    def run(self, emit: Emit) -> None:
-        torch.set_num_threads(self.place.threads)
-        bench = _workbench(self.place.sources, self.place.device, self.place.cache)
-        run_cell(self.cell, bench, Store(self.place.directory), emit)
+    @property
+    def memory(self) -> int | None:
+        if self.place.limits.memory is not None:
+            return round(self.place.limits.memory * GIB)
+        if any(device != "cpu" for device in self.place.workers):
+            return None  # drivers map more than they take
+        # What is free is a limit too: beyond it, the machine would end any process, or stand still.
+        return int(psutil.virtual_memory().available)
 
-    def lost(self, status: str, reason: str, emit: Emit) -> None:
+    @property
+    def log(self) -> Path:
+        return self._journal.log
+
+    @property
+    def _journal(self) -> Journal:
+        return Journal(self.place.directory, self.cell.cell)
+
+    @property
+    def _store(self) -> Store:
+        return Store(self.place.directory)
+
+    def settled(self) -> Record | None:
+        """The record that was asked for, once it is there."""
+        record = self._store.record(self.cell.cell)
+        return record if record is not None and record.attempts > self.attempts else None
+
+    def wanted(self) -> bool:
+        """Whether it is to be done, and nobody is at it."""
+        return not is_claimed(self.place.directory, self.cell.cell) and self.settled() is None
+
+    def warm(self) -> None:
         cell = self.cell
-        record = Record(
-            **{name: getattr(cell, name) for name in Coordinates.model_fields},
-            status=cast(Status, status),
-            reason=reason,
-            config=cell.config(),
-            meaning=cell.meaning,
-            provenance=provenance.of_run(self.place.device, self.place.threads),
-        )
-        Store(self.place.directory).write_record(record)
+        datasets = _datasets(self.place.sources)
+        registry = load_once(self.place.sources)
+        with suppress(Exception):  # it will fail in the cell, and be told there
+            datasets.load(cell.dataset, cell.problem_spec.args)
+            source_meaning(datasets, cell.source_spec)
+            backbone_meaning(registry, datasets, cell.backbone_spec)
+
+    def run(self, emit: Emit, device: str) -> None:
+        with claimed(self.place.directory, self.cell.cell) as ours:
+            if not ours or self.settled() is not None:
+                return
+            torch.set_num_threads(self.place.threads)
+            if device.startswith("cuda"):
+                share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
+                torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
+            place = self.place
+            bench = _workbench(place.sources, device, place.cache, place.limits.checkpoint)
+            run_cell(self.cell, bench, self._store, emit, self.attempts + 1)
+
+    def _neighbours(self, device: str) -> int:
+        """How many workers share the device."""
+        return Counter(self.place.workers)[device]
+
+    def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
+        cell = self.cell
+        with claimed(self.place.directory, cell.cell) as ours:
+            if not ours:  # another runner goes on with it
+                return
+            record = self.settled()
+            if record is None:
+                record = Record(
+                    **{name: getattr(cell, name) for name in Coordinates.model_fields},
+                    status=cast(Status, status),
+                    reason=reason,
+                    attempts=self.attempts + 1,
+                    log=self._journal.logged(),
+                    config=cell.config(),
+                    meaning=cell.meaning,
+                    trials=self._journal.read().trials,
+                    provenance=provenance.of_run(device, self.place.threads),
+                )
+                self._store.write_record(record)
+                if status not in KEPT:
+                    self._journal.drop()
         emit("harness_cell_finished", {"cell": cell, "record": record})
 
 
 @cache
-def _workbench(sources: Sources, device: str, cache: Path) -> Workbench:
+def _datasets(sources: Sources) -> Datasets:
+    """One a process, for workbenches on any device."""
+    return Datasets(load_once(sources))
+
+
+@cache
+def _workbench(sources: Sources, device: str, cache: Path, checkpoint: float) -> Workbench:
     """One a process: cells that follow each other share data, weights and features."""
-    return Workbench(load_once(sources), torch.device(device), cache)
+    bench = Workbench(load_once(sources), torch.device(device), cache, checkpoint_every=checkpoint)
+    bench.datasets = _datasets(sources)
+    return bench

@@ -9,9 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
+
+from harness.record.journal import Partial
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
@@ -39,6 +42,18 @@ class Clock:
         finally:
             self._switch()
             self._stack.pop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Work that is billed to no phase: it was, when it was done the first time."""
+        self._switch()
+        before = dict(self.seconds)
+        try:
+            yield
+        finally:
+            self._switch()
+            self.seconds.clear()
+            self.seconds.update(before)
 
     def read(self, name: str) -> float:
         """Seconds of a phase so far, also while it runs."""
@@ -73,9 +88,15 @@ class PeakMemory:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.look()
+        if self._sampler:
+            self._sampler.stop()
+
+    def look(self) -> None:
+        """Note the peaks so far."""
         if self._device.type == "cuda":
             self.on_device = torch.cuda.max_memory_allocated(self._device)
-        self.host = self._sampler.stop() if self._sampler else _high_water_mark()
+        self.host = self._sampler.peak if self._sampler else _high_water_mark()
 
 
 class Energy:
@@ -91,9 +112,49 @@ class Energy:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Note the joules so far."""
         after = _millijoules(self._device)
         if self._before is not None and after is not None:
             self.joules = (after - self._before) / 1000
+
+
+class Meters:
+    """Peak memory and energy of a cell, with what it took of an earlier process that began it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._memory, self._energy = PeakMemory(device), Energy(device)
+        self._earlier = Partial()
+
+    def __enter__(self) -> Meters:
+        self._memory.__enter__()
+        self._energy.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._energy.__exit__()
+        self._memory.__exit__()
+
+    def add(self, earlier: Partial) -> None:
+        self._earlier = earlier
+
+    def look(self) -> None:
+        """Note what was taken so far."""
+        self._memory.look()
+        self._energy.look()
+
+    def read(self) -> dict[str, Any]:
+        """What was noted last, by the names it has in a record."""
+        memory, earlier = self._memory, self._earlier
+        devices = [n for n in (memory.on_device, earlier.peak_device_bytes) if n is not None]
+        joules = [n for n in (self._energy.joules, earlier.joules) if n is not None]
+        return {
+            "peak_host_bytes": max(memory.host, earlier.peak_host_bytes),
+            "peak_device_bytes": max(devices, default=None),
+            "joules": sum(joules) if joules else None,
+        }
 
 
 def _millijoules(device: torch.device) -> int | None:
@@ -123,10 +184,13 @@ class _Sampler:
         while not self._done.wait(0.02):
             self._peak = max(self._peak, self._process.memory_info().rss)
 
-    def stop(self) -> int:
+    @property
+    def peak(self) -> int:
+        return max(self._peak, self._process.memory_info().rss)
+
+    def stop(self) -> None:
         self._done.set()
         self._thread.join()
-        return max(self._peak, self._process.memory_info().rss)
 
 
 def _reset_high_water_mark() -> bool:

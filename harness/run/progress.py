@@ -30,7 +30,8 @@ class Progress:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
         self._bar: Bar | None = None
         self._running: dict[str, TaskID] = {}
-        self._total = self._done = 0
+        self._total = 0
+        self._ended: set[str] = set()
         self._started = 0.0
 
     @hookimpl
@@ -73,17 +74,17 @@ class Progress:
 
     @hookimpl
     def harness_cell_finished(self, cell: Cell, record: Record) -> None:
-        self._done += 1
+        self._ended.add(cell.cell)  # a cell that is tried again ends twice
         accuracy = record.metrics.get("accuracy")
         outcome = f"{100 * accuracy:5.1f} %" if accuracy is not None else str(record.reason)
         line = (
-            f"[{self._done}/{self._total}] {record.status:<5} {outcome}  {cell.title}  "
+            f"[{len(self._ended)}/{self._total}] {record.status:<5} {outcome}  {cell.title}  "
             f"{record.seconds.get('total', 0.0):.1f} s  ({self._expected()})"
         )
         self._console.print(line, markup=False)
         if self._bar is not None and cell.cell in self._running:
             self._bar.remove_task(self._running.pop(cell.cell))
-            self._bar.update(self._whole, completed=self._done, description=self._expected())
+            self._bar.update(self._whole, completed=len(self._ended), description=self._expected())
 
     @hookimpl
     def harness_suite_finished(self, suite: str, directory: Path) -> None:
@@ -92,7 +93,7 @@ class Progress:
 
     def _expected(self) -> str:
         elapsed = time.monotonic() - self._started
-        left = elapsed / self._done * (self._total - self._done)
+        left = elapsed / len(self._ended) * (self._total - len(self._ended))
         return f"{_clock(elapsed)} elapsed, about {_clock(left)} left"
 
 

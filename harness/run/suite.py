@@ -1,25 +1,42 @@
-"""Run a suite: what has a record is done, the rest goes to the executor."""
+"""Run a suite: what has a record is done, the rest goes to the executor, round after round.
+
+A cell is left for a later round while another runner is at it, and taken up again where the suite
+asks for another attempt.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
 from harness.api import Executor
 from harness.errors import HarnessError
 from harness.plan.cells import Cell, Planned
+from harness.record.claims import is_claimed
+from harness.record.durable import remove_leftovers
 from harness.record.store import Store
+from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import CellJob, Place
 
+WAIT = 0.5
+"""Seconds between looks at cells that other runners are at."""
+
+IDLE_ROUNDS = 5
+"""Rounds without any progress after which an executor is held to leave cells undone."""
+
 
 def unfinished(cells: Sequence[Cell], store: Store, retry: Collection[str] = ()) -> list[Cell]:
-    """The cells without a record, or with one whose status is to be tried again."""
-    records = {cell.cell: store.record(cell.cell) for cell in cells}
+    """The cells without a record, or with one whose status is to be tried again: ``interrupted``
+    always is."""
+    again = {*retry, "interrupted"}
+    records = {cell.cell: store.judged(cell)[0] for cell in cells}
     return [
-        cell for cell in cells if (record := records[cell.cell]) is None or record.status in retry
+        cell for cell in cells if (record := records[cell.cell]) is None or record.status in again
     ]
 
 
@@ -30,41 +47,130 @@ def run_suite(
     place: Place,
     events: Events,
     *,
-    workers: int,
     retry: Collection[str] = (),
+    warn: Callable[[str], None],
 ) -> Store:
-    """Run the chosen cells that are not done, and leave a record of each."""
+    """Run the chosen cells that are not done, and leave a record of each.
+
+    Other runners may be at work on the same folder: no cell is done twice. Returns early when this
+    process is asked to stop (:mod:`harness.run.stopping`).
+
+    Args:
+        warn: is told, in a line each, what was found in the folder and set aside.
+    """
     store = Store(place.directory)
+    for line in store.set_aside(planned.cells):
+        warn(line)
     store.write_plan(planned.to_json())
+    for folder in (place.directory, place.cache):
+        remove_leftovers(folder)
     todo = unfinished(chosen, store, retry)
-    suite = planned.suite.name
-    events.emit(
-        "harness_suite_started",
-        {"suite": suite, "directory": place.directory, "cells": chosen, "todo": len(todo)},
-    )
+    told = {"suite": planned.suite.name, "directory": place.directory}
+    events.emit("harness_suite_started", {**told, "cells": chosen, "todo": len(todo)})
     try:
-        executor.run([CellJob(cell, place) for cell in todo], events.emit, workers=workers)
+        _Rounds(todo, executor, place, events).run()
     finally:
-        events.emit("harness_suite_finished", {"suite": suite, "directory": place.directory})
+        events.emit("harness_suite_finished", told)
     return store
 
 
-def pick_device(asked: str) -> str:
-    """``auto`` is the first GPU if there is one.
+class _Rounds:
+    """The jobs that are left, and what becomes of them."""
+
+    def __init__(
+        self, todo: Sequence[Cell], executor: Executor, place: Place, events: Events
+    ) -> None:
+        store = Store(place.directory)
+        self._executor, self._place, self._events = executor, place, events
+        self._left: dict[str, CellJob] = {}
+        for cell in todo:
+            record = store.record(cell.cell)
+            self._left[cell.cell] = CellJob(cell, place, record.attempts if record else 0)
+        self._announced: set[str] = set()
+
+    def run(self) -> None:
+        idle = 0
+        while self._left and not stopping.asked():
+            self._executor.run(self._wanted(), self._emit, workers=self._place.workers)
+            moved = self._settle()
+            if not self._left or stopping.asked():
+                return
+            others = any(is_claimed(self._place.directory, key) for key in self._left)
+            idle = 0 if others or moved else idle + 1
+            if idle == IDLE_ROUNDS:
+                job = next(iter(self._left.values()))
+                raise HarnessError(
+                    f"executor {self._executor.name} left {len(self._left)} cells undone, such as "
+                    f"{job.title}",
+                    "Use another executor",
+                )
+            if not moved:
+                time.sleep(WAIT)
+
+    def _wanted(self) -> Iterator[CellJob]:
+        """Jobs in the plan's order; each is looked at when the executor has room for it."""
+        for job in list(self._left.values()):
+            if stopping.asked():
+                return
+            if job.wanted():
+                yield job
+
+    def _settle(self) -> bool:
+        """Drop what is done, and keep what the suite wants to begin anew; whether there was any."""
+        limits, moved = self._place.limits, False
+        for key, job in list(self._left.items()):
+            record = job.settled()
+            if record is None:
+                continue
+            moved = True
+            if record.status in limits.retry and record.attempts <= limits.retries:
+                self._left[key] = CellJob(job.cell, self._place, record.attempts)
+                continue
+            del self._left[key]
+            if key not in self._announced:  # another runner did it
+                self._emit("harness_cell_finished", {"cell": job.cell, "record": record})
+        return moved
+
+    def _emit(self, hook: str, arguments: Mapping[str, Any]) -> None:
+        if hook == "harness_cell_finished":
+            self._announced.add(arguments["cell"].cell)
+        self._events.emit(hook, arguments)
+
+
+def pick_workers(asked: str, jobs: int | None) -> tuple[str, ...]:
+    """The device of each worker: ``jobs`` of them, by default one a device.
+
+    Args:
+        asked: ``auto`` (the first GPU if there is one), ``cpu``, ``cuda``, ``cuda:N``, or several
+            GPUs, as ``cuda:0,1``; workers take turns on them.
 
     Raises:
         HarnessError: there is no such device.
     """
+    first, *others = asked.split(",")
+    devices = [
+        _device(first),
+        *(_device(f"cuda:{other.removeprefix('cuda:')}") for other in others),
+    ]
+    if len(set(devices)) < len(devices):
+        raise HarnessError(f"--device {asked} names a device twice", "Use --jobs to share one")
+    return tuple(devices[i % len(devices)] for i in range(jobs or len(devices)))
+
+
+def _device(asked: str) -> str:
     if asked == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(asked)
     except RuntimeError:
         raise HarnessError(
-            f"--device {asked}: there is no such kind of device", "Use auto, cpu, cuda or cuda:N"
+            f"--device {asked}: there is no such kind of device",
+            "Use auto, cpu, cuda, cuda:N or cuda:N,M",
         ) from None
     if device.type not in ("cpu", "cuda"):
-        raise HarnessError(f"--device {asked} is not supported", "Use auto, cpu, cuda or cuda:N")
+        raise HarnessError(
+            f"--device {asked} is not supported", "Use auto, cpu, cuda, cuda:N or cuda:N,M"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise HarnessError(
             f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices",

@@ -8,19 +8,28 @@ what they do, not by their luck in the draw.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from harness.plan.configure import ConfiguredStrategy
 from harness.plan.suite import Budget
+from harness.record.schema import Trial
 
 RANDOM_BEFORE_TPE = 10
+
+STATES: Mapping[str, TrialState] = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "diverged": TrialState.FAIL,
+}
+"""What Optuna calls the ends of a trial."""
 
 
 class PairedSampler(BaseSampler):
@@ -68,9 +77,22 @@ class PairedStartTPE(PairedSampler):
 
 
 class Tuner:
-    """The trials of one cell."""
+    """The trials of one cell.
 
-    def __init__(self, configured: ConfiguredStrategy, budget: Budget, seed: int) -> None:
+    Args:
+        tried: those that are done already; what is drawn next is what would have been.
+        curves: whether what was reported on the way was told to the pruner.
+    """
+
+    def __init__(
+        self,
+        configured: ConfiguredStrategy,
+        budget: Budget,
+        seed: int,
+        tried: Sequence[Trial] = (),
+        *,
+        curves: bool = True,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._configured, self._budget, self._seed = configured, budget, seed
         sampler = PairedSampler(seed) if budget.sampler == "random" else PairedStartTPE(seed)
@@ -80,19 +102,27 @@ class Tuner:
             else optuna.pruners.NopPruner()
         )
         self.study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
-        defaults = configured.defaults()
-        self.study.enqueue_trial({name: defaults[name] for name in configured.space})
+        self._tried = len(tried)
+        for trial in tried:
+            self.study.add_trial(_frozen(trial, configured.space, curves=curves))
+        if not tried:
+            defaults = configured.defaults()
+            self.study.enqueue_trial({name: defaults[name] for name in configured.space})
 
     def trials(self, spent: Callable[[], float]) -> Iterator[tuple[optuna.Trial, dict[str, Any]]]:
         """Open trials with their settings, until the budget is spent.
 
         ``spent()`` gives the seconds billed to the cell so far. The first trial always runs.
         """
-        number = 0
+        number = self._tried
         while number == 0 or self._left(number, spent):
             trial = self.study.ask(fixed_distributions=self._configured.space)
             yield trial, self._settings(trial)
             number += 1
+
+    def tell(self, trial: optuna.Trial, ended: Trial) -> None:
+        """Say how an open trial ended."""
+        self.study.tell(trial, ended.value, state=STATES[ended.state])
 
     def _left(self, number: int, spent: Callable[[], float]) -> bool:
         if self._budget.seconds is not None:
@@ -111,6 +141,16 @@ class Tuner:
             return {}
         space = self._configured.prepare_space
         return {name: draw(self._seed, turn, name, space[name]) for name in space}
+
+
+def _frozen(trial: Trial, space: Mapping[str, BaseDistribution], *, curves: bool) -> FrozenTrial:
+    return optuna.trial.create_trial(
+        state=STATES[trial.state],
+        value=trial.value,
+        params={name: trial.settings[name] for name in space},
+        distributions=dict(space),
+        intermediate_values=dict(trial.curve) if curves else {},
+    )
 
 
 def draw(seed: int, number: int, name: str, distribution: BaseDistribution) -> Any:

@@ -138,9 +138,36 @@ def test_an_error_of_the_machine_is_one_line_too(harness, monkeypatch):
     ended = harness("export", "anywhere")
     assert ended.status == 2
     assert ended.complaint == (
-        "harness: [Errno 28] No space left on device: 'results/small/plan.json' "
-        "(HARNESS_RAISE=1 shows where)"
+        "harness: results/small/plan.json: No space left on device. Free some space and run the "
+        "same command again: finished cells are kept (HARNESS_RAISE=1 shows where)"
     )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("words", [["--help"], ["plugins"]])
+def test_a_full_disk_behind_standard_output_is_one_line(words):
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", "from harness.cli import main; main()", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("harness: No space left on device. Free some space and run ")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_file_in_the_place_of_the_results_is_told_before_anything_runs(harness, tiny_suite):
+    (tiny_suite.parent / "taken").write_text("mine")
+    ended = harness("suite", tiny_suite, "--results", "taken")
+    assert (ended.status, ended.out) == (2, "")
+    assert re.fullmatch(
+        "harness: cannot .*/taken/tiny.*: Not a directory. A file is where a folder should be: "
+        "move it away, or choose another folder",
+        ended.err.splitlines()[-1],
+    )
+    assert (tiny_suite.parent / "taken").read_text() == "mine"
 
 
 def test_ctrl_c_is_130(harness, monkeypatch):

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from harness.cli import reporting
+from harness.record.store import Store
 
 
 @pytest.fixture
@@ -33,6 +34,27 @@ def test_a_cell_with_an_edited_record_is_run_again(harness, results, cell, tiny_
     assert json.loads(cell.read_text())["metrics"] == before["metrics"]
 
 
+def test_damaged_predictions_are_told_and_the_rest_of_the_report_is_written(harness, results):
+    file = sorted((results / "predictions").glob("*.npz"))[0]
+    file.write_bytes(file.read_bytes()[:-100])
+    assert harness("report", results).status == 0
+    page = (results / "report/index.html").read_text()
+    assert f"is left out: {file.name} is damaged, or no npz file" in page
+    assert "predictions damaged" in page
+
+
+def test_an_edited_plan_is_refused_in_one_line(harness, results):
+    plan = results / "plan.json"
+    plan.write_text(plan.read_text().replace("linear_probe", "full_finetune"))
+    for command in ("report", "export"):
+        ended = harness(command, results)
+        assert ended.status == 2
+        assert ended.complaint == (
+            f"harness: {plan} was changed after it was written. "
+            "Run the suite again: finished cells are kept"
+        )
+
+
 @pytest.fixture
 def mixed(harness, results, edited):
     """Runs the tiny suite changed, and mixes what comes out with the results that there are."""
@@ -44,7 +66,7 @@ def mixed(harness, results, edited):
         other = results.parents[1] / "other/tiny"
         for folder in ("records", "splits", "predictions"):
             shutil.copytree(other / folder, results / folder, dirs_exist_ok=True)
-        return [json.loads((folder / "plan.json").read_text()) for folder in (results, other)]
+        return Store(results).plan(), Store(other).plan()
 
     return mix
 
@@ -73,10 +95,9 @@ def test_a_plan_that_mixes_two_budgets_or_two_datasets_is_refused(
     harness, results, mixed, change, said
 ):
     first, second = mixed(*change)
-    for label, cells in (("linear_probe", first["cells"]), ("full_finetune", second["cells"])):
-        first[label] = [cell for cell in cells if cell["label"] == label]
-    first["cells"] = first.pop("linear_probe") + first.pop("full_finetune")
-    (results / "plan.json").write_text(json.dumps(first))
+    cells = [cell for cell in first.cells if cell.label == "linear_probe"]
+    cells += [cell for cell in second.cells if cell.label == "full_finetune"]
+    Store(results).write_plan(first.model_copy(update={"cells": cells}))
     ended = harness("report", results)
     assert ended.status == 2
     complaint = ended.err.splitlines()[-1]

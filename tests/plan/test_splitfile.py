@@ -1,7 +1,9 @@
 """Splits in a file: read as they were written, and refused in one line if anything is wrong."""
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -354,6 +356,22 @@ def test_a_file_for_a_target_domain(table, toys, toy_data, file):
     found = cells(table, toys)
     assert len({cell.cell for cell in found}) == 4
     assert all("split" in cell.meaning for cell in found)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_what_has_no_end_is_no_file_of_splits(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(HarnessError, match=f"cannot read {path}: it is no file. Check the"):
+            splitfile.read(path)
+
+
+def test_an_id_is_no_endless_number(loaded, file):
+    table = written(loaded)
+    table["splits"][0]["train"][0] = 10**4000
+    with pytest.raises(HarnessError) as caught:
+        splitfile.read(file(table))
+    assert len(str(caught.value)) < 500
 
 
 def test_a_split_is_told_apart_by_its_data(toy_data):

@@ -35,6 +35,14 @@ prepare_trials = 2
 sampler = "tpe"
 pruner = "median"
 
+[limits]
+timeout = 60
+memory = 2.5
+device_headroom = 0.1
+checkpoint = 10
+retries = 2
+retry = ["oom", "failed"]
+
 [[backbones]]
 model = "test_resnet"
 label = "pretrained"
@@ -156,6 +164,7 @@ def test_every_key_can_be_given():
         "AdaptationProblem",
         "Suite",
         "Budget",
+        "Limits",
         "StrategySpec",
         "BackboneSpec",
         "MethodSpec",
@@ -291,8 +300,8 @@ def test_a_suite_that_is_not_there(name):
         ),
         (
             {"a\nb": 1},
-            "'a\\nb': unknown key (known: backbones, budget, description, name, problems, "
-            "save_predictors, seeds, strategies)",
+            "'a\\nb': unknown key (known: backbones, budget, description, limits, name, "
+            "problems, save_predictors, seeds, strategies)",
         ),
     ],
 )

@@ -560,11 +560,12 @@ class TestEnds:
         assert record.status == status
         assert reason in record.reason
 
-    def test_an_interrupt_gets_out_and_leaves_no_record(self, bench):
+    def test_an_interrupt_gets_out_and_leaves_a_record(self, bench):
         strange = bench.add(misbehaving("strange", raising(KeyboardInterrupt())))
         with pytest.raises(KeyboardInterrupt):
             bench.run(strange)
-        assert bench.store.records() == []
+        (record,) = bench.store.records()
+        assert (record.status, record.reason) == ("interrupted", "stopped after 0 trials")
 
 
 class TestCost:

@@ -18,6 +18,7 @@ from harness.api import (
 )
 from harness.plan.configure import ConfiguredStrategy
 from harness.plan.suite import Budget
+from harness.record.schema import Trial
 from harness.run.tune import Tuner
 
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
@@ -161,3 +162,53 @@ def test_tpe_starts_with_the_same_draws_and_then_learns():
     assert tpe[:10] == random[:10]
     assert tpe[10:] != random[10:]
     assert tpe == trials(One(), trials=14, sampler="tpe")
+
+
+@settings(max_examples=15)
+@given(
+    sampler=st.sampled_from(["random", "tpe"]),
+    values=st.lists(st.sampled_from([None, 0.2, 0.5, 0.9]), min_size=1, max_size=14),
+    data=st.data(),
+)
+def test_a_tuner_goes_on_as_if_it_had_never_stopped(sampler, values, data):
+    """Whatever came of the trials before the break; ``None`` is a trial that diverged."""
+    budget = Budget(trials=len(values), sampler=sampler)
+    configured = ConfiguredStrategy(One(), {})
+
+    def tried(before):
+        tuner, done = Tuner(configured, budget, 3, before), list(before)
+        for trial, hp in tuner.trials(lambda: 0.0):
+            value = values[trial.number]
+            state = "diverged" if value is None else "complete"
+            curve = [] if value is None else [(1, value / 2), (2, value)]
+            for step, score in curve:
+                trial.report(score, step)
+            ended = Trial(number=trial.number, state=state, settings=hp, value=value, curve=curve)
+            tuner.tell(trial, ended)
+            done.append(ended)
+        return done
+
+    whole = tried([])
+    at = data.draw(st.integers(0, len(whole)))
+    stored = [Trial.model_validate_json(trial.model_dump_json()) for trial in whole[:at]]
+    assert tried(stored) == whole
+
+
+def test_a_median_pruner_remembers_earlier_trials():
+    budget = Budget(trials=6, pruner="median")
+    done = [
+        Trial(
+            number=n,
+            state="complete",
+            settings={"lr": 1e-2, "depth": 2},
+            value=0.9,
+            curve=[(1, 0.9)],
+        )
+        for n in range(5)
+    ]
+    for curves in (True, False):
+        tuner = Tuner(ConfiguredStrategy(One(), {}), budget, 0, done, curves=curves)
+        ((trial, _),) = tuner.trials(lambda: 0.0)
+        trial.report(0.1, 1)
+        assert trial.number == 5
+        assert bool(trial.should_prune()) is curves

@@ -7,11 +7,14 @@ import logging
 import os
 import pickle
 import sys
-from collections import deque
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, ClassVar
 
 from harness.api import Emit, Executor, HarnessError, Job, hookimpl
+from harness.run import stopping
 
 GPUS = {"cpu": 0, "cuda": 1}
 """How many GPUs a cell is given, by its device."""
@@ -32,28 +35,31 @@ class Ray(Executor):
     machine gives each of ``--jobs`` cells; set ``OMP_NUM_THREADS`` where the others differ.
 
     A worker that dies takes only its cell with it, which is recorded as ``crashed`` (``oom`` if
-    Ray ended it for want of memory). What workers print is in Ray's own logs.
+    Ray ended it for want of memory), and one that is past its cell's timeout is ended. What workers
+    print is in Ray's own logs. A suite's limit of memory is left to Ray's own.
     """
 
     name: ClassVar[str] = "ray"
     citation: ClassVar[str] = "Moritz et al. 2018, Ray: A Distributed Framework for Emerging AI"
     requires: ClassVar[Mapping[str, str]] = {"ray": "transfer-harness[ray]"}
 
-    def run(self, jobs: Sequence[Job], emit: Emit, *, workers: int) -> None:
-        if not jobs:
-            return
-        for job in jobs:
-            if job.device not in GPUS:
+    def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
+        for device in workers:
+            if device not in GPUS:
                 raise HarnessError(
-                    f"--device {job.device}: Ray itself hands out GPUs", "Use --device cuda"
+                    f"--device {device}: Ray itself hands out GPUs", "Use --device cuda"
                 )
+        waiting = iter(jobs)
+        first = next(waiting, None)
+        if first is None:
+            return
         import ray
 
         # Standard output is data, and Ray prints its warnings there.
         with contextlib.redirect_stdout(sys.stderr):
-            _connect(workers)
+            _connect(len(workers))
             try:
-                _run(jobs, emit, workers)
+                _run(chain([first], waiting), emit, workers)
             finally:
                 ray.shutdown()
 
@@ -98,33 +104,60 @@ def _environment() -> dict[str, str]:
     return given
 
 
-def _run(jobs: Sequence[Job], emit: Emit, workers: int) -> None:
+def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
     import ray
     from ray.util.queue import Queue
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     remote: Any = ray.remote  # its types know no options
     options = {"max_retries": 0, "num_cpus": 1, "scheduling_strategy": "SPREAD"}
-    tasks = {device: remote(**options, num_gpus=gpus)(_work) for device, gpus in GPUS.items()}
+    work = remote(**options, num_gpus=GPUS[workers[0]])(_work)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-    waiting, running = deque(jobs), dict[Any, Job]()
+    running, stopped = dict[Any, Running](), False
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                job = waiting.popleft()
-                running[tasks[job.device].remote(job, os.getcwd(), events)] = job
+        while True:
+            if stopping.asked() and not stopped:
+                stopped = True
+                for ref in running:
+                    ray.cancel(ref)  # interrupts it; its record then says so
+            while len(running) < len(workers) and not stopping.asked():
+                job = next(jobs, None)
+                if job is None:
+                    break
+                running[work.remote(job, os.getcwd(), workers[0], events)] = Running(job)
+            if not running:
+                return
             ended, _ = ray.wait(list(running), timeout=POLL)
             for told in events.get_nowait_batch(events.size()):
                 emit(*pickle.loads(told))
             for ref in ended:
-                _settle(ref, running.pop(ref), emit)
+                _settle(ref, running.pop(ref).job, emit, workers[0])
+            for ref in [ref for ref, at_work in running.items() if at_work.is_late]:
+                ray.cancel(ref, force=True)
+                job = running.pop(ref).job
+                with contextlib.suppress(ray.exceptions.RayError):
+                    ray.get(ref)  # until it is gone, and its claim with it
+                late = f"it was still running after {job.timeout:g} s"
+                job.lost("timeout", late, emit, workers[0])
     finally:
         for ref in running:
             ray.cancel(ref, force=True)
 
 
-def _work(job: Job, folder: str, events: Any) -> None:
+@dataclass(frozen=True)
+class Running:
+    """A job that was handed to Ray, and when."""
+
+    job: Job
+    since: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_late(self) -> bool:
+        return self.job.timeout is not None and time.monotonic() - self.since > self.job.timeout
+
+
+def _work(job: Job, folder: str, device: str, events: Any) -> None:
     """Run a job in a worker."""
     if os.path.isdir(folder):
         os.chdir(folder)  # paths in a suite may be relative
@@ -133,10 +166,10 @@ def _work(job: Job, folder: str, events: Any) -> None:
         # As bytes, so that the queue's own process need not import what events are made of.
         events.put(pickle.dumps((hook, dict(arguments))))
 
-    job.run(send)
+    job.run(send, device)
 
 
-def _settle(ref: Any, job: Job, emit: Emit) -> None:
+def _settle(ref: Any, job: Job, emit: Emit, device: str) -> None:
     """Record a worker's death; anything else that went wrong is the harness's own fault."""
     import ray
     from ray import exceptions
@@ -144,15 +177,18 @@ def _settle(ref: Any, job: Job, emit: Emit) -> None:
     try:
         ray.get(ref)
     except exceptions.TaskCancelledError:
-        raise KeyboardInterrupt from None
+        if not stopping.asked():
+            raise KeyboardInterrupt from None
     except exceptions.RayTaskError as error:
         raise error.cause from error
     except exceptions.OutOfMemoryError as error:
-        job.lost("oom", f"Ray ended the worker process for want of memory: {error}", emit)
+        job.lost("oom", f"Ray ended the worker process for want of memory: {error}", emit, device)
     except exceptions.NodeDiedError as error:
-        job.lost("crashed", f"the worker's machine was lost: {error}", emit)
+        job.lost("crashed", f"the worker's machine was lost: {error}", emit, device)
     except exceptions.WorkerCrashedError:
-        job.lost("crashed", "the worker process died; Ray's logs on its machine say more", emit)
+        job.lost(
+            "crashed", "the worker process died; Ray's logs on its machine say more", emit, device
+        )
 
 
 @hookimpl

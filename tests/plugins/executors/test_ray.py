@@ -113,6 +113,7 @@ MEASURED = {
     "peak_device_bytes",
     "throughput",
     "joules",
+    "log",
     "provenance",
 }
 """What differs between two runs of the same cell; and ``cached``, as caches are a process's own."""
@@ -217,17 +218,11 @@ def test_records_are_bit_for_bit_those_of_the_local_executor(
         }
 
 
-class AJob:
-    """A job that is never run."""
-
-    title, device = "a job", "cuda:1"
-
-
 def test_ray_chooses_the_gpu():
     with pytest.raises(HarnessError, match=r"cuda:1: Ray itself hands out GPUs"):
-        Ray().run([AJob()], lambda hook, arguments: None, workers=1)
+        Ray().run([], lambda hook, arguments: None, workers=["cuda:1"])
 
 
 def test_nothing_is_started_for_nothing():
-    Ray().run([], lambda hook, arguments: None, workers=2)
+    Ray().run([], lambda hook, arguments: None, workers=["cpu", "cpu"])
     assert not ray.is_initialized()

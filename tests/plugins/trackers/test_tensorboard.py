@@ -124,11 +124,12 @@ def test_a_cell_that_runs_again_replaces_what_it_had(track, runs):
 
 
 def test_an_interrupted_run_keeps_what_had_ended(track, runs):
-    done = track('["linear_probe", "fails"]', error="KeyboardInterrupt", status=130)
-    assert list(done) == ["linear_probe"]
+    names = '["linear_probe", "fails"]'
+    done = track(names, "--inline", error="KeyboardInterrupt", status=130)
+    assert done["fails"].status == "interrupted"
     (accuracy,) = points(runs("linear_probe")["result"], "accuracy")
     assert accuracy == (0, pytest.approx(done["linear_probe"].metrics["accuracy"]))
-    assert set(runs("fails")) == {"trials"}
+    assert set(runs("fails")) == {"trials", "result"}
 
 
 def test_names_make_safe_folders(track, runs, tmp_path):

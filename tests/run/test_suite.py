@@ -1,0 +1,213 @@
+"""Rounds over cells: others' work is not done again, attempts are counted, devices shared out."""
+
+import os
+import threading
+import time
+from typing import ClassVar
+
+import pytest
+import torch
+
+from harness.api import Executor, HarnessError
+from harness.plan.cells import plan
+from harness.plan.configure import Datasets
+from harness.plan.read import parse
+from harness.plugins import Sources, load_once
+from harness.record.claims import claimed
+from harness.run import stopping
+from harness.run import suite as rounds
+from harness.run.job import Place
+from harness.run.suite import pick_workers, run_suite, threads_each
+
+SUITE = {
+    "name": "three",
+    "seeds": [0, 1, 2],
+    "strategies": ["linear_probe"],
+    "budget": {"trials": 1, "steps": 2, "batch_size": 16},
+    "backbones": [{"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}],
+    "problems": [{"dataset": "digits", "shots": [2]}],
+}
+
+
+class Lends(Executor):
+    """Gives each job to a function in place of running it."""
+
+    name: ClassVar[str] = "lends"
+
+    def __init__(self, do):
+        self.do, self.rounds = do, 0
+
+    def run(self, jobs, emit, *, workers):
+        self.rounds += 1
+        for job in jobs:
+            self.do(job, emit)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a suite of three cells by a function; gives the store, and what was heard."""
+    monkeypatch.setattr(rounds, "WAIT", 0.02)
+    stopping.forget()
+    registry = load_once(Sources())
+
+    def run(do, **limits):
+        suite = parse({**SUITE, "limits": limits}, "test")
+        planned = plan(suite, registry, Datasets(registry), "test")
+        place = Place(
+            sources=Sources(),
+            directory=tmp_path / "results",
+            cache=tmp_path / "cache",
+            workers=("cpu",),
+            threads=1,
+            limits=planned.suite.limits,
+        )
+        heard = []
+
+        class Ears:
+            def emit(self, hook, arguments):
+                heard.append((hook, arguments))
+
+        run.executor = Lends(do)
+        store = run_suite(planned, planned.cells, run.executor, place, Ears(), warn=run.warn)
+        finished = [a["record"] for hook, a in heard if hook == "harness_cell_finished"]
+        return store, finished
+
+    run.warnings = []
+    run.warn = run.warnings.append
+    yield run
+    stopping.forget()
+
+
+def inline(job, emit):
+    job.run(emit, "cpu")
+
+
+def test_each_cell_is_run_once_and_told_once(run):
+    store, finished = run(inline)
+    assert [record.status for record in store.records()] == ["ok"] * 3
+    assert sorted(r.seed for r in finished) == [0, 1, 2]
+    assert run.executor.rounds == 1
+    _, finished = run(inline)
+    assert finished == []
+
+
+def test_a_cell_that_another_runner_is_at_is_waited_for(run, tmp_path):
+    """And told, though this runner did not do it."""
+    begun = threading.Event()
+
+    def another(job):
+        with claimed(tmp_path / "results", job.cell.cell):
+            begun.set()
+            time.sleep(0.3)
+        job.run(lambda hook, arguments: None, "cpu")
+
+    def do(job, emit):
+        if job.cell.seed == 1 and not begun.is_set():
+            threading.Thread(target=another, args=(job,)).start()
+            assert begun.wait(5)
+        job.run(emit, "cpu")  # nothing happens while it is claimed
+
+    store, finished = run(do)
+    assert len(store.records()) == 3
+    assert sorted(record.seed for record in finished) == [0, 1, 2]
+    assert run.executor.rounds > 1
+
+
+def test_another_attempt_is_made_where_the_suite_asks_for_it(run):
+    def crash(job, emit):
+        job.lost("crashed", "it died", emit, "cpu")
+
+    store, finished = run(crash, retries=2)
+    assert [record.attempts for record in store.records()] == [3, 3, 3]
+    assert [record.attempts for record in finished] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    store, finished = run(inline)  # by default, what has a record is done
+    assert finished == []
+
+
+def test_a_lost_cell_that_had_written_its_record_keeps_it(run):
+    """Its process may die between the record and the news of it."""
+
+    def late(job, emit):
+        job.run(lambda hook, arguments: None, "cpu")
+        job.lost("crashed", "it died", emit, "cpu")
+
+    store, finished = run(late)
+    assert [record.status for record in store.records()] == ["ok"] * 3
+    assert [record.status for record in finished] == ["ok"] * 3
+
+
+def test_an_executor_that_leaves_cells_undone_is_named(run):
+    with pytest.raises(HarnessError, match="executor lends left 3 cells undone, such as linear"):
+        run(lambda job, emit: None)
+
+
+def test_a_wish_to_stop_ends_the_rounds(run):
+    def stop(job, emit):
+        inline(job, emit)
+        stopping.ask()
+
+    store, finished = run(stop)
+    assert len(store.records()) == len(finished) == 1
+
+
+def test_a_damaged_record_is_set_aside_and_its_cell_done_again(run, tmp_path):
+    run(inline)
+    (file, *_) = sorted((tmp_path / "results" / "records").iterdir())
+    file.write_text(file.read_text().replace('"accuracy"', '"accuracy "', 1))
+    _, finished = run(inline)
+    assert [record.cell for record in finished] == [file.stem]
+    assert len(run.warnings) == 1
+    assert "set-aside" in run.warnings[0]
+    assert len(list((tmp_path / "results" / "set-aside").rglob("*.json"))) == 1
+
+
+def test_litter_of_killed_processes_is_swept(run, tmp_path):
+    run(inline)
+    old = tmp_path / "results" / "records" / ".0123.json.abcdefgh.tmp"
+    old.write_text("half a rec")
+    os.utime(old, (0, 0))
+    run(inline)
+    assert not old.exists()
+
+
+class TestWorkers:
+    @pytest.fixture(autouse=True)
+    def four_gpus(self, monkeypatch):
+        """Devices are counted here, not used."""
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+
+    @pytest.mark.parametrize(
+        ("asked", "jobs", "workers"),
+        [
+            ("auto", None, ["cuda"]),
+            ("cpu", 3, ["cpu", "cpu", "cpu"]),
+            ("cuda:3", None, ["cuda:3"]),
+            ("cuda:0,1", None, ["cuda:0", "cuda:1"]),
+            ("cuda:0,cuda:2", 4, ["cuda:0", "cuda:2", "cuda:0", "cuda:2"]),
+            ("cuda:0,1,2", 2, ["cuda:0", "cuda:1"]),
+        ],
+    )
+    def test_take_turns_on_devices(self, asked, jobs, workers):
+        assert pick_workers(asked, jobs) == tuple(workers)
+
+    @pytest.mark.parametrize(
+        ("asked", "said"),
+        [
+            ("cuda:0,4", "this machine has 4 CUDA devices"),
+            ("cuda:1,1", "names a device twice"),
+            ("cpu,x", "--device cuda:x: there is no such kind of device"),
+            ("cuda:0,", "--device cuda:: there is no such kind of device"),
+        ],
+    )
+    def test_on_devices_that_are_not_there_are_refused(self, asked, said):
+        with pytest.raises(HarnessError, match=said):
+            pick_workers(asked, None)
+
+
+def test_cores_are_divided_among_workers(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert [threads_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads_each(8) == 3

@@ -1,0 +1,128 @@
+"""A cell that is cut short goes on after its last finished trial, to the same record."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pytest
+from harness_plugins.strategies.full_finetune import FullFinetune
+from harness_plugins.strategies.maml import Maml
+
+from harness.api import Diverged
+
+LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}
+
+MEASURED = {
+    *("seconds", "fit_seconds", "peak_host_bytes", "throughput", "provenance", "cached"),
+    "attempts",
+}
+
+EPISODES = {
+    "dataset": "glyphs",
+    "args": {"per_class": 8},
+    "protocol": "episodes",
+    "ways": 3,
+    "shots": [1],
+    "queries": 2,
+    "episodes": 3,
+    "val_episodes": 2,
+    "source": {"dataset": "digits"},
+}
+TRANSFER = {"dataset": "digits", "shots": [2], "source": LETTERS}
+
+
+def unmeasured(value):
+    if isinstance(value, dict):
+        return {name: unmeasured(v) for name, v in value.items() if name not in MEASURED}
+    return [unmeasured(v) for v in value] if isinstance(value, list) else value
+
+
+class Fuse:
+    """Blows at the start of a call of ``adapt``, once."""
+
+    def __init__(self):
+        self.at, self.calls = None, 0
+
+    def touch(self):
+        self.calls += 1
+        if self.calls - 1 == self.at:
+            self.at = None
+            raise KeyboardInterrupt
+
+
+def cut_short(strategy, fuse):
+    @dataclass(frozen=True)
+    class Cut(strategy):
+        name: ClassVar[str] = "cut"
+
+        def adapt_batch(self, backbone, batch, run):
+            fuse.touch()
+            if batch[0][1].get("lr", 0) > 5e-3:
+                raise Diverged("too fast")
+            return [*super().adapt_batch(backbone, batch, run)]
+
+    return Cut
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    ("strategy", "problem", "budget"),
+    [
+        (FullFinetune, TRANSFER, {"trials": 4, "pruner": "median"}),
+        (FullFinetune, EPISODES, {"trials": 4, "sampler": "tpe"}),
+        (Maml, TRANSFER, {"trials": 4, "prepare_trials": 2}),
+    ],
+)
+def test_no_finished_trial_is_done_again(bench, strategy, problem, budget, at):
+    fuse = Fuse()
+    args = {"meta_steps": 2, "tasks": 1} if strategy is Maml else {}
+    entry = {"name": bench.add(cut_short(strategy, fuse)), "args": args}
+    given = {"problems": [problem], "budget": {"steps": 4, "batch_size": 16, **budget}}
+    (whole,) = bench.run(entry, **given)
+    calls = fuse.calls
+
+    fuse.at, fuse.calls = at, 0
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(entry, folder="cut", **given)
+    (left,) = bench.store.records()
+    assert (left.status, left.reason) == ("interrupted", f"stopped after {at} trials")
+    (gone_on,) = bench.run(entry, folder="cut", **given)
+    assert unmeasured(gone_on.model_dump()) == unmeasured(whole.model_dump())
+    # The call that was cut short, and a trial that is selected is done again for its predictor.
+    assert fuse.calls - calls in (1, 2)
+    assert not [*bench.store.directory.glob("partial/*")]
+
+
+def test_seconds_of_the_earlier_process_are_billed(bench):
+    fuse = Fuse()
+    entry = bench.add(cut_short(FullFinetune, fuse))
+    fuse.at = 1
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(entry)
+    (left,) = bench.store.records()
+    (gone_on,) = bench.run(entry)
+    first = gone_on.trials[0]
+    assert first == left.trials[0]
+    assert gone_on.seconds["tune"] >= first.seconds
+    assert gone_on.peak_host_bytes >= left.peak_host_bytes
+
+
+def test_what_failed_by_itself_starts_anew(bench):
+    """Its trials may have failed for a reason that is gone."""
+    broken = [True]
+
+    @dataclass(frozen=True)
+    class Moody(FullFinetune):
+        name: ClassVar[str] = "moody"
+
+        def adapt(self, backbone, task, hp, run):
+            if broken:
+                raise OSError("the network is down")
+            return super().adapt(backbone, task, hp, run)
+
+    name = bench.add(Moody)
+    (failed,) = bench.run(name)
+    assert failed.status == "failed"
+    broken.clear()
+    (again,) = bench.run(name)
+    assert again.status == "ok"
+    assert [trial.state for trial in again.trials] == ["complete", "complete"]
