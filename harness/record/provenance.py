@@ -57,9 +57,9 @@ def _checkout(folder: Path) -> dict[str, Any]:
     """Commit and dirty flag of the harness, where it runs from a git checkout."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        # Without its lock: a process that is killed would leave it in the user's repository.
+        words = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         if git("ls-files", "--error-unmatch", str(Path(__file__))):

@@ -92,6 +92,7 @@ class CellJob:
         cell = self.cell
         datasets = _datasets(self.place.sources)
         registry = load_once(self.place.sources)
+        provenance.environment()
         with suppress(Exception):  # it will fail in the cell, and be told there
             datasets.load(cell.dataset, cell.problem_spec.args)
             source_meaning(datasets, cell.source_spec)
