@@ -114,6 +114,24 @@ class Ended:
         return line
 
 
+MEASURED = {
+    *("seconds", "fit_seconds", "peak_host_bytes", "peak_device_bytes", "throughput", "joules"),
+    *("provenance", "cached", "attempts", "log"),
+}
+
+
+@pytest.fixture(scope="session")
+def unmeasured():
+    """A record as a dictionary, without what is measured anew in each run."""
+
+    def without(value):
+        if isinstance(value, dict):
+            return {name: without(v) for name, v in value.items() if name not in MEASURED}
+        return [without(v) for v in value] if isinstance(value, list) else value
+
+    return lambda record: without(record.model_dump())
+
+
 @pytest.fixture(scope="session")
 def warm_server():
     """Processes of cells come from a server; this one has imported what tests would wait for."""

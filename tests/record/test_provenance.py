@@ -29,7 +29,7 @@ def test_the_checkout_is_told_where_there_is_one(environment, monkeypatch):
     said = {"ls-files": "harness/record/provenance.py", "rev-parse": "a1b2c3", "status": " M x"}
 
     def git(command, **kwargs):
-        return subprocess.CompletedProcess(command, 0, stdout=said[command[3]] + "\n")
+        return subprocess.CompletedProcess(command, 0, stdout=said[command[4]] + "\n")
 
     monkeypatch.setattr(subprocess, "run", git)
     assert (environment()["commit"], environment()["dirty"]) == ("a1b2c3", True)

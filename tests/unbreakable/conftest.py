@@ -15,25 +15,14 @@ from sklearn.datasets import load_digits
 
 from harness.record.store import Store
 
-MEASURED = {
-    *("seconds", "fit_seconds", "peak_host_bytes", "peak_device_bytes", "throughput", "joules"),
-    *("provenance", "cached", "attempts", "log"),
-}
-
-
-def unmeasured(value):
-    if isinstance(value, dict):
-        return {name: unmeasured(v) for name, v in value.items() if name not in MEASURED}
-    return [unmeasured(v) for v in value] if isinstance(value, list) else value
-
 
 @pytest.fixture
-def outcomes():
+def outcomes(unmeasured):
     """What came of each cell of a results folder, without what is measured anew in each run."""
 
     def read(folder):
         records = Store(folder).records()
-        return {record.cell: unmeasured(record.model_dump()) for record in records}
+        return {record.cell: unmeasured(record) for record in records}
 
     return read
 

@@ -161,13 +161,6 @@ def records(ended, folder):
     return {(cell.label, cell.seed): record for cell, record in store.planned()}
 
 
-def unmeasured(value):
-    """A record without what is measured anew in each run."""
-    if isinstance(value, dict):
-        return {k: unmeasured(v) for k, v in value.items() if k not in {*MEASURED, "cached"}}
-    return [unmeasured(v) for v in value] if isinstance(value, list) else value
-
-
 def test_standard_output_is_data_alone(ended):
     assert ended.returncode == 1, ended.stderr
     assert len(json.loads(ended.stdout)) == 12
@@ -197,7 +190,7 @@ def test_events_of_a_cell_arrive_whole_and_in_order(records, folder):
 
 
 def test_records_are_bit_for_bit_those_of_the_local_executor(
-    records, folder, harness, tmp_path, monkeypatch
+    records, folder, harness, unmeasured, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(reporting, "write_report", lambda directory, *rest: directory)
     (tmp_path / "spread_plugin.py").write_text(PLUGIN)
@@ -208,7 +201,7 @@ def test_records_are_bit_for_bit_those_of_the_local_executor(
     assert len(found) == 8
     for here in found:
         there = records[here.label, here.seed]
-        assert unmeasured(there.model_dump()) == unmeasured(here.model_dump())
+        assert unmeasured(there) == unmeasured(here)
         both = [
             np.load(place / f"results/spread/predictions/{here.cell}.npz", allow_pickle=False)
             for place in (folder, tmp_path)
