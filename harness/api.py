@@ -216,6 +216,12 @@ class Run(Protocol):
     @property
     def batch_size(self) -> int: ...
 
+    @property
+    def at_once(self) -> int:
+        """How many examples of a batch may go through the model at once: ``batch_size``, or fewer
+        where memory has refused it; gradients are then added up."""
+        ...
+
     def generator(self, name: str) -> torch.Generator:
         """A CPU generator seeded from the cell's seed and ``name``: the same in every trial."""
         ...

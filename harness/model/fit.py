@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -44,12 +44,15 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     guard = LossGuard(run.device, steps)
     done = run.resume(training)
 
-    for step, loss in enumerate(objective.losses(steps, done), start=done + 1):
-        guard.check(step, loss)
+    for step, losses in enumerate(objective.losses(steps, done), start=done + 1):
+        optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=run.device)
+        for loss in losses:
+            loss.backward()
+            total += loss.detach()
+        guard.check(step, total)
         share = cosine(step - 1, steps) if recipe.schedule == "cosine" else 1.0
         set_rate(optimizer, recipe.lr * share)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
         optimizer.step()
         if step in score_at:
             with run.scoring():
@@ -109,26 +112,32 @@ class Objective:
         """What training changes besides the model."""
         return {} if self._align is None else {"align": self._align}
 
-    def losses(self, steps: int, done: int) -> Iterator[Tensor]:
-        """The loss of each step after the first ``done``, a scalar, on a batch of its own."""
-        run, train = self._run, self._task.train
-        order = batch_order(len(train), run.batch_size, steps, run.generator("batches"))
+    def losses(self, steps: int, done: int) -> Iterator[Iterable[Tensor]]:
+        """The loss of each step after the first ``done``, on a batch of its own: scalars that add
+        up to it, one for each part of the batch that goes through the model at once."""
+        run, examples = self._run, len(self._task.train)
+        order = batch_order(examples, run.batch_size, steps, run.generator("batches"))
         batches = islice(order, done, None)
-        aligned = self._align is not None
-        passes = self._aligned(batches, steps, done) if aligned else self._alone(batches)
-        for index, features, distance in passes:
-            loss = F.cross_entropy(self._model.classify(features), train.labels[index]) + distance
-            penalty = self._recipe.penalty
-            yield loss if penalty is None else loss + penalty(self._model.backbone)
+        if self._align is not None:
+            return self._aligned(batches, steps, done)
+        return self._alone(batches)
 
-    def _alone(self, batches: Iterator[Index]) -> Iterator[tuple[Index, Tensor, Tensor | float]]:
-        entering = self._model.entering(self._task.train.inputs)
+    def _alone(self, batches: Iterator[Index]) -> Iterator[Iterable[Tensor]]:
+        model, examples = self._model, len(self._task.train)
+        entering = model.entering(self._task.train.inputs)
         for index in batches:
-            yield index, self._model.forward(entering, index), 0.0
+            parts = list(in_parts(index, examples, self._run.at_once))
+            yield (share * self._loss(part, model.forward(entering, part)) for part, share in parts)
+
+    def _loss(self, index: Index, features: Tensor) -> Tensor:
+        loss = F.cross_entropy(self._model.classify(features), self._task.train.labels[index])
+        penalty = self._recipe.penalty
+        return loss if penalty is None else loss + penalty(self._model.backbone)
 
     def _aligned(
         self, batches: Iterator[Index], steps: int, done: int
-    ) -> Iterator[tuple[Index, Tensor, Tensor | float]]:
+    ) -> Iterator[Iterable[Tensor]]:
+        """In one part: a distance between halves of two batches is another one."""
         model, run, inputs, target = self._model, self._run, self._task.train.inputs, self._target
         assert self._align is not None
         assert target is not None
@@ -139,7 +148,22 @@ class Objective:
         others = islice(order, done, None)
         for step, (index, other) in enumerate(zip(batches, others, strict=True), start=done):
             features, theirs = model.forward_both(source, index, aside, other)
-            yield index, features, self._align(features, theirs, step / steps)
+            yield [self._loss(index, features) + self._align(features, theirs, step / steps)]
+
+
+def in_parts(index: Index, examples: int, at_once: int) -> Iterator[tuple[Index, float]]:
+    """A batch in parts of at most ``at_once`` examples, each with its share of the batch.
+
+    Args:
+        index: the batch among ``examples``: indices, or a slice that is all of them.
+    """
+    size = len(index) if isinstance(index, Tensor) else examples
+    if size <= at_once:
+        yield index, 1.0
+        return
+    rows = index if isinstance(index, Tensor) else torch.arange(examples)
+    for part in rows.split(at_once):
+        yield part, len(part) / size
 
 
 def validate(model: Classifier, examples: Examples) -> tuple[float, float]:

@@ -73,18 +73,21 @@ class Budget(_Table):
 class Limits(_Table):
     """What a cell may take of the machine, and what is done about those that took more.
 
-    No part of a cell's key: results don't depend on it.
+    No part of a cell's key.
 
     ``timeout`` seconds of wall clock an attempt; ``memory`` GiB of the host, beyond the data that
     all cells share. The workers on one GPU divide what ``device_headroom`` leaves of its memory.
     Long training keeps a checkpoint every ``checkpoint`` seconds. A cell that ends with one of
-    ``retry`` is begun up to ``retries`` times again, from its finished trials.
+    ``retry`` is begun up to ``retries`` times again, from its finished trials. With ``accumulate``,
+    a trial that memory refuses is tried again with half as many examples at once, whose gradients
+    are added up: that is the same but for batch norm, and the record says so.
     """
 
     timeout: PositiveFloat | None = None
     memory: PositiveFloat | None = None
     device_headroom: Fraction = 0.05
     checkpoint: PositiveFloat = 60.0
+    accumulate: bool = False
     retries: Annotated[int, Field(ge=0)] = 0
     retry: Annotated[
         tuple[Literal["failed", "timeout", "oom", "crashed", "diverged"], ...],

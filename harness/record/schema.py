@@ -34,7 +34,8 @@ class Trial(BaseModel):
     ``curve`` the (step, accuracy) pairs reported on the way. Where predictions on unlabelled
     inputs select, ``value`` is their mutual information and ``loss`` their conditional entropy.
     ``seconds`` is all that the trial took, but for ``prepare``, which trials share; ``fit_seconds``
-    leaves out validation.
+    leaves out validation. ``at_once`` tells how many examples of a batch went through the model
+    together where memory had no room for all of them.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -46,6 +47,7 @@ class Trial(BaseModel):
     loss: float | None = None
     seconds: float = 0.0
     fit_seconds: float = 0.0
+    at_once: int | None = None
     curve: list[tuple[int, float]] = Field(default_factory=list)
     reason: Told = None
 

@@ -51,6 +51,7 @@ class CellRun:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.device, self.steps, self.batch_size = device, steps, batch_size
+        self.at_once = batch_size
         self.clock = clock
         self.stage = "trial"
         self.trial: optuna.Trial | None = None

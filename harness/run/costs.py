@@ -63,6 +63,7 @@ class CountedRun:
 
     def __init__(self, run: CellRun, steps: int, count: Count) -> None:
         self.device, self.batch_size, self.steps = run.device, run.batch_size, steps
+        self.at_once = run.at_once
         self.generator, self.seeded, self.fresh = run.generator, run.seeded, run.fresh
         self._run, self._count = run, count
         self._counted: dict[tuple[str, str, int], set[int]] = {}

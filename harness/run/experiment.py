@@ -87,7 +87,7 @@ class Experiment:
             store=self.bench.features,
             clock=self.clock,
             progress=self.progress,
-            checkpoint=Checkpoint(self.journal.checkpoint, self.bench.checkpoint_every),
+            checkpoint=Checkpoint(self.journal.checkpoint, self.bench.limits.checkpoint),
         )
         self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
         self.outcome: Outcome | None = None
@@ -117,6 +117,7 @@ class Experiment:
             ),
             plugin=self.plugin_file,
             emit=self.emit,
+            accumulate=self.bench.limits.accumulate,
         )
         made = self.bench.backbone(self.cell, self.progress)
         self.clock.seconds["pretrain"] = made.seconds

@@ -107,7 +107,7 @@ class CellJob:
                 share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
                 torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
             place = self.place
-            bench = _workbench(place.sources, device, place.cache, place.limits.checkpoint)
+            bench = _workbench(place.sources, device, place.cache, place.limits)
             run_cell(self.cell, bench, self._store, emit, self.attempts + 1)
 
     def _neighbours(self, device: str) -> int:
@@ -145,8 +145,8 @@ def _datasets(sources: Sources) -> Datasets:
 
 
 @cache
-def _workbench(sources: Sources, device: str, cache: Path, checkpoint: float) -> Workbench:
+def _workbench(sources: Sources, device: str, cache: Path, limits: Limits) -> Workbench:
     """One a process: cells that follow each other share data, weights and features."""
-    bench = Workbench(load_once(sources), torch.device(device), cache, checkpoint_every=checkpoint)
+    bench = Workbench(load_once(sources), torch.device(device), cache, limits)
     bench.datasets = _datasets(sources)
     return bench

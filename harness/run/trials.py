@@ -6,6 +6,7 @@ last finished trial.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+import torch
 from torch import Tensor
 
 from harness.api import Diverged, Emit, HarnessError, Inputs, Predictor, Strategy, Task, Unsupported
@@ -55,6 +57,7 @@ class Trials:
     Args:
         prepare: gives what the strategy's ``prepare`` makes of a backbone under some settings.
         plugin: the strategy's file, to say where it failed.
+        accumulate: whether a trial that memory refuses is tried again with half as much at once.
     """
 
     def __init__(
@@ -69,10 +72,11 @@ class Trials:
         prepare: Callable[[Backbone, Mapping[str, Any]], Made],
         plugin: Path,
         emit: Emit,
+        accumulate: bool = False,
     ) -> None:
         self._cell, self._configured, self._run, self._record = cell, configured, run, record
         self._journal, self._meters, self._emit = journal, meters, emit
-        self._make, self._plugin = prepare, plugin
+        self._make, self._plugin, self._accumulate = prepare, plugin, accumulate
         done = journal.read()
         meters.add(done)
         run.clock.seconds.update(done.seconds)
@@ -80,6 +84,7 @@ class Trials:
         run.features_reused = done.features_reused
         record.trials, record.cached = done.trials, done.cached
         self.prepare_seconds = done.prepare_seconds
+        run.at_once = min([run.at_once, *(t.at_once for t in done.trials if t.at_once)])
 
     @property
     def _strategy(self) -> Strategy:
@@ -114,7 +119,7 @@ class Trials:
             self._run.begin(trial.number, trial if single else None, record.curve)
             before, fitted = self.spent(), self._clock.read("fit")
             try:
-                score, predictor = self._try(made, settings, val)
+                score, predictor = self._try_smaller(made, settings, val, record)
                 record.value, record.loss = score[0], -score[1]
                 if best is None or score > best.score:
                     best = Selected(score, trial.number, settings, made, predictor, 0.0)
@@ -156,6 +161,7 @@ class Trials:
             with self._clock.aside():
                 made = self._prepare(backbone, chosen.settings)
                 self._run.begin(chosen.number, None, [])
+                self._run.at_once = chosen.at_once or self._run.batch_size
                 predictor = self._try(made, chosen.settings, val)[1] if _single(val) else None
                 self._run.end()
             here = Selected(_score(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
@@ -173,6 +179,25 @@ class Trials:
             if made.cached and made.seconds and "prepare" not in self._record.cached:
                 self._record.cached.append("prepare")
         return made.backbone
+
+    def _try_smaller(
+        self, backbone: Backbone, settings: Mapping[str, Any], val: Validation, record: Trial
+    ) -> tuple[Score, Predictor]:
+        """As ``_try``; where memory refuses it, with half as many examples at once, and half of
+        that, if the suite wants it so. Later trials begin with as many as were left."""
+        run = self._run
+        while True:
+            record.at_once = run.at_once if run.at_once < run.batch_size else None
+            try:
+                return self._try(backbone, settings, val)
+            except Exception as error:
+                if not (self._accumulate and run.at_once > 1 and is_out_of_memory(error)):
+                    raise
+            # Only here, with the error, are the tensors gone that filled the memory.
+            if run.device.type == "cuda":
+                torch.cuda.empty_cache()
+            run.at_once = math.ceil(run.at_once / 2)
+            record.curve.clear()
 
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation

@@ -28,7 +28,7 @@ from harness.model.features import FeatureStore
 from harness.plan import configure, keys
 from harness.plan.cells import Cell, backbone_meaning, source_meaning
 from harness.plan.configure import Datasets
-from harness.plan.suite import BackboneSpec, FileWeights, SourceSpec, SourceWeights
+from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
 from harness.plugins import Registry
 from harness.record.durable import write_atomically
 from harness.run.checkpoint import Checkpoint
@@ -76,11 +76,10 @@ class Workbench:
         registry: Registry,
         device: torch.device,
         cache: Path,
-        checkpoint_every: float = 60.0,
+        limits: Limits | None = None,
     ) -> None:
         self.registry, self.device, self.cache = registry, device, cache
-        self.checkpoint_every = checkpoint_every
-        """Seconds between two checkpoints of a training."""
+        self.limits = limits or Limits()
         self.datasets = Datasets(registry)
         self.features = FeatureStore()
         self._pools: Recent[Pool] = Recent(6)
@@ -273,7 +272,7 @@ class Workbench:
                     return Made(start, _load_artefact(weights, start), True)
                 except Damaged as damage:
                     remade = {"remade": str(damage)}
-            run.checkpoint = Checkpoint(weights.with_suffix(".checkpoint"), self.checkpoint_every)
+            run.checkpoint = Checkpoint(weights.with_suffix(".checkpoint"), self.limits.checkpoint)
             run.begin(kind)
             try:
                 with run.seeded(kind), run.clock.phase("make"):

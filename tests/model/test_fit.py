@@ -13,7 +13,7 @@ from torch import nn
 
 from harness.api import Diverged, ImageBackbone, Inputs, Recipe, Task, fit
 from harness.data.resident import ResidentPool
-from harness.model.fit import batch_order, recalibrate
+from harness.model.fit import batch_order, in_parts, recalibrate
 from harness.testing import a_run, digits, shots, small_backbone
 
 
@@ -308,3 +308,37 @@ class TestStandardising:
     def test_a_backbone_that_trains_has_no_features_to_standardise(self, backbone, task):
         with pytest.raises(ValueError, match="frozen backbone"):
             fit(everything(backbone, standardise=True), task, a_run())
+
+
+class TestParts:
+    """A batch of which memory takes a part at once is still one batch."""
+
+    @given(size=st.integers(1, 40), at_once=st.integers(1, 50), whole=st.booleans(), data=st.data())
+    def test_parts_make_up_the_batch(self, size, at_once, whole, data):
+        examples = size if whole else data.draw(st.integers(size, 60))
+        index = slice(None) if whole else torch.randperm(examples)[:size]
+        parts = [*in_parts(index, examples, at_once)]
+        rows = torch.cat([torch.arange(examples)[part] for part, _ in parts])
+        assert rows.tolist() == torch.arange(examples)[index].tolist()
+        assert sum(share for _, share in parts) == pytest.approx(1)
+        assert all(len(torch.arange(examples)[part]) <= at_once for part, _ in parts)
+
+    @pytest.mark.parametrize("batch_size", [30, 1000])  # some examples, or all of them
+    def test_gradients_add_up_to_those_of_the_whole(self, batch_size):
+        """Where no layer looks at a batch as a whole, training is the same, in float64."""
+        body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 12), nn.Tanh())
+        backbone = ImageBackbone(body, [["1"]], input_size=16).double()
+        task = Task(shots(digits(backbone), 10, 10), 10)
+        head = nn.Linear(12, 10).double()
+
+        def penalty(trained):
+            return sum(p.square().sum() for p in trained.parameters())
+
+        recipe = everything(backbone, head=head, optimizer="sgd", lr=0.1, penalty=penalty)
+        trained = []
+        for at_once in (batch_size, 7):
+            run = a_run(steps=6, batch_size=batch_size)
+            run.at_once = at_once
+            trained.append(fit(recipe, task, run).trained)
+        for name, value in trained[0].items():
+            torch.testing.assert_close(trained[1][name], value, rtol=1e-9, atol=1e-12)

@@ -40,6 +40,7 @@ timeout = 60
 memory = 2.5
 device_headroom = 0.1
 checkpoint = 10
+accumulate = true
 retries = 2
 retry = ["oom", "failed"]
 

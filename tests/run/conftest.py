@@ -40,7 +40,8 @@ class Bench:
         """Run a small suite with some of its entries changed; its records, in order."""
         suite = parse({**SMALL, "strategies": list(strategies), **changes}, "test")
         planned = plan(suite, self.registry, Datasets(self.registry), "test")
-        bench = Workbench(self.registry, torch.device("cpu"), self.folder / cache)
+        cpu = torch.device("cpu")
+        bench = Workbench(self.registry, cpu, self.folder / cache, suite.limits)
         self.store = Store(self.folder / folder)
 
         def emit(hook, arguments):

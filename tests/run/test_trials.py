@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
+import torch
 from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.maml import Maml
 
@@ -115,3 +116,50 @@ def test_what_failed_by_itself_starts_anew(bench):
     (again,) = bench.run(name)
     assert again.status == "ok"
     assert [trial.state for trial in again.trials] == ["complete", "complete"]
+
+
+class TestMemory:
+    """Where memory refuses a trial, fewer examples go through the model at once, if asked for."""
+
+    @pytest.fixture
+    def hungry(self, bench):
+        """A strategy with memory for five examples at once, and what it was asked."""
+        asked = []
+
+        @dataclass(frozen=True)
+        class Hungry(FullFinetune):
+            name: ClassVar[str] = "hungry"
+
+            def adapt(self, backbone, task, hp, run):
+                asked.append(run.at_once)
+                if run.at_once > 5:
+                    raise torch.OutOfMemoryError("CUDA out of memory")
+                return super().adapt(backbone, task, hp, run)
+
+        return bench.add(Hungry), asked
+
+    def test_a_refusal_ends_the_cell(self, bench, hungry):
+        name, asked = hungry
+        (record,) = bench.run(name)
+        assert (record.status, asked) == ("oom", [16])
+
+    def test_halves_are_tried_and_recorded(self, bench, hungry):
+        name, asked = hungry
+        (record,) = bench.run(name, limits={"accumulate": True})
+        assert record.status == "ok"
+        # The second trial begins with what was left; costs are counted with it, too.
+        assert asked[:4] == [16, 8, 4, 4]
+        assert [trial.at_once for trial in record.trials] == [4, 4]
+        (enough,) = bench.run("full_finetune", limits={"accumulate": True})
+        assert [trial.at_once for trial in enough.trials] == [None, None]
+
+    def test_there_is_an_end_to_it(self, bench):
+        @dataclass(frozen=True)
+        class Insatiable(FullFinetune):
+            name: ClassVar[str] = "insatiable"
+
+            def adapt(self, backbone, task, hp, run):
+                raise MemoryError
+
+        (record,) = bench.run(bench.add(Insatiable), limits={"accumulate": True})
+        assert record.status == "oom"

@@ -16,6 +16,7 @@ from harness.errors import HarnessError
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
+from harness.plan.suite import Limits
 from harness.plugins import Plugin, Sources, load_once
 from harness.run.resuming import Resuming
 from harness.run.sealed import read_sealed, write_sealed
@@ -98,11 +99,11 @@ PRETRAINED = {
 }
 
 
-def made_in(cache, checkpoint_every=60.0):
+def made_in(cache, **limits):
     """The weights of a suite's only backbone, made or found in a cache."""
     registry = load_once(Sources())
     (cell,) = plan(parse(PRETRAINED, "test"), registry, Datasets(registry), "test").cells
-    workbench = Workbench(registry, torch.device("cpu"), cache, checkpoint_every)
+    workbench = Workbench(registry, torch.device("cpu"), cache, Limits(**limits))
     return workbench.backbone(cell, lambda stage, done, total: None)
 
 
@@ -123,7 +124,7 @@ def save_and_wait(self, tensors, notes):
         time.sleep(600)
 
 Checkpoint.save = save_and_wait
-weights.made_in(Path(sys.argv[2]), checkpoint_every=0.0)
+weights.made_in(Path(sys.argv[2]), checkpoint=1e-9)
 """
 
 
