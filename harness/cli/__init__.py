@@ -72,6 +72,14 @@ def _told(error: OSError) -> str:
     return f"{where}{reason(error)}{helps} (HARNESS_RAISE=1 shows where)"
 
 
+def _give_up_unwritable_output() -> None:
+    """Python would try once more at its end, and complain in words of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main() -> None:
     """Entry point: a mistake of the user's is one line and exit status 2, never a traceback."""
     try:
@@ -81,6 +89,7 @@ def main() -> None:
             raise
         told = str(error) if isinstance(error, HarnessError) else _told(error)
         click.echo(f"harness: {told}", err=True)
+        _give_up_unwritable_output()
         sys.exit(2)
     except click.ClickException as error:
         error.show()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import io
 import os
 import select
 import sys
@@ -36,6 +37,9 @@ def log_to(file: Path) -> None:
     with file.open("ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
+    for printed in (sys.stdout, sys.stderr):  # what waits in a buffer is lost in a crash
+        if isinstance(printed, io.TextIOWrapper):
+            printed.reconfigure(line_buffering=True)
     faulthandler.enable(file=2)
 
 

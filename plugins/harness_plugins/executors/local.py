@@ -277,8 +277,6 @@ def _live(job: Job, device: str, pipe: Connection) -> None:
     except BaseException as error:
         traceback.print_exc()
         pipe.send((FAULT, error if isinstance(error, HarnessError) else _told(error)))
-    sys.stdout.flush()
-    sys.stderr.flush()
     _remove_empty(job)
     pipe.send((DONE,))
     time.sleep(60)  # the nursery ends it, with all that it started
