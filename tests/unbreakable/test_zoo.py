@@ -4,6 +4,7 @@ The healthy cells' records are those that they have alone.
 """
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -92,4 +93,8 @@ def test_each_ends_as_a_record_and_healthy_cells_do_not_notice(
     assert "this is no message\n" in logs["prints"]
     assert "in segfaults" in logs["segfaults"]  # where it was, by faulthandler
     assert not set(logs) & set(HEALTHY)
+    table = harness("export", "results/zoo", "--format", "json")
+    assert {row["label"]: row["log"] for row in json.loads(table.out) if row["log"]} == {
+        name: record.log for name, record in found.items() if record.log
+    }
     assert {process.pid for process in processes()} <= before  # forks and threads are gone
