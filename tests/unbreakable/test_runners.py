@@ -65,7 +65,7 @@ def test_three_runners_divide_sixty_cells(start, shared, tmp_path):
     assert set(cells.values()) == {1}
     assert len(cells) == 60
     assert len(nurseries) == 3
-    assert min(nurseries.values()) >= 10  # a third each, about
+    assert min(nurseries.values()) >= 5  # a third each, but for a late start
     for command in commands:  # each tells of all that was done
         rows = json.loads(command.out.read_text())
         assert [row["status"] for row in rows] == ["ok"] * 60
