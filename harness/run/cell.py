@@ -47,7 +47,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
             status = "ok"
         except KeyboardInterrupt as error:
             status, interrupt = "interrupted", error
-            reason = f"stopped after {len(experiment.record.trials)} trials"
+            reason = f"stopped; finished trials: {len(experiment.record.trials)}"
         except CannotWrite:
             raise
         except BaseException as error:

@@ -565,7 +565,7 @@ class TestEnds:
         with pytest.raises(KeyboardInterrupt):
             bench.run(strange)
         (record,) = bench.store.records()
-        assert (record.status, record.reason) == ("interrupted", "stopped after 0 trials")
+        assert (record.status, record.reason) == ("interrupted", "stopped; finished trials: 0")
 
 
 class TestCost:

@@ -74,7 +74,7 @@ def test_no_finished_trial_is_done_again(bench, unmeasured, strategy, problem, b
     with pytest.raises(KeyboardInterrupt):
         bench.run(entry, folder="cut", **given)
     (left,) = bench.store.records()
-    assert (left.status, left.reason) == ("interrupted", f"stopped after {at} trials")
+    assert (left.status, left.reason) == ("interrupted", f"stopped; finished trials: {at}")
     (gone_on,) = bench.run(entry, folder="cut", **given)
     assert unmeasured(gone_on) == unmeasured(whole)
     # The call that was cut short, and a trial that is selected is done again for its predictor.

@@ -67,7 +67,7 @@ def test_once_lets_cells_come_to_a_checkpoint(start, long, outcomes, tmp_path, n
     assert "Traceback" not in command.said()
     assert "Ctrl-C again stops at once" in command.said()
     (record,) = Store(long).records()
-    assert (record.status, record.reason) == ("interrupted", "stopped after 1 trials")
+    assert (record.status, record.reason) == ("interrupted", "stopped; finished trials: 1")
     assert list(long.glob("partial/*.safetensors"))  # the second trial, half-way
 
     again = start("suite", "long.toml", *inline)

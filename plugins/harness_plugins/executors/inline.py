@@ -19,7 +19,9 @@ class Inline(Executor):
 
     def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
         if len(workers) > 1:
-            raise HarnessError("--inline runs one cell at a time", "Leave out --jobs")
+            raise HarnessError(
+                "--inline runs one cell at a time", "Give one --device and no --jobs"
+            )
         for job in jobs:
             job.run(emit, workers[0])
 

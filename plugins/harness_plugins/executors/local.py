@@ -31,9 +31,6 @@ LOSSES = 3
 """How often a nursery may be lost while it runs one cell alone until the cell is held to be the
 cause, or while it runs none until something else is."""
 
-DONE, FAULT = "done", "fault"
-"""What a cell's process says last: that all is written, or that it can't be."""
-
 
 class Local(Executor):
     """A process for each cell: it may crash, hang or eat all memory, and no other cell notices.
@@ -223,7 +220,7 @@ class Ward:
             except Exception:  # the end, or no message of ours
                 self.silent = True
                 break
-            if message[0] == DONE:
+            if message[0] == "done":
                 self._end(None)
             else:
                 yield message
@@ -276,10 +273,10 @@ def _live(job: Job, device: str, pipe: Connection) -> None:
         pass  # it was asked to stop, and has written so
     except BaseException as error:
         traceback.print_exc()
-        pipe.send((FAULT, error if isinstance(error, HarnessError) else _told(error)))
+        pipe.send(("fault", error if isinstance(error, HarnessError) else _told(error)))
     _remove_empty(job)
-    pipe.send((DONE,))
-    time.sleep(60)  # the nursery ends it, with all that it started
+    pipe.send(("done",))
+    signal.pause()  # until the nursery ends it, with all that it started
     os._exit(0)
 
 

@@ -121,7 +121,7 @@ def test_inline_needs_no_process(harness, tiny_suite, plugin_file, monkeypatch, 
         assert set(log.read_text().split()).isdisjoint({str(os.getpid())})
     refused = harness("suite", tiny_suite, "--inline", "--jobs", "2", "--results", "third")
     assert refused.status == 2
-    assert refused.err.endswith("harness: --inline runs one cell at a time. Leave out --jobs\n")
+    assert refused.err.endswith("at a time. Give one --device and no --jobs\n")
 
 
 @dataclass(frozen=True)
