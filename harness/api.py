@@ -40,11 +40,14 @@ from harness.hookspecs import hookimpl
 from harness.model.backbone import Backbone, ImageBackbone
 from harness.model.classifier import Classifier, Recipe
 from harness.model.fit import batch_order, fit
+from harness.model.probes import fit_heads
 from harness.model.text import TextBackbone
 from harness.model.training import LossGuard, Training, cosine, set_rate
+from harness.model.views import Augment
 
 __all__ = [
     "ArrayInputs",
+    "Augment",
     "Backbone",
     "BackboneFactory",
     "Brought",
@@ -90,6 +93,7 @@ __all__ = [
     "cosine",
     "did_you_mean",
     "fit",
+    "fit_heads",
     "hookimpl",
     "set_rate",
     "source_episodes",
@@ -222,6 +226,25 @@ class Run(Protocol):
         where memory has refused it; gradients are then added up."""
         ...
 
+    @property
+    def evaluations(self) -> int:
+        """How often a training is scored on validation on its way."""
+        ...
+
+    @property
+    def patience(self) -> int | None:
+        """After how many such scores that were no better a training ends; ``None``: never."""
+        ...
+
+    @property
+    def augment(self) -> Augment | None:
+        """Draws a random view of each image of a batch, if the suite asks for it."""
+        ...
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context for forward passes, in which they compute in the cell's precision."""
+        ...
+
     def generator(self, name: str) -> torch.Generator:
         """A CPU generator seeded from the cell's seed and ``name``: the same in every trial."""
         ...
@@ -235,8 +258,9 @@ class Run(Protocol):
         """The same model with random weights, drawn from the cell's seed; the same each time."""
         ...
 
-    def report(self, step: int, value: float) -> None:
-        """Tell the tuner the validation score so far.
+    def report(self, step: int, value: float | Sequence[float]) -> None:
+        """Tell the tuner the validation score so far: one for each setting where many train at
+        once.
 
         Raises:
             optuna.TrialPruned: the trial is not worth going on with; let it pass.
@@ -340,10 +364,19 @@ class Strategy(Brought):
             Diverged: the loss is not a number any more.
         """
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "adapt" in vars(cls) and "adapt_batch" not in vars(cls):
+            cls.adapt_batch = Strategy.adapt_batch  # type: ignore[method-assign]  # not a parent's
+
     def adapt_batch(
         self, backbone: Backbone, batch: Sequence[tuple[Task, Settings]], run: Run
     ) -> Iterable[Predictor]:
-        """Adapt to many tasks, or one task with many settings; override it to do so at once."""
+        """Adapt to many tasks, or one task with many settings; override it to do so at once.
+
+        Where it is overridden, the tuner hands over all settings that it knows before any of them
+        has been tried, together with their one task. Each is billed an equal share.
+        """
         for task, hp in batch:
             yield self.adapt(backbone, task, hp, run)
 

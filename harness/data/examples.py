@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ class RawInputs(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, rows: Sequence[int]) -> RawBatch:
-        """The inputs at ``rows``."""
+        """The inputs at ``rows``. Several threads call it at once."""
         ...
 
     def digest(self) -> str:
@@ -204,11 +204,21 @@ class Pool(Protocol):
     """Prepared inputs of one split for one backbone; ``rows`` are int64 on the CPU."""
 
     digest: str
+    held: str
+    """Where its inputs are: ``device``, or ``streamed`` if they are read when asked for."""
 
     def __len__(self) -> int: ...
 
     def take(self, rows: Tensor) -> Tensor:
         """The prepared inputs at ``rows``, ``[len(rows), ...]``, on the run's device."""
+        ...
+
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """What :meth:`take` gives for the rows of each batch, in order.
+
+        What has to be read is read by threads, a few batches ahead: for that, ``batches`` is
+        asked for rows before they are needed.
+        """
         ...
 
 
@@ -228,6 +238,14 @@ class Inputs:
         ``index`` is a slice, or int64 positions on the CPU.
         """
         return self.pool.take(self.rows[index])
+
+    def stream(self, batches: Iterable[Tensor | slice]) -> Iterator[Tensor]:
+        """Model inputs at the index of each batch, as by ``self[index]``, in order.
+
+        For loops over many batches: where inputs are read from files, those of the next batches
+        are read while the present one is used.
+        """
+        return self.pool.stream(self.rows[index] for index in batches)
 
     def subset(self, index: Tensor) -> Inputs:
         return Inputs(self.pool, self.rows[index])

@@ -1,26 +1,27 @@
-"""Prepared inputs: on the device as one tensor where they fit, read in batches where not."""
+"""Prepared inputs: on the device as one tensor where they fit, streamed in batches where not."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from weakref import WeakKeyDictionary
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import tee
 
 import psutil
 import torch
 from torch import Tensor
 
-from harness.data.examples import Pool, RawBatch, RawInputs, tensor_digest
+from harness.data.examples import Pool, RawInputs, tensor_digest
+from harness.data.streamed import Preprocess, StreamedPool, read_ahead
 
-Preprocess = Callable[[RawBatch], Tensor]
+CPU = torch.device("cpu")
 
-BATCH = 256
 SHARE_OF_MEMORY = 0.25
-"""Of the device's free memory, what one pool may take."""
+"""Of the free memory, what one pool may take."""
 
 
 class ResidentPool:
     """All prepared inputs of a split, one tensor ``[N, ...]`` on the device."""
+
+    held = "device"
 
     def __init__(self, prepared: Tensor) -> None:
         self.prepared = prepared
@@ -32,28 +33,8 @@ class ResidentPool:
     def take(self, rows: Tensor) -> Tensor:
         return self.prepared[rows.to(self.prepared.device)]
 
-
-class StreamedPool:
-    """Inputs that are read and prepared each time they are asked for.
-
-    Strategies hold pools, and may not find their way from one to the files: a folder's names are
-    labels. So a pool does not have its raw inputs as an attribute.
-    """
-
-    def __init__(self, raw: RawInputs, preprocess: Preprocess, device: torch.device) -> None:
-        _raw[self] = raw
-        self.preprocess, self.device = preprocess, device
-        first = tensor_digest(preprocess(raw.read(range(min(8, len(raw))))))
-        self.digest = hashlib.sha256(f"{raw.digest()}:{first}".encode()).hexdigest()
-
-    def __len__(self) -> int:
-        return len(_raw[self])
-
-    def take(self, rows: Tensor) -> Tensor:
-        return self.preprocess(_raw[self].read(rows.tolist())).to(self.device, non_blocking=True)
-
-
-_raw: WeakKeyDictionary[StreamedPool, RawInputs] = WeakKeyDictionary()
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        return map(self.take, batches)
 
 
 class RotatedPool:
@@ -61,14 +42,23 @@ class RotatedPool:
 
     def __init__(self, upright: Pool) -> None:
         self.upright = upright
+        self.held = upright.held
         self.digest = f"rotated-{upright.digest}"
 
     def __len__(self) -> int:
         return 4 * len(self.upright)
 
     def take(self, rows: Tensor) -> Tensor:
-        turns, upright = rows // len(self.upright), rows % len(self.upright)
-        images = self.upright.take(upright)
+        return self._turned(self.upright.take(rows % len(self.upright)), rows)
+
+    def stream(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        batches, again = tee(batches)
+        upright = self.upright.stream(rows % len(self.upright) for rows in batches)
+        for images, rows in zip(upright, again, strict=True):
+            yield self._turned(images, rows)
+
+    def _turned(self, images: Tensor, rows: Tensor) -> Tensor:
+        turns = rows // len(self.upright)
         for quarter in (1, 2, 3):
             turned = (turns == quarter).to(images.device)
             images[turned] = images[turned].rot90(quarter, (-2, -1))
@@ -76,15 +66,14 @@ class RotatedPool:
 
 
 def make_pool(raw: RawInputs, preprocess: Preprocess, device: torch.device) -> Pool:
-    """Prepare a split: resident if that takes at most a quarter of the free memory."""
+    """Prepare a split: resident if that takes at most a quarter of the memory that is free, both
+    on the device and on the host, where it is prepared; else streamed."""
     sample = preprocess(raw.read([0]))
     needed = sample.numel() * sample.element_size() * len(raw)
-    if needed > SHARE_OF_MEMORY * free_bytes(device):
+    if needed > SHARE_OF_MEMORY * min(free_bytes(device), free_bytes(CPU)):
         return StreamedPool(raw, preprocess, device)
-    prepared = torch.empty((len(raw), *sample.shape[1:]), dtype=sample.dtype)
-    for start in range(0, len(raw), BATCH):
-        rows = range(start, min(start + BATCH, len(raw)))
-        prepared[rows.start : rows.stop] = preprocess(raw.read(rows))
+    everything = [torch.arange(len(raw))]
+    (prepared,) = read_ahead(lambda rows: preprocess(raw.read(rows)), everything, sample)
     return ResidentPool(prepared.to(device))
 
 

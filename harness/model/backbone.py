@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as image_ops
 
 from harness.data.examples import RawBatch, tensor_digest
+
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+"""What differs between two equal functions where a module names one of its own."""
 
 
 class Backbone(nn.Module):
@@ -44,12 +48,16 @@ class Backbone(nn.Module):
     @cached_property
     def num_features(self) -> int:
         """``D``, by trying the model out."""
-        example = self._example_input()
+        example = self.example
         with torch.no_grad(), evaluating(self):
             features = self.features(example)
         if features.ndim != 2 or len(features) != len(example):
             raise ValueError(f"features must be [B, D], not {list(features.shape)}")
         return features.shape[1]
+
+    @property
+    def device(self) -> torch.device:
+        return self.example.device
 
     # ── the contract: raw batch → prepared inputs → features ──────────────────────────────────
 
@@ -138,7 +146,7 @@ class Backbone(nn.Module):
             return activations
 
         with self._at_entry(block, swap):
-            return self.features(self._example_input()[:1])
+            return self.features(self.example[:1])
 
     def can_enter(self, block: int) -> bool:
         """Whether the rest of the model depends on the blocks before through one tensor alone."""
@@ -150,7 +158,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _try_entering(self, block: int) -> bool:
-        example = self._example_input()
+        example = self.example
         with evaluating(self):
             whole = self.features(example)
             try:
@@ -159,7 +167,9 @@ class Backbone(nn.Module):
                 return False
         return parts.shape == whole.shape and torch.allclose(parts, whole, rtol=1e-3, atol=1e-4)
 
-    def _example_input(self) -> Tensor:
+    @property
+    def example(self) -> Tensor:
+        """Prepared inputs ``[2, ...]`` to try the model out on."""
         example = self._buffers["_example"]
         assert example is not None
         return example
@@ -203,11 +213,12 @@ class Backbone(nn.Module):
     # ── state ─────────────────────────────────────────────────────────────────────────────────
 
     def digest(self) -> str:
-        """SHA-256 of weights and buffers; taken anew when one was changed in place."""
-        state = self.state_dict(keep_vars=True)
+        """SHA-256 of weights, buffers and the modules' own settings; taken anew when a tensor was
+        changed in place."""
+        state = dict(self.named_parameters()) | dict(self.named_buffers())
         versions = tuple(v for t in state.values() for v in (t.data_ptr(), t._version))
         if self._digest is None or self._digest[0] != versions:
-            content = hashlib.sha256()
+            content = hashlib.sha256(ADDRESS.sub("", repr(self)).encode())
             for name in sorted(state):
                 content.update(f"{name}:{tensor_digest(state[name])}".encode())
             self._digest = versions, content.hexdigest()
@@ -249,6 +260,9 @@ class ImageBackbone(Backbone):
         self.input_size = input_size
         self.interpolation = image_ops.InterpolationMode(interpolation)
         shape = (len(mean), 1, 1)
+        # Convolutions are faster where the channels of a pixel lie together: 7 to 57 % for a step
+        # of the networks that were tried on a CPU. Transformers don't mind.
+        self.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(mean).reshape(shape) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(shape) * 255, persistent=False)
 
@@ -261,7 +275,8 @@ class ImageBackbone(Backbone):
 
     def normalise(self, inputs: Tensor) -> Tensor:
         """Pixels 0–255 to the range that the weights were trained on."""
-        return (inputs.to(self.mean.dtype) - self.mean) / self.std
+        scaled = (inputs.to(self.mean.dtype) - self.mean) / self.std
+        return scaled.contiguous(memory_format=torch.channels_last)
 
     def preprocess(self, raw: RawBatch) -> Tensor:
         """Resize the shorter side to ``input_size``, crop the middle, match the channels."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from harness.api import Run
 
 Index: TypeAlias = "Tensor | slice"
-Entering: TypeAlias = "Tensor | Inputs"
 
 EVALUATION_BATCH = 256
 
@@ -64,6 +63,22 @@ class Recipe:
     recalibrate: bool = False
 
 
+@dataclass(frozen=True)
+class Entering:
+    """What enters the part of a model that has to run: ``stored`` activations ``[n, ...]``, or the
+    inputs themselves where there are none."""
+
+    inputs: Inputs
+    stored: Tensor | None
+
+    def stream(self, indices: Iterable[Index]) -> Iterator[Tensor]:
+        """What enters for each batch of indices, in order."""
+        stored = self.stored
+        if stored is None:
+            return self.inputs.stream(indices)
+        return (stored[index] for index in indices)
+
+
 class Classifier:
     """A backbone and a head: the predictor of gradient strategies.
 
@@ -78,8 +93,7 @@ class Classifier:
         self._origin, self._run = origin, run
         self.entry = entry if entry and origin.can_enter(entry) else 0
         self.backbone = _copy_to_train(origin, trainable) if trainable else origin
-        self.head = copy.deepcopy(recipe.head) or _zero_head(origin.num_features, task.classes)
-        self.head.to(run.device)
+        self.head = first_head(recipe, task).to(run.device)
         self._centre: Tensor | float = 0.0
         self._scale: Tensor | float = 1.0
         if recipe.standardise:
@@ -95,10 +109,10 @@ class Classifier:
         return trained
 
     def entering(self, inputs: Inputs) -> Entering:
-        """Stored activations at ``entry``, or the inputs themselves if the model has to run from
-        the start: either is indexed for a batch."""
-        stored = self._run.activations(self._origin, inputs, self.entry) if self.entry else None
-        return inputs if stored is None else stored
+        """What enters the first block with something to train, or the model."""
+        if not self.entry:
+            return Entering(inputs, None)
+        return Entering(inputs, self._run.activations(self._origin, inputs, self.entry))
 
     @torch.no_grad()
     def _standardise(self, inputs: Inputs) -> None:
@@ -109,6 +123,16 @@ class Classifier:
         squares = torch.stack([(part - self._centre).square().sum() for part in parts]).sum()
         self._scale = (squares / (size * self._centre.numel())).sqrt().clamp_min(1e-12)
 
+    def with_head(self, head: nn.Linear) -> Classifier:
+        """Another head on the same frozen backbone, centre and scale."""
+        other = copy.copy(self)
+        other.head = head
+        return other
+
+    def standardised(self, inputs: Inputs) -> Tensor:
+        """The features as the head sees them: ``[n, D]``."""
+        return (self.features(inputs) - self._centre) / self._scale
+
     @torch.no_grad()
     def features(self, inputs: Inputs) -> Tensor:
         """The features that the head is given, before they are standardised: ``[n, D]``."""
@@ -118,33 +142,24 @@ class Classifier:
     def _parts(self, inputs: Inputs) -> list[Tensor]:
         entering = self.entering(inputs)
         starts = range(0, len(inputs), EVALUATION_BATCH)
-        return [self.forward(entering, slice(s, s + EVALUATION_BATCH)) for s in starts]
+        batches = entering.stream(slice(start, start + EVALUATION_BATCH) for start in starts)
+        return [self.forward(batch, stored=entering.stored is not None) for batch in batches]
 
-    def forward(self, entering: Entering, index: Index) -> Tensor:
-        """Features ``[b, D]`` of the batch at ``index``."""
-        return self._features(entering[index], stored=isinstance(entering, Tensor))
-
-    def forward_both(
-        self, one: Entering, index: Index, other: Entering, aside: Index
-    ) -> tuple[Tensor, Tensor]:
-        """Features of two batches that go through the model as one, as batch norm sees them."""
-        batches = [one[index], other[aside]]
-        both = self._features(torch.cat(batches), stored=isinstance(one, Tensor))
-        first, second = both.split([len(batch) for batch in batches])
-        return first, second
+    def forward(self, batch: Tensor, *, stored: bool) -> Tensor:
+        """Features ``[b, D]`` of a batch of inputs, or of ``stored`` activations."""
+        with self._run.autocast():
+            if stored:
+                return self.backbone.features_from(batch, self.entry)
+            with torch.set_grad_enabled(
+                torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
+            ):
+                return self.backbone.features(batch)
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits ``[b, classes]`` of features ``[b, D]``."""
-        logits: Tensor = self.head((features - self._centre) / self._scale)
+        with self._run.autocast():
+            logits: Tensor = self.head((features - self._centre) / self._scale)
         return logits
-
-    def _features(self, batch: Tensor, *, stored: bool) -> Tensor:
-        if stored:
-            return self.backbone.features_from(batch, self.entry)
-        with torch.set_grad_enabled(
-            torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
-        ):
-            return self.backbone.features(batch)
 
     @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
@@ -187,8 +202,11 @@ def _copy_to_train(origin: Backbone, trainable: set[str]) -> Backbone:
     return backbone
 
 
-def _zero_head(features: int, classes: int) -> nn.Linear:
-    head = nn.Linear(features, classes)
+def first_head(recipe: Recipe, task: Task) -> nn.Linear:
+    """The head that training starts from."""
+    if recipe.head is not None:
+        return copy.deepcopy(recipe.head)
+    head = nn.Linear(recipe.backbone.num_features, task.classes)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return head

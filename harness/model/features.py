@@ -1,92 +1,249 @@
-"""Activations of frozen backbones, computed once for all trials, strategies and cells."""
+"""Activations of frozen backbones, computed once for all trials, cells and processes."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from harness.data.examples import Inputs
+from harness.data.examples import Inputs, Pool
 from harness.data.resident import SHARE_OF_MEMORY, free_bytes
 from harness.model.backbone import Backbone
 
 BATCH = 256
 
+LEAST = 32
+"""Inputs that go through the model at once at least, repeated where there are fewer: kernels for
+smaller batches round otherwise, and a row would depend on who asked for it first."""
 
-@dataclass
-class Stored:
-    """What enters one block for the inputs of one pool; rows are filled as they are needed.
+GIVEN = 4
+"""Gathered rows that are remembered: those of training, validation and test, and one to spare."""
 
-    ``cost`` has the seconds that each row took when it was computed, so that whoever uses a row
-    later can be billed for it.
+AGREEMENT = 1e-2
+"""The largest distance of a stored row from one computed anew, relative to its length."""
+
+
+class Key(NamedTuple):
+    """What activations depend on."""
+
+    backbone: str
+    inputs: str
+    block: int
+    numerics: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a pool.
+
+    Attributes:
+        rows: int64 ``[m]``, on the CPU.
+        activations: what enters the block for each, ``[m, ...]``.
+        cost: the seconds that each took when it was computed, float64 ``[m]``: whoever uses it
+            later is billed for it.
     """
 
+    rows: Tensor
     activations: Tensor
-    known: Tensor
     cost: Tensor
 
-    @property
-    def bytes(self) -> int:
-        return self.activations.numel() * self.activations.element_size()
+
+class Shelf(Protocol):
+    """Where parts are kept for other processes."""
+
+    def parts(self, key: Key, known: frozenset[str]) -> Iterator[tuple[str, Part]]:
+        """Parts that are not ``known`` yet, on the CPU, each with its name."""
+        ...
+
+    def put(self, key: Key, part: Part) -> None: ...
+
+    def discard(self, key: Key, name: str) -> None:
+        """Throw away a part that is wrong."""
+        ...
+
+    def alone(self, key: Key) -> AbstractContextManager[object]:
+        """A context that one process at a time is in."""
+        ...
+
+
+class Stored:
+    """What enters one block for some inputs of one pool."""
+
+    def __init__(self, rows: int, row_bytes: int, device: torch.device) -> None:
+        self.row_bytes = row_bytes
+        self.cost = torch.zeros(rows, dtype=torch.float64)
+        self.known_parts: frozenset[str] = frozenset()
+        self.unkept: list[Part] = []
+        self._device = device
+        self._blocks: list[Tensor] = []
+        self._block = torch.full((rows,), -1, dtype=torch.int64)
+        self._at = torch.zeros(rows, dtype=torch.int64)
+        self._given: OrderedDict[bytes, tuple[Tensor, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.cost)
+
+    def missing(self, rows: Tensor) -> Tensor:
+        return rows[self._block[rows] < 0]
+
+    def add(self, part: Part) -> None:
+        self._block[part.rows] = len(self._blocks)
+        self._at[part.rows] = torch.arange(len(part.rows))
+        self.cost[part.rows] = part.cost
+        self._blocks.append(part.activations)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """The activations of ``rows`` that are there, ``[len(rows), ...]`` on the device.
+
+        The same tensor when asked for the same rows, unless its values were changed since.
+        """
+        name = rows.numpy().tobytes()
+        given = self._given.pop(name, None)
+        if given is None or given[0]._version != given[1]:
+            gathered = self._gather(rows)
+            given = gathered, gathered._version
+        self._given[name] = given
+        if len(self._given) > GIVEN:
+            self._given.popitem(last=False)
+        return given[0]
+
+    def _gather(self, rows: Tensor) -> Tensor:
+        blocks, at = self._block[rows], self._at[rows]
+        gathered = self._blocks[0].new_empty(
+            (len(rows), *self._blocks[0].shape[1:]), device=self._device
+        )
+        for number in blocks.unique().tolist():
+            block = self._blocks[number]
+            mine = (blocks == number).nonzero().flatten()
+            taken = block[at[mine].to(block.device)]
+            gathered[mine.to(self._device)] = taken.to(self._device)
+        return gathered
 
 
 @dataclass(frozen=True)
 class Filled:
     """An entry of the store, and how many of its rows were computed just now."""
 
-    key: tuple[str, str, int]
+    key: Key
     stored: Stored
     fresh: int
 
 
 class FeatureStore:
-    """Activations by weights, inputs and block, least recently used out first."""
+    """Activations by weights, inputs, block and numerics, least recently used out first.
 
-    def __init__(self) -> None:
-        self._stored: OrderedDict[tuple[str, str, int], Stored] = OrderedDict()
+    Args:
+        shelf: where they outlive the process.
+    """
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf
+        self._stored: OrderedDict[Key, Stored] = OrderedDict()
 
     def fill(self, backbone: Backbone, inputs: Inputs, block: int) -> Filled | None:
         """Make sure that the rows of ``inputs`` are known; ``None`` if they would not fit."""
-        key = backbone.digest(), inputs.pool.digest, block
-        stored = self._stored.get(key) or self._allocate(backbone, inputs, block)
+        pool, device = inputs.pool, backbone.device
+        key = Key(backbone.digest(), pool.digest, block, numerics(device))
+        stored = self._stored.get(key)
         if stored is None:
+            row = _compute(backbone, pool, inputs.rows[:1], block)
+            stored = Stored(len(pool), row.numel() * row.element_size(), device)
+        wanted = inputs.rows.unique()
+        missing = stored.missing(wanted)
+        if not self._make_room(key, (len(missing) + len(inputs)) * stored.row_bytes, device):
             return None
         self._stored[key] = stored
         self._stored.move_to_end(key)
-        missing = inputs.rows[~stored.known[inputs.rows]].unique()
-        started = time.perf_counter()
-        for start in range(0, len(missing), BATCH):
-            rows = missing[start : start + BATCH]
-            stored.activations[rows.to(stored.activations.device)] = _compute(
-                backbone, inputs.pool.take(rows), block
-            )
-        if len(missing):
-            _synchronise(stored.activations.device)
-            stored.known[missing] = True
-            stored.cost[missing] = (time.perf_counter() - started) / len(missing)
+        if not len(missing):
+            return Filled(key, stored, 0)
+        many = len(missing) > BATCH
+        with self._shelf.alone(key) if self._shelf and many else nullcontext():
+            self._fetch(key, stored, backbone, pool)
+            missing = stored.missing(wanted)
+            if len(missing):
+                part = compute(backbone, pool, missing, block)
+                stored.add(part)
+                stored.unkept.append(part)
+            if many:
+                self._keep(key, stored)
         return Filled(key, stored, len(missing))
 
-    def _allocate(self, backbone: Backbone, inputs: Inputs, block: int) -> Stored | None:
-        row = _compute(backbone, inputs.pool.take(inputs.rows[:1]), block)
-        rows = len(inputs.pool)
-        needed = row.numel() * row.element_size() * rows
-        while needed > (limit := SHARE_OF_MEMORY * free_bytes(row.device)) and self._stored:
-            self._stored.popitem(last=False)
-        if needed > limit:
-            return None
-        return Stored(
-            activations=row.new_empty((rows, *row.shape[1:])),
-            known=torch.zeros(rows, dtype=torch.bool),
-            cost=torch.zeros(rows, dtype=torch.float64),
-        )
+    def keep(self) -> None:
+        """Put what was computed since on the shelf."""
+        for key, stored in self._stored.items():
+            self._keep(key, stored)
+
+    def _keep(self, key: Key, stored: Stored) -> None:
+        if self._shelf and stored.unkept:
+            parts = stored.unkept
+            whole = Part(
+                torch.cat([part.rows for part in parts]),
+                torch.cat([part.activations for part in parts]),
+                torch.cat([part.cost for part in parts]),
+            )
+            self._shelf.put(key, whole)
+        stored.unkept = []
+
+    def _fetch(self, key: Key, stored: Stored, backbone: Backbone, pool: Pool) -> None:
+        """What the shelf has, but for parts that the model does not agree with: a digest says
+        nothing of the code that computes."""
+        if self._shelf is None:
+            return
+        for name, part in self._shelf.parts(key, stored.known_parts):
+            stored.known_parts |= {name}
+            anew = _compute(backbone, pool, part.rows[:1], key.block).cpu()
+            if agree(part.activations[:1], anew):
+                stored.add(part)
+            else:
+                self._shelf.discard(key, name)
+
+    def _make_room(self, key: Key, needed: int, device: torch.device) -> bool:
+        others = [other for other in self._stored if other != key]
+        while needed > (limit := SHARE_OF_MEMORY * free_bytes(device)) and others:
+            self._keep(others[0], self._stored[others[0]])
+            del self._stored[others.pop(0)]
+        return needed <= limit
+
+
+def compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Part:
+    """What enters ``block`` for some rows of a pool, with what each took."""
+    activations, cost = [], []
+    device = backbone.device
+    for batch in rows.split(BATCH):
+        _synchronise(device)
+        started = time.perf_counter()
+        activations.append(_compute(backbone, pool, batch, block))
+        _synchronise(device)
+        each = (time.perf_counter() - started) / max(len(batch), LEAST)
+        cost.append(torch.full((len(batch),), each, dtype=torch.float64))
+    return Part(rows, torch.cat(activations), torch.cat(cost))
+
+
+def agree(stored: Tensor, anew: Tensor) -> bool:
+    """Whether two activations are the same but for rounding."""
+    if stored.shape != anew.shape or stored.dtype != anew.dtype:
+        return False
+    distance = (stored.double() - anew.double()).norm()
+    return bool(distance <= AGREEMENT * anew.double().norm())
+
+
+def numerics(device: torch.device) -> str:
+    """What besides the model decides on how activations are rounded."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    kind = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
+    return f"{name}, {kind}, {torch.get_float32_matmul_precision()}"
 
 
 @torch.no_grad()
-def _compute(backbone: Backbone, inputs: Tensor, block: int) -> Tensor:
-    return backbone.activations(inputs, block)
+def _compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Tensor:
+    filled = torch.cat([rows, rows[:1].expand(max(0, LEAST - len(rows)))])
+    return backbone.activations(pool.take(filled), block)[: len(rows)]
 
 
 def _synchronise(device: torch.device) -> None:

@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, tee
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,21 +15,19 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples, Task
 from harness.errors import Diverged, Unsupported
-from harness.model.classifier import Classifier, Index, Recipe
-from harness.model.training import LossGuard, Training, cosine, set_rate
+from harness.model.classifier import Classifier, Entering, Index, Recipe
+from harness.model.training import LossGuard, Part, Training, cosine, set_rate
 
 if TYPE_CHECKING:
     from harness.api import Run
-
-EVALUATIONS = 4
-"""How often a trial is scored on validation, evenly spaced, the last time after the last step."""
 
 
 def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     """Train by mini-batch descent on cross-entropy and return the state that validated best.
 
-    Without validation examples, as in an episode, or where domains are aligned, the last state is
-    returned.
+    Validation is scored ``run.evaluations`` times, evenly spaced, the last time after the last
+    step; training ends before, where ``run.patience`` of them were no better. Without validation
+    examples, as in an episode, or where domains are aligned, the last state is returned.
 
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
@@ -38,7 +36,7 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     objective = Objective(model, recipe, task, run)
     steps = min(recipe.steps or run.steps, run.steps)
     optimizer = _optimizer([*objective.parameters()], recipe)
-    score_at = {math.ceil(steps * part / EVALUATIONS) for part in range(1, EVALUATIONS + 1)}
+    score_at = evaluation_steps(steps, run.evaluations)
     best = Best()
     training = Training(model=model, optimizer=optimizer, best=best, **objective.parts())
     guard = LossGuard(run.device, steps)
@@ -64,28 +62,37 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
                         best.offer(score, model)
                     run.report(step, score[0])
         run.keep(step, training)
+        if run.patience is not None and best.misses >= run.patience:
+            break
     if best.score is not None:
         model.load_state_dict(best.state)
     return model
 
 
+def evaluation_steps(steps: int, evaluations: int) -> set[int]:
+    """After which of ``steps`` validation is scored."""
+    return {math.ceil(steps * part / evaluations) for part in range(1, evaluations + 1)}
+
+
 @dataclass
 class Best:
-    """The state that validated best so far, and its score."""
+    """The state that validated best so far, its score, and how many have missed it since."""
 
     score: tuple[float, float] | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
+    misses: int = 0
 
     def offer(self, score: tuple[float, float], model: Classifier) -> None:
+        self.misses += 1
         if self.score is None or score > self.score:
-            self.score = score
+            self.score, self.misses = score, 0
             self.state = {name: t.clone() for name, t in model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"score": self.score, "state": self.state}
+        return {"score": self.score, "state": self.state, "misses": self.misses}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.score, self.state = state["score"], state["state"]
+        self.score, self.state, self.misses = state["score"], state["state"], state["misses"]
 
 
 class Objective:
@@ -94,6 +101,7 @@ class Objective:
     def __init__(self, model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
         self._model, self._recipe, self._task, self._run = model, recipe, task, run
         self._align, self._target = copy.deepcopy(recipe.align), task.unlabelled
+        self._views = run.generator("views")
         if self._align is not None:
             if self._target is None:
                 raise Unsupported("aligning domains needs unlabelled inputs of a target domain")
@@ -108,9 +116,10 @@ class Objective:
         if self._align is not None:
             yield from self._align.parameters()
 
-    def parts(self) -> dict[str, nn.Module]:
+    def parts(self) -> dict[str, Part]:
         """What training changes besides the model."""
-        return {} if self._align is None else {"align": self._align}
+        parts: dict[str, Part] = {"views": self._views}
+        return parts if self._align is None else {**parts, "align": self._align}
 
     def losses(self, steps: int, done: int) -> Iterator[Iterable[Tensor]]:
         """The loss of each step after the first ``done``, on a batch of its own: scalars that add
@@ -123,47 +132,51 @@ class Objective:
         return self._alone(batches)
 
     def _alone(self, batches: Iterator[Index]) -> Iterator[Iterable[Tensor]]:
-        model, examples = self._model, len(self._task.train)
-        entering = model.entering(self._task.train.inputs)
-        for index in batches:
-            parts = list(in_parts(index, examples, self._run.at_once))
-            yield (share * self._loss(part, model.forward(entering, part)) for part, share in parts)
+        """In parts of as many examples as may go through the model at once."""
+        model, run, inputs = self._model, self._run, self._task.train.inputs
+        # Of views, which differ from step to step, nothing can be stored.
+        entering = Entering(inputs, None) if run.augment else model.entering(inputs)
+        order, ahead = tee(batches)
+        for index, batch in zip(order, entering.stream(ahead), strict=True):
+            labels = self._task.train.labels[index]
+            shown = batch if run.augment is None else run.augment(batch, self._views)
+            parts = zip(shown.split(run.at_once), labels.split(run.at_once), strict=True)
+            yield (
+                self._loss(model.forward(part, stored=entering.stored is not None), answers)
+                * (len(part) / len(batch))
+                for part, answers in parts
+            )
 
-    def _loss(self, index: Index, features: Tensor) -> Tensor:
-        loss = F.cross_entropy(self._model.classify(features), self._task.train.labels[index])
+    def _loss(self, features: Tensor, labels: Tensor) -> Tensor:
+        loss = F.cross_entropy(self._model.classify(features), labels)
         penalty = self._recipe.penalty
         return loss if penalty is None else loss + penalty(self._model.backbone)
 
     def _aligned(
         self, batches: Iterator[Index], steps: int, done: int
     ) -> Iterator[Iterable[Tensor]]:
-        """In one part: a distance between halves of two batches is another one."""
+        """In one part: a distance between halves of two batches is another one. Both go through
+        the model as one batch, as batch norm sees them."""
         model, run, inputs, target = self._model, self._run, self._task.train.inputs, self._target
         assert self._align is not None
         assert target is not None
-        source, aside = model.entering(inputs), model.entering(target)
-        if isinstance(source, Tensor) != isinstance(aside, Tensor):  # memory held just one of them
-            source, aside = inputs, target
-        order = batch_order(len(target), run.batch_size, steps, run.generator("target batches"))
-        others = islice(order, done, None)
-        for step, (index, other) in enumerate(zip(batches, others, strict=True), start=done):
-            features, theirs = model.forward_both(source, index, aside, other)
-            yield [self._loss(index, features) + self._align(features, theirs, step / steps)]
-
-
-def in_parts(index: Index, examples: int, at_once: int) -> Iterator[tuple[Index, float]]:
-    """A batch in parts of at most ``at_once`` examples, each with its share of the batch.
-
-    Args:
-        index: the batch among ``examples``: indices, or a slice that is all of them.
-    """
-    size = len(index) if isinstance(index, Tensor) else examples
-    if size <= at_once:
-        yield index, 1.0
-        return
-    rows = index if isinstance(index, Tensor) else torch.arange(examples)
-    for part in rows.split(at_once):
-        yield part, len(part) / size
+        source, aside = Entering(inputs, None), Entering(target, None)
+        if run.augment is None:
+            source, aside = model.entering(inputs), model.entering(target)
+            if (source.stored is None) != (aside.stored is None):  # memory held just one of them
+                source, aside = Entering(inputs, None), Entering(target, None)
+        order, ahead = tee(batches)
+        others = batch_order(len(target), run.batch_size, steps, run.generator("target batches"))
+        theirs = aside.stream(islice(others, done, None))
+        loaded = zip(order, source.stream(ahead), theirs, strict=True)
+        for step, (index, batch, other) in enumerate(loaded, start=done):
+            both = torch.cat([batch, other])
+            shown = both if run.augment is None else run.augment(both, self._views)
+            features, aligned = model.forward(shown, stored=source.stored is not None).split(
+                [len(batch), len(other)]
+            )
+            labels = self._task.train.labels[index]
+            yield [self._loss(features, labels) + self._align(features, aligned, step / steps)]
 
 
 def validate(model: Classifier, examples: Examples) -> tuple[float, float]:
@@ -207,8 +220,9 @@ def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches
     entering = model.entering(examples.inputs)
-    for start in range(0, len(examples), run.batch_size):
-        model.forward(entering, slice(start, start + run.batch_size))
+    starts = range(0, len(examples), run.batch_size)
+    for batch in entering.stream(slice(start, start + run.batch_size) for start in starts):
+        model.forward(batch, stored=entering.stored is not None)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
 

@@ -114,7 +114,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 ),
                 "backbone": weights,
                 "source": source_meaning(datasets, source),
-                "budget": suite.budget.model_dump(mode="json"),
+                "budget": suite.budget.meaning(),
             }
             cells += [
                 _cell(
@@ -197,6 +197,11 @@ def _combination_mistakes(suite: Suite, registry: Registry, datasets: Datasets) 
             for line in _domain_mistakes(registry, datasets, problem):
                 yield f"problem '{problem.title}': {line}"
         modality = registry.get("dataset", problem.dataset).cls.modality
+        if suite.budget.augment is not None and modality != "image":
+            yield (
+                "budget.augment draws views of images, but dataset "
+                f"'{problem.dataset}' is {modality}"
+            )
         for backbone in suite.backbones:
             factory = registry.backbone_for(backbone.model)
             if factory.cls.modality != modality:

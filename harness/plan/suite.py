@@ -44,11 +44,31 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 Args: TypeAlias = dict[str, Any]
 
 
+class AugmentSpec(_Table):
+    """Random views of training images, drawn anew in every step; see
+    :class:`harness.model.views.Augment`.
+
+    ``crop_scale`` is the smallest share of the area that a crop keeps, ``shift`` the largest share
+    of the side that an image is moved by, ``rotate`` the most degrees it is turned by; ``flip``
+    mirrors half of the images; ``jitter`` 1 changes brightness and contrast by up to 80 %.
+    """
+
+    crop_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    flip: bool = False
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
 class Budget(_Table):
     """What every cell gets alike.
 
     ``trials`` or ``seconds`` of tuning (one of them); ``steps`` optimiser steps a trial at most;
     ``prepare_trials`` different settings of ``prepare``, of which the first are the defaults.
+    A training is scored on validation ``evaluations`` times on its way, and ends early where
+    ``patience`` of them were no better than one before. Models compute in ``precision``; ``auto``
+    is what suits device and model. ``augment`` draws views of training images: frozen blocks are
+    then run in every step, as nothing can be stored of them.
     """
 
     trials: PositiveInt | None = None
@@ -58,6 +78,10 @@ class Budget(_Table):
     prepare_trials: PositiveInt = 1
     sampler: Literal["random", "tpe"] = "random"
     pruner: Literal["none", "median"] = "none"
+    evaluations: PositiveInt = 4
+    patience: PositiveInt | None = None
+    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
+    augment: AugmentSpec | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -69,6 +93,12 @@ class Budget(_Table):
             raise ValueError("give 'trials' or 'seconds', not both")
         return value if given else {**value, "trials": 8}
 
+    def meaning(self) -> dict[str, Any]:
+        """What a cell's key hashes: options that came later count where they are used."""
+        later = {"evaluations", "patience", "precision", "augment"}
+        used = self.model_dump(mode="json", include=later, exclude_defaults=True)
+        return {**self.model_dump(mode="json", exclude=later), **used}
+
 
 class Limits(_Table):
     """What a cell may take of the machine, and what is done about those that took more.
@@ -77,16 +107,18 @@ class Limits(_Table):
 
     ``timeout`` seconds of wall clock an attempt; ``memory`` GiB of the host, beyond the data that
     all cells share. The workers on one GPU divide what ``device_headroom`` leaves of its memory.
-    Long training keeps a checkpoint every ``checkpoint`` seconds. A cell that ends with one of
-    ``retry`` is begun up to ``retries`` times again, from its finished trials. With ``accumulate``,
-    a trial that memory refuses is tried again with half as many examples at once, whose gradients
-    are added up: that is the same but for batch norm, and the record says so.
+    Long training keeps a checkpoint every ``checkpoint`` seconds. Activations of frozen blocks are
+    kept in ``features`` GiB of disk for all cells and runs; 0 keeps none. A cell that ends with one
+    of ``retry`` is begun up to ``retries`` times again, from its finished trials. With
+    ``accumulate``, a trial that memory refuses is tried again with half as many examples at once,
+    whose gradients are added up: that is the same but for batch norm, and the record says so.
     """
 
     timeout: PositiveFloat | None = None
     memory: PositiveFloat | None = None
     device_headroom: Fraction = 0.05
     checkpoint: PositiveFloat = 60.0
+    features: Annotated[float, Field(ge=0)] = 10.0
     accumulate: bool = False
     retries: Annotated[int, Field(ge=0)] = 0
     retry: Annotated[

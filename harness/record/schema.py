@@ -35,7 +35,8 @@ class Trial(BaseModel):
     inputs select, ``value`` is their mutual information and ``loss`` their conditional entropy.
     ``seconds`` is all that the trial took, but for ``prepare``, which trials share; ``fit_seconds``
     leaves out validation. ``at_once`` tells how many examples of a batch went through the model
-    together where memory had no room for all of them.
+    together where memory had no room for all of them. ``together`` trials were adapted at once, by
+    shared products, and share what that took equally.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -48,6 +49,7 @@ class Trial(BaseModel):
     seconds: float = 0.0
     fit_seconds: float = 0.0
     at_once: int | None = None
+    together: Annotated[int, Field(ge=1)] = 1
     curve: list[tuple[int, float]] = Field(default_factory=list)
     reason: Told = None
 

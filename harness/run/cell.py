@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -17,6 +17,7 @@ from harness.record import provenance
 from harness.record.durable import CannotWrite
 from harness.record.schema import Record, Status
 from harness.record.store import Store
+from harness.run.chance import seeded
 from harness.run.ends import KEPT, classify
 from harness.run.experiment import Experiment
 from harness.run.meters import Meters
@@ -42,7 +43,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     interrupt: KeyboardInterrupt | None = None
     with meters:
         try:
-            with _seeded(cell.seed):
+            with _seeded(cell.seed, bench.device):
                 experiment.run()
             status = "ok"
         except KeyboardInterrupt as error:
@@ -57,7 +58,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
         os._exit(1)
     if status == "ok":  # after the meters have stopped
         try:
-            with _seeded(cell.seed):
+            with _seeded(cell.seed, bench.device):
                 experiment.account()
         except Exception as error:  # a result does not depend on what could be counted
             told = classify(error, experiment.plugin_file)[1]
@@ -74,6 +75,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
             **meters.read(),
             "provenance": {
                 **provenance.of_run(str(bench.device), torch.get_num_threads()),
+                **experiment.means(),
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
@@ -82,6 +84,8 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     store.write_record(record)
     if status not in KEPT:
         experiment.journal.drop()
+    with suppress(Exception):  # a result does not depend on what others could be spared
+        bench.features.keep()
     emit("harness_cell_finished", {"cell": cell, "record": record})
     if interrupt is not None:
         raise interrupt
@@ -89,11 +93,10 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators for code that uses them, and give them back afterwards."""
     numpy_state = np.random.get_state()
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         np.random.seed(seed % 2**32)
         try:
             yield

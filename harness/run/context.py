@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import optuna
 import torch
@@ -14,7 +14,10 @@ from torch import Tensor
 from harness.data.examples import Inputs
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
+from harness.model.precision import Precision, autocast
+from harness.model.views import Augment
 from harness.run import stopping
+from harness.run.chance import seeded
 from harness.run.checkpoint import Checkpoint
 from harness.run.ledger import Ledger
 from harness.run.meters import Clock
@@ -22,6 +25,9 @@ from harness.run.resuming import Resuming
 
 if TYPE_CHECKING:
     from harness.api import Resumable
+
+Curve: TypeAlias = "list[tuple[int, float | Sequence[float]]]"
+"""What was reported, by step: a value, or one for each of the settings that train at once."""
 
 Progress = Callable[[str, int, int], None]
 """Takes a stage, how much of it is done, and of how much."""
@@ -52,10 +58,14 @@ class CellRun:
     ) -> None:
         self.device, self.steps, self.batch_size = device, steps, batch_size
         self.at_once = batch_size
+        self.evaluations = 4
+        self.patience: int | None = None
+        self.augment: Augment | None = None
+        self.precision: Precision = "float32"
         self.clock = clock
         self.stage = "trial"
         self.trial: optuna.Trial | None = None
-        self.curve: list[tuple[int, float]] = []
+        self.curve: Curve = []
         self.features_reused = False
         """Whether some activations were computed by an earlier cell, and billed again."""
         self.checkpoint = checkpoint
@@ -70,8 +80,7 @@ class CellRun:
 
     @contextmanager
     def seeded(self, name: str) -> Iterator[None]:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(self._seed, name))
+        with seeded(seed_of(self._seed, name), self.device):
             yield
 
     def fresh(self, backbone: Backbone) -> Backbone:
@@ -82,9 +91,12 @@ class CellRun:
                 self._fresh = backbone.rebuild().to(self.device).eval()
         return self._fresh
 
-    def report(self, step: int, value: float) -> None:
+    def autocast(self) -> AbstractContextManager[object]:
+        return autocast(self.precision, self.device)
+
+    def report(self, step: int, value: float | Sequence[float]) -> None:
         self.curve.append((step, value))
-        if self.trial is not None:
+        if self.trial is not None and isinstance(value, float):
             self.trial.report(value, step)
             if self.trial.should_prune():
                 raise optuna.TrialPruned(f"pruned at step {step} with {value:.3f}")
@@ -104,7 +116,7 @@ class CellRun:
         self,
         name: int | str,
         trial: optuna.Trial | None = None,
-        curve: list[tuple[int, float]] | None = None,
+        curve: Curve | None = None,
     ) -> None:
         """A trial begins, or the making of an artefact; its trainings can be gone on with.
 
@@ -144,15 +156,15 @@ class CellRun:
     def activations(self, backbone: Backbone, inputs: Inputs, block: int) -> Tensor | None:
         if not self._storing:
             return None
-        with self.clock.phase("activations"):
+        with self.clock.phase("activations"), self.autocast():
             filled = self._store.fill(backbone, inputs, block)
             if filled is None:
                 return None
             stored, fresh = filled.stored, filled.fresh
-            due = self._ledger.due(filled.key, inputs.rows.unique(), len(stored.known))
+            due = self._ledger.due(filled.key, inputs.rows.unique(), len(stored))
             self.clock.seconds["features"] += float(stored.cost[due].sum())
             self.features_reused |= len(due) > fresh
-            return stored.activations[inputs.rows.to(stored.activations.device)]
+            return stored.take(inputs.rows)
 
     def paid(self) -> dict[str, str]:
         """Which activations this cell is billed for by now."""

@@ -31,6 +31,8 @@ from harness.data.protocols import (
 from harness.data.splits import Manifest
 from harness.model.backbone import Backbone
 from harness.model.metrics import mean_scores, scores
+from harness.model.precision import products, suited
+from harness.model.views import Augment
 from harness.plan import configure, keys
 from harness.plan.cells import Cell
 from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
@@ -89,8 +91,13 @@ class Experiment:
             progress=self.progress,
             checkpoint=Checkpoint(self.journal.checkpoint, self.bench.limits.checkpoint),
         )
+        budget, run = cell.budget, self.run_context
+        run.evaluations, run.patience = budget.evaluations, budget.patience
+        if budget.augment is not None:
+            run.augment = Augment(**budget.augment.model_dump())
         self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
         self.outcome: Outcome | None = None
+        self.inputs_held: set[str] = set()
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
             importlib.import_module(module)
 
@@ -125,13 +132,16 @@ class Experiment:
             self.record.cached.append("pretrain")
         self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
-        match self.cell.problem_spec:
-            case TransferProblem():
-                self._transfer(loaded, made.backbone)
-            case EpisodesProblem() as problem:
-                self._episodes(problem, loaded, made.backbone)
-            case AdaptationProblem() as problem:
-                self._adaptation(problem, loaded, made.backbone)
+        run, precision = self.run_context, self.cell.budget.precision
+        run.precision = suited(made.backbone, run.device) if precision == "auto" else precision
+        with products(run.precision):
+            match self.cell.problem_spec:
+                case TransferProblem():
+                    self._transfer(loaded, made.backbone)
+                case EpisodesProblem() as problem:
+                    self._episodes(problem, loaded, made.backbone)
+                case AdaptationProblem() as problem:
+                    self._adaptation(problem, loaded, made.backbone)
         if self.run_context.features_reused:
             self.record.cached.append("features")
 
@@ -139,7 +149,9 @@ class Experiment:
         split = loaded.data.train if part == "train" else loaded.data.test
         assert split is not None
         meaning = f"{model_id(self.cell.backbone_spec)}:{loaded.digest}:{part}"
-        return self.bench.pool(split, backbone, meaning)
+        pool = self.bench.pool(split, backbone, meaning)
+        self.inputs_held.add(pool.held)
+        return pool
 
     def _transfer(self, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -299,6 +311,13 @@ class Experiment:
     def _keep_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
         self.record.split_hash = digest
         self.store.write_split(digest, {"dataset": self.cell.dataset, **manifest})
+
+    def means(self) -> dict[str, str]:
+        """How it was computed, where the harness chose: of a record's provenance."""
+        return {
+            "precision": self.run_context.precision,
+            "inputs": " and ".join(sorted(self.inputs_held)),
+        }
 
     # ── cost ──────────────────────────────────────────────────────────────────────────────────
 

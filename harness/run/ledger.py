@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Key: TypeAlias = tuple[str, str, int]
-"""Digests of a backbone and a pool, and the block."""
+from harness.model.features import Key
 
 
 class Ledger:

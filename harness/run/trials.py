@@ -7,7 +7,7 @@ last finished trial.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from harness.plan.configure import ConfiguredStrategy
 from harness.record.journal import Journal, Partial
 from harness.record.schema import Record, Trial
 from harness.run import stopping
-from harness.run.context import CellRun
+from harness.run.context import CellRun, Curve
 from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
 from harness.run.selection import Validation
 from harness.run.tune import Tuner
-from harness.run.workbench import Made
+from harness.run.workbench import Made, overrides
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
@@ -49,6 +49,22 @@ class Selected:
     backbone: Backbone
     predictor: Predictor | None
     fit_seconds: float
+
+
+class _Search:
+    """What has become of the trials of this process so far."""
+
+    def __init__(self) -> None:
+        self.best: Selected | None = None
+        self.failures: dict[int, Exception] = {}
+        self.ended: dict[int, Trial] = {}
+
+    def offer(self, record: Trial, score: Score, backbone: Backbone, predictor: Predictor) -> None:
+        """A trial came to an end: note its score, and keep what is better than all before."""
+        record.value, record.loss = score[0], -score[1]
+        if self.best is None or score > self.best.score:
+            settings = record.settings
+            self.best = Selected(score, record.number, settings, backbone, predictor, 0.0)
 
 
 class Trials:
@@ -106,67 +122,127 @@ class Trials:
             KeyboardInterrupt: this process was asked to stop.
         """
         tried, budget = self._record.trials, self._cell.budget
-        single = len(val.tasks) == 1
-        tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=single)
-        best: Selected | None = None
-        failures: dict[int, Exception] = {}
-        for trial, settings in tuner.trials(self.spent):
+        together = _single(val) and overrides(self._strategy, "adapt_batch")
+        together = together and not self._strategy.prepare_space
+        # Neither views of inputs nor the moment at which training ends are shared.
+        together = together and budget.augment is None and budget.patience is None
+        tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=_single(val))
+        search = _Search()
+        for opened in tuner.rounds(self.spent, at_once=AT_ONCE if together else 1):
             if stopping.asked():
                 raise KeyboardInterrupt
-            self._tell(trial.number, budget.trials or 0)
-            made = self._prepare(backbone, settings)
-            record = Trial(number=trial.number, state="complete", settings=settings)
-            self._run.begin(trial.number, trial if single else None, record.curve)
-            before, fitted = self.spent(), self._clock.read("fit")
-            try:
-                score, predictor = self._try_smaller(made, settings, val, record)
-                record.value, record.loss = score[0], -score[1]
-                if best is None or score > best.score:
-                    best = Selected(score, trial.number, settings, made, predictor, 0.0)
-            except optuna.TrialPruned as pruned:
-                record.state, record.reason = "pruned", str(pruned)
-            except Diverged as error:
-                record.state, record.reason = "diverged", str(error)
-                failures[trial.number] = error
-            except Unsupported:
-                raise
-            except Exception as error:
-                if is_out_of_memory(error):
-                    raise
-                record.state, record.reason = "failed", classify(error, self._plugin)[1]
-                failures[trial.number] = error
-            record.fit_seconds = self._clock.read("fit") - fitted
-            record.seconds = self.spent() - before
-            tuner.tell(trial, record)
-            tried.append(record)
-            self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
+            self._tell(opened[0][0].number, budget.trials or 0)
+            if len(opened) == 1 or not self._try_together(opened, backbone, val, search):
+                for trial, settings in opened:
+                    self._try_alone(trial, settings, backbone, val, search)
+            for trial, _ in opened:
+                record = search.ended.pop(trial.number)
+                tuner.tell(trial, record)
+                tried.append(record)
+                self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
             self._keep()
         self._run.end()
-        return self._best(best, backbone, val, failures)
+        return self._best(search, backbone, val)
 
-    def _best(
+    def _try_alone(
         self,
-        here: Selected | None,
+        trial: optuna.Trial,
+        settings: dict[str, Any],
         backbone: Backbone,
         val: Validation,
-        failures: Mapping[int, Exception],
-    ) -> Selected:
+        search: _Search,
+    ) -> None:
+        made = self._prepare(backbone, settings)
+        record = Trial(number=trial.number, state="complete", settings=settings)
+        curve: Curve = []
+        self._run.begin(trial.number, trial if _single(val) else None, curve)
+        before, fitted = self.spent(), self._clock.read("fit")
+        try:
+            score, predictor = self._try_smaller(made, settings, val, record)
+            search.offer(record, score, made, predictor)
+        except optuna.TrialPruned as pruned:
+            record.state, record.reason = "pruned", str(pruned)
+        except Diverged as error:
+            record.state, record.reason = "diverged", str(error)
+            search.failures[trial.number] = error
+        except Unsupported:
+            raise
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            record.state, record.reason = "failed", classify(error, self._plugin)[1]
+            search.failures[trial.number] = error
+        record.curve = _curves(curve, 1)[0]
+        record.fit_seconds = self._clock.read("fit") - fitted
+        record.seconds = self.spent() - before
+        search.ended[trial.number] = record
+
+    def _try_together(
+        self,
+        opened: list[tuple[optuna.Trial, dict[str, Any]]],
+        backbone: Backbone,
+        val: Validation,
+        search: _Search,
+    ) -> bool:
+        """Try several settings of one task at once; each is billed an equal share. ``False``, and
+        nothing is billed, if any of them fails: which one it was, and why, they show alone."""
+        run, count = self._run, len(opened)
+        curve: Curve = []
+        run.begin(opened[0][0].number, None, curve)
+        before, fitted, scored = self.spent(), self._clock.read("fit"), self._clock.read("score")
+        try:
+            pairs = [(val.tasks[0], settings) for _, settings in opened]
+            predictors = self._adapt(backbone, pairs)
+            with self._clock.phase("score"):
+                found = [self._score(predictor, val) for predictor in predictors]
+        except Unsupported:
+            raise
+        except Exception:
+            self._clock.seconds.update(fit=fitted, score=scored)
+            return False
+        fit_seconds = (self._clock.read("fit") - fitted) / count
+        seconds = (self.spent() - before) / count
+        curves = _curves(curve, count)
+        for (trial, settings), predictor, score, own in zip(
+            opened, predictors, found, curves, strict=True
+        ):
+            record = Trial(
+                number=trial.number,
+                state="complete",
+                settings=settings,
+                curve=own,
+                fit_seconds=fit_seconds,
+                seconds=seconds,
+                together=count,
+            )
+            search.offer(record, score, backbone, predictor)
+            search.ended[trial.number] = record
+        return True
+
+    def _best(self, search: _Search, backbone: Backbone, val: Validation) -> Selected:
         """The best of all trials; one that an earlier process finished is done again, on the
         side, for what it learned: a seeded trial comes out the same."""
         finished = [trial for trial in self._record.trials if trial.state == "complete"]
         if not finished:
-            raise _first_failure(self._record.trials, failures)
+            raise _first_failure(self._record.trials, search.failures)
         chosen = max(finished, key=lambda trial: (*_score(trial), -trial.number))
-        if here is None or here.number != chosen.number:
+        best = search.best
+        if best is None or best.number != chosen.number:
             with self._clock.aside():
                 made = self._prepare(backbone, chosen.settings)
                 self._run.begin(chosen.number, None, [])
                 self._run.at_once = chosen.at_once or self._run.batch_size
-                predictor = self._try(made, chosen.settings, val)[1] if _single(val) else None
+                predictor = self._again(chosen, made, val) if _single(val) else None
                 self._run.end()
-            here = Selected(_score(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
-        here.fit_seconds = chosen.fit_seconds
-        return here
+            best = Selected(_score(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
+        best.fit_seconds = chosen.fit_seconds
+        return best
+
+    def _again(self, chosen: Trial, backbone: Backbone, val: Validation) -> Predictor:
+        """What a finished trial came to, in the company that it had."""
+        company = _company(chosen, self._record.trials)
+        pairs = [(val.tasks[0], trial.settings) for trial in company]
+        return self._adapt(backbone, pairs)[company.index(chosen)]
 
     def _prepare(self, backbone: Backbone, settings: Mapping[str, Any]) -> Backbone:
         """What ``prepare`` makes of the backbone under these settings, billed once a cell."""
@@ -197,26 +273,29 @@ class Trials:
             if run.device.type == "cuda":
                 torch.cuda.empty_cache()
             run.at_once = math.ceil(run.at_once / 2)
-            record.curve.clear()
+            self._run.curve.clear()
 
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
     ) -> tuple[Score, Predictor]:
-        """The validation measure of one setting, means over tasks, with the loss negated."""
+        """The validation measure of one setting, means over tasks."""
         found = []
         predictor: Predictor | None = None
         for start in range(0, len(val.tasks), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             adapted = self.adapt(backbone, val.tasks[part], settings)
-            for predictor, inputs, labels, task in zip(
-                adapted, val.inputs[part], val.labels[part], val.tasks[part], strict=True
-            ):
+            for number, predictor in enumerate(adapted, start=start):
                 with self._clock.phase("score"):
-                    logits = self.logits(predictor, inputs, task.classes)
-                    found.append(val.measure.of(logits, labels))
+                    found.append(self._score(predictor, val, number))
         assert predictor is not None
         value, loss = np.mean(found, axis=0).tolist()
-        return (value, -loss), predictor
+        return (value, loss), predictor
+
+    def _score(self, predictor: Predictor, val: Validation, number: int = 0) -> Score:
+        """The validation measure of a predictor for one of the tasks."""
+        logits = self.logits(predictor, val.inputs[number], val.tasks[number].classes)
+        value, loss = val.measure.of(logits, val.labels[number])
+        return value, -loss
 
     def _tell(self, number: int, total: int) -> None:
         told = {"cell": self._cell, "stage": "trial", "done": number, "total": total}
@@ -242,15 +321,18 @@ class Trials:
         self, backbone: Backbone, tasks: list[Task], settings: Mapping[str, Any]
     ) -> list[Predictor]:
         """A predictor for each task."""
-        own = self.own(settings)
+        return self._adapt(backbone, [(task, settings) for task in tasks])
+
+    def _adapt(
+        self, backbone: Backbone, pairs: Sequence[tuple[Task, Mapping[str, Any]]]
+    ) -> list[Predictor]:
         self._run.stage = "adapt"
+        batch = [(task, self.own(settings)) for task, settings in pairs]
         # Dropout draws from the global generator: a trial is the same whatever ran before it.
         with self._run.seeded("adapt"), self._clock.phase("fit"):
-            adapted = list(
-                self._strategy.adapt_batch(backbone, [(task, own) for task in tasks], self._run)
-            )
-        if len(adapted) != len(tasks):
-            raise RuntimeError(f"adapt_batch gave {len(adapted)} predictors for {len(tasks)} tasks")
+            adapted = list(self._strategy.adapt_batch(backbone, batch, self._run))
+        if len(adapted) != len(batch):
+            raise RuntimeError(f"adapt_batch gave {len(adapted)} predictors for {len(batch)} tasks")
         return adapted
 
     def logits(self, predictor: Predictor, inputs: Inputs, classes: int) -> Tensor:
@@ -285,6 +367,25 @@ def _score(trial: Trial) -> Score:
 
 def _single(val: Validation) -> bool:
     return len(val.tasks) == 1
+
+
+def _curves(curve: Curve, count: int) -> list[list[tuple[int, float]]]:
+    """What was reported of each of ``count`` settings; nothing, if it does not say of which."""
+    values = [value if isinstance(value, Sequence) else [value] for _, value in curve]
+    if any(len(told) != count for told in values):
+        return [[] for _ in range(count)]
+    return [
+        [(step, told[n]) for (step, _), told in zip(curve, values, strict=True)]
+        for n in range(count)
+    ]
+
+
+def _company(chosen: Trial, trials: Sequence[Trial]) -> Sequence[Trial]:
+    """The trials that were done at once with one, itself included."""
+    start = 0
+    while trials[start].number + trials[start].together <= chosen.number:
+        start += trials[start].together
+    return trials[start : start + trials[start].together]
 
 
 def _first_failure(trials: list[Trial], failures: Mapping[int, Exception]) -> Exception:

@@ -93,7 +93,8 @@ class Tuner:
         *,
         curves: bool = True,
     ) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if optuna.logging.get_verbosity() != optuna.logging.WARNING:  # setting it is slow
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._configured, self._budget, self._seed = configured, budget, seed
         sampler = PairedSampler(seed) if budget.sampler == "random" else PairedStartTPE(seed)
         pruner = (
@@ -109,16 +110,33 @@ class Tuner:
             defaults = configured.defaults()
             self.study.enqueue_trial({name: defaults[name] for name in configured.space})
 
-    def trials(self, spent: Callable[[], float]) -> Iterator[tuple[optuna.Trial, dict[str, Any]]]:
+    def rounds(
+        self, spent: Callable[[], float], *, at_once: int = 1
+    ) -> Iterator[list[tuple[optuna.Trial, dict[str, Any]]]]:
         """Open trials with their settings, until the budget is spent.
 
         ``spent()`` gives the seconds billed to the cell so far. The first trial always runs.
+
+        Args:
+            at_once: the most that are opened together. Only those are whose settings do not depend
+                on how the others end.
         """
         number = self._tried
         while number == 0 or self._left(number, spent):
-            trial = self.study.ask(fixed_distributions=self._configured.space)
-            yield trial, self._settings(trial)
-            number += 1
+            opened = []
+            for _ in range(min(at_once, self._ahead(number))):
+                trial = self.study.ask(fixed_distributions=self._configured.space)
+                opened.append((trial, self._settings(trial)))
+            yield opened
+            number += len(opened)
+
+    def _ahead(self, number: int) -> int:
+        """How many trials can be drawn from this one on before it has ended."""
+        budget = self._budget
+        if budget.trials is None or budget.pruner != "none":
+            return 1
+        paired = budget.trials if budget.sampler == "random" else RANDOM_BEFORE_TPE
+        return max(1, min(paired, budget.trials) - number)
 
     def tell(self, trial: optuna.Trial, ended: Trial) -> None:
         """Say how an open trial ended."""

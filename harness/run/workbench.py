@@ -35,6 +35,7 @@ from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress, seed_of
 from harness.run.meters import Clock
 from harness.run.sealed import Damaged, read_sealed, write_sealed
+from harness.run.shelf import DiskShelf
 
 V = TypeVar("V")
 
@@ -81,7 +82,8 @@ class Workbench:
         self.registry, self.device, self.cache = registry, device, cache
         self.limits = limits or Limits()
         self.datasets = Datasets(registry)
-        self.features = FeatureStore()
+        kept = round(self.limits.features * 2**30)
+        self.features = FeatureStore(DiskShelf(cache / "features", kept) if kept else None)
         self._pools: Recent[Pool] = Recent(6)
         self._made: Recent[Made] = Recent(4)
 

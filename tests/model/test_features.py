@@ -4,7 +4,7 @@ import torch
 
 from harness.data.examples import Inputs
 from harness.model import features
-from harness.model.features import FeatureStore
+from harness.model.features import LEAST, FeatureStore
 from harness.testing import a_run, digits, small_backbone
 
 
@@ -19,34 +19,56 @@ def rows(examples, *indices):
     return examples.inputs.subset(torch.tensor(indices))
 
 
+def taken(store, backbone, inputs, block):
+    return store.fill(backbone, inputs, block).stored.take(inputs.rows)
+
+
 def test_are_what_the_model_computes():
     backbone = small_backbone()
     inputs = rows(digits(backbone), 5, 3, 3, 9)
     with torch.no_grad():
         for block in (1, 2, 3):
             stored = a_run().activations(backbone, inputs, block)
-            assert torch.equal(stored, backbone.activations(inputs[:], block))
+            torch.testing.assert_close(stored, backbone.activations(inputs[:], block))
 
 
 def test_each_input_is_computed_once():
     backbone = small_backbone()
     examples, store = digits(backbone), FeatureStore()
     seen = counting(backbone)
-    assert store.fill(backbone, rows(examples, 0, 1, 2), 3).fresh == 3
+    assert store.fill(backbone, rows(examples, *range(100)), 3).fresh == 100
     assert store.fill(backbone, rows(examples, 1, 2), 3).fresh == 0
-    assert store.fill(backbone, rows(examples, 2, 3), 3).fresh == 1
-    assert sum(seen) == 1 + 3 + 1  # one to learn the shape
+    assert store.fill(backbone, rows(examples, *range(60, 160)), 3).fresh == 60
+    assert sum(seen) == LEAST + 100 + 60  # the first to learn the shape
+
+
+def test_a_row_is_the_same_to_the_bit_whoever_asked_for_it_first():
+    backbone = small_backbone()
+    inputs = digits(backbone).inputs
+    whole = taken(FeatureStore(), backbone, inputs, 3)
+    for size in (1, 7, 40):
+        some = inputs.subset(torch.arange(size))
+        assert torch.equal(taken(FeatureStore(), backbone, some, 3), whole[:size])
 
 
 def test_other_weights_or_inputs_are_other_activations():
     backbone = small_backbone()
     examples, store = digits(backbone), FeatureStore()
-    before = store.fill(backbone, rows(examples, 0), 3).stored.activations[0].clone()
+    before = taken(store, backbone, rows(examples, 0), 3).clone()
     with torch.no_grad():
         backbone.body[0][0].weight.mul_(2)
     after = store.fill(backbone, rows(examples, 0), 3)
     assert after.fresh == 1
-    assert not torch.equal(after.stored.activations[0], before)
+    assert not torch.equal(after.stored.take(torch.tensor([0])), before)
+
+
+def test_who_changes_what_he_was_given_does_so_for_nobody_else():
+    backbone = small_backbone()
+    inputs, store = digits(backbone).inputs.subset(torch.arange(9)), FeatureStore()
+    given = taken(store, backbone, inputs, 3)
+    before = given.clone()
+    given.zero_()
+    assert torch.equal(taken(store, backbone, inputs, 3), before)
 
 
 def test_a_cell_pays_for_what_another_computed_but_only_once():
@@ -76,7 +98,7 @@ def test_the_oldest_makes_room(monkeypatch):
     examples, store = digits(backbone), FeatureStore()
     inputs = Inputs(examples.inputs.pool, torch.arange(10))
     store.fill(backbone, inputs, 1)
-    needed = 1797 * 8 * 4  # features of block 3 in float32
+    needed = 2 * 10 * 8 * 4  # what is held and what is handed out, of block 3 in float32
     room = iter([needed, 5 * needed])
     monkeypatch.setattr(features, "free_bytes", lambda device: next(room))
     assert store.fill(backbone, inputs, 3).fresh == 10

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from harness.api import Diverged, ImageBackbone, Inputs, Recipe, Task, fit
+from harness.api import Augment, Diverged, ImageBackbone, Inputs, Recipe, Task, fit
 from harness.data.resident import ResidentPool
-from harness.model.fit import batch_order, in_parts, recalibrate
+from harness.model.fit import batch_order, recalibrate
 from harness.testing import a_run, digits, shots, small_backbone
 
 
@@ -168,6 +168,107 @@ class TestSelection:
             fit(recipe, task, a_run())
 
 
+class TestPatience:
+    def test_training_ends_where_validation_is_no_better(self, backbone, task):
+        """With a rate of zero no score beats the first: three more, and it is over."""
+        run = a_run(steps=40)
+        run.evaluations, run.patience = 20, 3
+        fit(probe(backbone, lr=0.0), task, run)
+        assert [step for step, _ in run.curve] == [2, 4, 6, 8]
+
+    def test_a_score_that_is_better_starts_the_count_anew(self, backbone, task):
+        patient, whole = a_run(steps=60), a_run(steps=60)
+        for run in (patient, whole):
+            run.evaluations = 30
+        patient.patience = 5
+        for run in (patient, whole):
+            fit(everything(backbone, lr=3e-3), task, run)
+        seen = [value for _, value in patient.curve]
+        scores = [value for _, value in whole.curve]
+        assert scores[: len(seen)] == seen
+        ends = [at for at in range(6, 31) if max(scores[: at - 5]) > max(scores[at - 5 : at])]
+        assert len(seen) >= (ends[0] if ends else 30)
+
+    def test_and_the_best_state_is_still_the_one_returned(self, backbone, task):
+        run = a_run(steps=60)
+        run.evaluations, run.patience = 30, 2
+        model = fit(everything(backbone, lr=3e-2), task, run)
+        accuracy = (model.logits(task.val.inputs).argmax(1) == task.val.labels).double().mean()
+        assert accuracy.item() == pytest.approx(max(value for _, value in run.curve))
+
+
+class TestAugmentation:
+    def test_views_are_drawn_anew_in_every_step(self, backbone, task):
+        seen = []
+
+        class Spy(Augment):
+            def __call__(self, images, generator):
+                seen.append(super().__call__(images, generator))
+                return seen[-1]
+
+        run = a_run(steps=3, batch_size=1000)
+        run.augment = Spy(shift=0.2)
+        fit(everything(backbone), task, run)
+        assert len(seen) == 3
+        assert not torch.equal(seen[0], seen[1])
+
+    def test_trials_see_the_same_views(self, backbone, task):
+        def trained(run):
+            run.augment = Augment(shift=0.2, rotate=20, jitter=0.4)
+            return fit(everything(backbone), task, run).trained
+
+        one, other = trained(a_run()), trained(a_run())
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+    def test_views_that_change_nothing_change_nothing(self, backbone, task):
+        """Of float64 pixels too: what is stored and what is run anew are the same numbers."""
+        run = a_run()
+        run.augment = Augment()
+        recipe = Recipe(backbone, backbone.parameters_from(2), lr=1e-2)
+        plain, viewed = fit(recipe, task, a_run()), fit(recipe, task, run)
+        for name, value in plain.trained.items():
+            torch.testing.assert_close(viewed.trained[name], value, rtol=1e-3, atol=1e-4)
+
+    def test_the_frozen_blocks_run_in_every_step(self, backbone, task):
+        """The store steps aside for training; validation inputs are not augmented, and stored."""
+        run = a_run(steps=4, batch_size=16)
+        run.augment = Augment(flip=True)
+        seen = []
+        backbone.body[0].register_forward_hook(lambda m, a, out: seen.append(len(out)))
+        fit(Recipe(backbone, (), lr=1e-2), task, run)
+        assert seen[:4].count(16) == 4 or seen.count(16) >= 4
+
+
+class TestPrecision:
+    def test_bfloat16_learns_as_well(self, backbone, task):
+        exact, rounded = a_run(steps=60), a_run(steps=60)
+        rounded.precision = "bfloat16"
+        accuracies = []
+        for run in (exact, rounded):
+            fit(everything(backbone, lr=1e-2), task, run)
+            accuracies.append(max(value for _, value in run.curve))
+        assert accuracies[1] == pytest.approx(accuracies[0], abs=0.06)
+        assert accuracies[1] > 0.3
+
+    def test_it_is_what_forward_passes_compute_in(self, backbone, task):
+        run = a_run(steps=1)
+        run.precision = "bfloat16"
+        kinds = []
+        live = Recipe(backbone, backbone.parameters_from(0), lr=1e-3)
+
+        class Spy(nn.Module):
+            def forward(self, source, target, progress):
+                kinds.append(source.dtype)
+                return source.sum() * 0
+
+        fit(
+            replace(live, align=Spy()),
+            replace(task, unlabelled=task.train.inputs),
+            run,
+        )
+        assert kinds == [torch.bfloat16]
+
+
 class Pull(nn.Module):
     """A distance between two domains' mean features, times a factor that trains along."""
 
@@ -312,16 +413,6 @@ class TestStandardising:
 
 class TestParts:
     """A batch of which memory takes a part at once is still one batch."""
-
-    @given(size=st.integers(1, 40), at_once=st.integers(1, 50), whole=st.booleans(), data=st.data())
-    def test_parts_make_up_the_batch(self, size, at_once, whole, data):
-        examples = size if whole else data.draw(st.integers(size, 60))
-        index = slice(None) if whole else torch.randperm(examples)[:size]
-        parts = [*in_parts(index, examples, at_once)]
-        rows = torch.cat([torch.arange(examples)[part] for part, _ in parts])
-        assert rows.tolist() == torch.arange(examples)[index].tolist()
-        assert sum(share for _, share in parts) == pytest.approx(1)
-        assert all(len(torch.arange(examples)[part]) <= at_once for part, _ in parts)
 
     @pytest.mark.parametrize("batch_size", [30, 1000])  # some examples, or all of them
     def test_gradients_add_up_to_those_of_the_whole(self, batch_size):

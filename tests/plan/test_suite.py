@@ -34,9 +34,14 @@ batch_size = 32
 prepare_trials = 2
 sampler = "tpe"
 pruner = "median"
+evaluations = 8
+patience = 3
+precision = "bfloat16"
+augment = { crop_scale = 0.5, shift = 0.1, rotate = 10, flip = true, jitter = 0.3 }
 
 [limits]
 timeout = 60
+features = 2
 memory = 2.5
 device_headroom = 0.1
 checkpoint = 10
@@ -164,6 +169,7 @@ def test_every_key_can_be_given():
     assert {kind.__name__ for kind in given} == {
         "AdaptationProblem",
         "Suite",
+        "AugmentSpec",
         "Budget",
         "Limits",
         "StrategySpec",
@@ -200,6 +206,16 @@ def test_a_single_number_of_shots_needs_no_list():
 
     assert shots(5) == shots([5])
     assert shots("all") == shots(["all"])
+
+
+def test_options_that_came_later_count_in_a_key_only_where_they_are_used():
+    plain = parse(SMALLEST, "here").budget
+    assert not {"evaluations", "patience", "precision", "augment"} & set(plain.meaning())
+    budget = {"augment": {"flip": True}, "precision": "tf32", "patience": 2, "evaluations": 4}
+    used = parse(SMALLEST | {"budget": budget}, "here").budget.meaning()
+    assert used["augment"]["flip"] is True
+    assert (used["precision"], used["patience"]) == ("tf32", 2)
+    assert "evaluations" not in used
 
 
 def test_seconds_replace_trials():

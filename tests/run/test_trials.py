@@ -6,9 +6,11 @@ from typing import ClassVar
 import pytest
 import torch
 from harness_plugins.strategies.full_finetune import FullFinetune
+from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.strategies.maml import Maml
 
 from harness.api import Diverged
+from harness.run.trials import Trials
 
 LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}
 
@@ -85,15 +87,107 @@ def test_no_finished_trial_is_done_again(bench, unmeasured, strategy, problem, b
 def test_seconds_of_the_earlier_process_are_billed(bench):
     fuse = Fuse()
     entry = bench.add(cut_short(FullFinetune, fuse))
+    one_by_one = {"budget": {"trials": 2, "steps": 4, "pruner": "median"}}
     fuse.at = 1
     with pytest.raises(KeyboardInterrupt):
-        bench.run(entry)
+        bench.run(entry, **one_by_one)
     (left,) = bench.store.records()
-    (gone_on,) = bench.run(entry)
+    (gone_on,) = bench.run(entry, **one_by_one)
     first = gone_on.trials[0]
     assert first == left.trials[0]
     assert gone_on.seconds["tune"] >= first.seconds
     assert gone_on.peak_host_bytes >= left.peak_host_bytes
+
+
+class TestTogether:
+    """Settings that are known before any is tried go to ``adapt_batch`` at once."""
+
+    BUDGET = {"trials": 5, "steps": 12, "batch_size": 16}
+
+    @pytest.fixture
+    def probe(self, bench):
+        """A linear probe, and how many settings it was handed at a time."""
+        sizes = []
+
+        @dataclass(frozen=True)
+        class Told(LinearProbe):
+            name: ClassVar[str] = "told"
+
+            def adapt_batch(self, backbone, batch, run):
+                sizes.append(len(batch))
+                if self.refuses and len(batch) > 1:
+                    raise RuntimeError("one of them")
+                return super().adapt_batch(backbone, batch, run)
+
+            refuses: bool = False
+
+        return bench.add(Told), sizes
+
+    def test_they_come_to_what_each_comes_to_alone(self, bench, probe):
+        name, sizes = probe
+        together, alone = (
+            bench.run({"name": name, "args": {"refuses": refuses}}, budget=self.BUDGET)[0]
+            for refuses in (False, True)
+        )
+        assert sizes[:2] == [5, 5]
+        assert sizes[2:] == [1] * 5
+        assert [trial.together for trial in together.trials] == [5] * 5
+        assert [trial.together for trial in alone.trials] == [1] * 5
+        for one, other in zip(together.trials, alone.trials, strict=True):
+            assert one.settings == other.settings
+            assert one.value == pytest.approx(other.value, abs=0.06)
+            assert (
+                [step for step, _ in one.curve]
+                == [step for step, _ in other.curve]
+                == [3, 6, 9, 12]
+            )
+            assert one.curve[-1][1] == pytest.approx(other.curve[-1][1], abs=0.06)
+
+    def test_each_is_billed_an_equal_share(self, bench, probe):
+        (record,) = bench.run(probe[0], budget=self.BUDGET)
+        assert len({trial.seconds for trial in record.trials}) == 1
+        assert len({trial.fit_seconds for trial in record.trials}) == 1
+        billed = sum(trial.seconds for trial in record.trials)
+        tuned, features = record.seconds["tune"], record.seconds["features"]
+        assert tuned <= billed * 1.001
+        assert billed <= (tuned + features) * 1.001
+
+    @pytest.mark.parametrize("option", [{"pruner": "median"}, {"patience": 2}, {"seconds": 0.01}])
+    def test_but_not_where_one_depends_on_another(self, bench, probe, option):
+        name, sizes = probe
+        budget = {**self.BUDGET, **option}
+        if "seconds" in option:
+            del budget["trials"]
+        (record,) = bench.run(name, budget=budget)
+        assert record.status == "ok"
+        assert set(sizes) == {1}
+
+    def test_who_overrides_adapt_is_asked_one_by_one(self, bench):
+        asked = []
+
+        @dataclass(frozen=True)
+        class Own(LinearProbe):
+            name: ClassVar[str] = "own"
+
+            def adapt(self, backbone, task, hp, run):
+                asked.append(hp["lr"])
+                return super().adapt(backbone, task, hp, run)
+
+        (record,) = bench.run(bench.add(Own), budget=self.BUDGET)
+        assert asked[:5] == [trial.settings["lr"] for trial in record.trials]
+
+    def test_a_cell_that_was_cut_short_after_them_comes_to_the_same_record(
+        self, bench, unmeasured, monkeypatch
+    ):
+        """The selected head is made again in the company that it had."""
+        given = {"budget": self.BUDGET}
+        (whole,) = bench.run("linear_probe", **given)
+        with monkeypatch.context() as cut:
+            cut.setattr(Trials, "_best", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                bench.run("linear_probe", folder="cut", **given)
+        (gone_on,) = bench.run("linear_probe", folder="cut", **given)
+        assert unmeasured(gone_on) == unmeasured(whole)
 
 
 def test_what_failed_by_itself_starts_anew(bench):

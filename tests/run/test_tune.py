@@ -49,7 +49,7 @@ class Other(One):
 def trials(strategy, fixed=None, *, seed=0, spent=lambda: 0.0, **budget):
     tuner = Tuner(ConfiguredStrategy(strategy, fixed or {}), Budget(**budget), seed)
     drawn = []
-    for trial, hp in tuner.trials(spent):
+    for ((trial, hp),) in tuner.rounds(spent):
         tuner.study.tell(trial, 0.5)
         drawn.append(hp)
     return drawn
@@ -106,7 +106,7 @@ def test_whatever_two_strategies_tune_what_they_share_is_drawn_alike(
 def test_every_trial_counts_however_it_ended_and_changes_no_draw(ends):
     tuner = Tuner(ConfiguredStrategy(One(), {}), Budget(trials=len(ends)), 0)
     drawn = []
-    for trial, hp in tuner.trials(lambda: 0.0):
+    for ((trial, hp),) in tuner.rounds(lambda: 0.0):
         drawn.append(hp)
         state = TrialState[ends[trial.number]]
         tuner.study.tell(trial, 0.5 if state == TrialState.COMPLETE else None, state=state)
@@ -123,7 +123,7 @@ def test_another_range_or_seed_or_trial_is_drawn_anew():
 def test_draws_do_not_depend_on_the_results():
     tuner = Tuner(ConfiguredStrategy(One(), {}), Budget(trials=4), 0)
     drawn = []
-    for trial, hp in tuner.trials(lambda: 0.0):
+    for ((trial, hp),) in tuner.rounds(lambda: 0.0):
         tuner.study.tell(trial, float(trial.number))
         drawn.append(hp)
     assert drawn == trials(One(), trials=4)
@@ -177,7 +177,7 @@ def test_a_tuner_goes_on_as_if_it_had_never_stopped(sampler, values, data):
 
     def tried(before):
         tuner, done = Tuner(configured, budget, 3, before), list(before)
-        for trial, hp in tuner.trials(lambda: 0.0):
+        for ((trial, hp),) in tuner.rounds(lambda: 0.0):
             value = values[trial.number]
             state = "diverged" if value is None else "complete"
             curve = [] if value is None else [(1, value / 2), (2, value)]
@@ -208,7 +208,42 @@ def test_a_median_pruner_remembers_earlier_trials():
     ]
     for curves in (True, False):
         tuner = Tuner(ConfiguredStrategy(One(), {}), budget, 0, done, curves=curves)
-        ((trial, _),) = tuner.trials(lambda: 0.0)
+        (((trial, _),),) = tuner.rounds(lambda: 0.0)
         trial.report(0.1, 1)
         assert trial.number == 5
         assert bool(trial.should_prune()) is curves
+
+
+def settings_of(rounds):
+    return [settings for opened in rounds for _, settings in opened]
+
+
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({"trials": 12}, [5, 5, 2]),
+        ({"trials": 12, "sampler": "tpe"}, [5, 5, 1, 1]),
+        ({"trials": 3, "pruner": "median"}, [1, 1, 1]),
+    ],
+)
+def test_trials_open_together_only_where_none_depends_on_another(options, sizes):
+    budget = Budget(**options)
+    alone, together = (Tuner(ConfiguredStrategy(One(), {}), budget, seed=3) for _ in range(2))
+
+    def ended(tuner, rounds):
+        for opened in rounds:
+            for trial, hp in opened:
+                told = {"number": trial.number, "state": "complete", "settings": hp}
+                tuner.tell(trial, Trial(**told, value=hp["lr"], loss=0.0))
+            yield opened
+
+    one_by_one = [*ended(alone, alone.rounds(lambda: 0.0))]
+    at_once = [*ended(together, together.rounds(lambda: 0.0, at_once=5))]
+    assert [len(opened) for opened in at_once] == sizes
+    assert settings_of(at_once) == settings_of(one_by_one)
+
+
+def test_seconds_are_spent_one_trial_at_a_time():
+    tuner = Tuner(ConfiguredStrategy(One(), {}), Budget(seconds=10.0), seed=3)
+    clock = iter([1.0, 20.0])
+    assert [len(o) for o in tuner.rounds(lambda: next(clock), at_once=5)] == [1, 1]

@@ -25,9 +25,7 @@ from harness.api import (
     hookimpl,
     set_rate,
 )
-
-ASPECT = 4 / 3
-"""The most that a crop is wider than high, or higher than wide."""
+from harness.model.views import DRAWS, Augment
 
 WARM_UP = 0.1
 """The share of the steps in which the learning rate rises; it then falls along half a cosine."""
@@ -94,8 +92,7 @@ class SimClr(Pretraining):
         training = Training(model=model, optimizer=optimizer, views=views)
         guard = LossGuard(run.device, run.steps)
         done = run.resume(training)
-        for step, index in enumerate(islice(batches, done, None), start=done + 1):
-            images = train[index]
+        for step, images in enumerate(train.stream(islice(batches, done, None)), start=done + 1):
             both = torch.cat([self.view(images, views), self.view(images, views)])
             loss = nt_xent(similarities(model(both), self.temperature))
             guard.check(step, loss)
@@ -112,84 +109,36 @@ class SimClr(Pretraining):
     def _check(self) -> None:
         for name, fits, range_ in (
             ("temperature", self.temperature > 0, "above 0"),
-            ("crop_scale", 0 < self.crop_scale <= 1, "above 0, up to 1"),
-            ("jitter", 0 <= self.jitter <= 1, "0 to 1"),
             ("held_back", 0 < self.held_back < 1, "between 0 and 1"),
         ):
             if not fits:
                 raise HarnessError(
                     f"simclr cannot train with {name} = {getattr(self, name)}", f"Give {range_}"
                 )
+        _ = self._augment  # refuses values out of range
+
+    @property
+    def _augment(self) -> Augment:
+        return Augment(crop_scale=self.crop_scale, flip=self.flip, jitter=self.jitter)
 
     def view(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A random view of each image: float32 ``[B, C, H, W]``, 0–255, of uint8 images."""
-
-        def uniform(low: Tensor | float, high: Tensor | float) -> Tensor:
-            return low + (high - low) * torch.rand(len(images), generator=generator)
-
-        area = uniform(self.crop_scale, 1.0)
-        # No more oblong than an area so large leaves room for.
-        oblong = (-area.log()).clamp(max=math.log(ASPECT))
-        aspect = uniform(-oblong, oblong).exp()
-        size = torch.stack([(area * aspect).sqrt(), (area / aspect).sqrt()], dim=1)
-        centre = torch.stack([uniform(-1, 1), uniform(-1, 1)], dim=1) * (1 - size)
-        mirrored = uniform(0, 1) < 0.5 * self.flip
-        span = 0.8 * self.jitter
-        factors = torch.stack([uniform(1 - span, 1 + span) for _ in range(3)])
-        device = images.device
-        cropped = resized_crop(images, size.to(device), centre.to(device), mirrored.to(device))
-        return colour_jitter(cropped, *factors.to(device))
+        draws = torch.rand(8, len(images), generator=generator)
+        # The others are for shifts and turns, which are not among the paper's augmentations.
+        return self._augment.view(images, F.pad(draws, (0, 0, 0, DRAWS - len(draws))))
 
     @torch.no_grad()
     def _scores(self, model: nn.Module, held_back: Inputs, run: Run) -> Mapping[str, float]:
         generator = run.generator("held-back views")
+        starts = range(0, len(held_back), run.batch_size)
+        parts = [slice(start, start + run.batch_size) for start in starts]
         sides = [
-            torch.cat(
-                [
-                    model(self.view(held_back[start : start + run.batch_size], generator))
-                    for start in range(0, len(held_back), run.batch_size)
-                ]
-            )
+            torch.cat([model(self.view(images, generator)) for images in held_back.stream(parts)])
             for _ in range(2)
         ]
         logits = similarities(torch.cat(sides), self.temperature)
         correct = logits.argmax(1) == partners(logits)
         return {"loss": nt_xent(logits).item(), "accuracy": correct.double().mean().item()}
-
-
-def resized_crop(images: Tensor, size: Tensor, centre: Tensor, mirrored: Tensor) -> Tensor:
-    """A crop of each image, brought to the whole image's pixels by bilinear interpolation.
-
-    Args:
-        images: ``[B, C, H, W]``, of any dtype.
-        size: width and height of each crop, float32 ``[B, 2]``; 1 is the whole image.
-        centre: its centre, x and y, float32 ``[B, 2]``; -1 and 1 are the image's edges.
-        mirrored: whether left and right change places, bool ``[B]``.
-
-    Returns:
-        float32 ``[B, C, H, W]``, in the range of ``images``.
-    """
-    linear = torch.diag_embed(size)
-    linear[:, 0, 0] *= 1 - 2 * mirrored.to(linear.dtype)
-    affine = torch.cat([linear, centre[:, :, None]], dim=2)
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
-    # An enlarged edge pixel reaches beyond its own centre, where black would be mixed in.
-    return F.grid_sample(
-        images.to(grid.dtype), grid, "bilinear", padding_mode="border", align_corners=False
-    )
-
-
-def colour_jitter(
-    images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor
-) -> Tensor:
-    """Scale the distance of images ``[B, C, H, W]`` from black, from their mean and from grey.
-
-    By one factor an image, ``[B]`` each; 1 changes nothing. The result is clipped to 0–255.
-    """
-    for factor, dims in ((brightness, None), (contrast, (1, 2, 3)), (saturation, (1,))):
-        origin = 0.0 if dims is None else images.mean(dims, keepdim=True)
-        images = (origin + factor[:, None, None, None] * (images - origin)).clamp(0, 255)
-    return images
 
 
 def projection_head(features: int, width: int, generator: torch.Generator) -> nn.Sequential:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,12 +10,14 @@ from harness.api import (
     Backbone,
     FloatDistribution,
     GradientStrategy,
+    Predictor,
     Recipe,
     Run,
     Settings,
     Space,
     Strategy,
     Task,
+    fit_heads,
     hookimpl,
 )
 
@@ -33,6 +36,13 @@ class LinearProbe(GradientStrategy):
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return Recipe(backbone, (), lr=hp["lr"], weight_decay=hp["weight_decay"], standardise=True)
+
+    def adapt_batch(
+        self, backbone: Backbone, batch: Sequence[tuple[Task, Settings]], run: Run
+    ) -> Iterable[Predictor]:
+        """All heads at once, on features that are computed once."""
+        recipes = [self.recipe(backbone, task, hp, run) for task, hp in batch]
+        return fit_heads(recipes, [task for task, _ in batch], run)
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-"""SimCLR: its loss against the paper's equation, its views against crops derived by hand."""
+"""SimCLR: its loss against the paper's equation, and what its views do."""
 
 import math
 from dataclasses import replace
@@ -6,14 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from harness_plugins.pretrainings.simclr import (
-    SimClr,
-    colour_jitter,
-    nt_xent,
-    rate,
-    resized_crop,
-    similarities,
-)
+from harness_plugins.pretrainings.simclr import SimClr, nt_xent, rate, similarities
 
 from harness.api import Diverged, HarnessError, Source
 from harness.testing import PretrainingChecks, a_run, digits, small_backbone
@@ -123,7 +116,7 @@ class TestViews:
 
     def test_the_whole_image_unchanged_is_itself(self):
         view = IDENTITY.view(self.images, self.generator())
-        assert torch.allclose(view, self.images.float(), atol=1e-4 * 255)
+        assert torch.equal(view, self.images.float())
 
     def test_each_image_has_a_crop_and_a_jitter_of_its_own(self):
         same = self.images[:1].expand(5, -1, -1, -1)
@@ -136,56 +129,6 @@ class TestViews:
         assert views.shape == self.images.shape
         assert views.min() >= 0
         assert views.max() <= 255
-
-    def test_half_of_them_are_mirrored_where_asked(self):
-        ramp = torch.arange(8, dtype=torch.uint8).expand(400, 1, 8, 8)
-        views = replace(IDENTITY, flip=True).view(ramp, self.generator())
-        mirrored = views[:, 0, 0, 0] > views[:, 0, 0, -1]
-        assert mirrored.double().mean().item() == pytest.approx(0.5, abs=0.1)
-        assert torch.allclose(views[mirrored], ramp[mirrored].flip(3).float(), atol=1e-3)
-
-    def test_crops_keep_the_area_and_the_aspect_that_were_asked_for(self):
-        # In an image whose pixels hold their own x and y, the slopes are a crop's width and height.
-        y, x = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-        images = torch.stack([x, y]).expand(2000, 2, 32, 32)
-        views = replace(IDENTITY, crop_scale=0.25).view(images, self.generator())
-        width = views[:, 0, 16, 20] - views[:, 0, 16, 19]
-        height = views[:, 1, 20, 16] - views[:, 1, 19, 16]
-        area, aspect = (width * height).double(), (width / height).double()
-        assert 0.249 < area.min() < 0.26
-        assert 0.98 < area.max() < 1.001
-        assert area.mean().item() == pytest.approx((0.25 + 1) / 2, abs=0.02)
-        assert 3 / 4 - 1e-3 < aspect.min() < 0.76
-        assert 1.32 < aspect.max() < 4 / 3 + 1e-3
-        # In the frame: the crop's edges lie half an output pixel beyond its outermost samples.
-        left = views[:, 0, 16, 16] - 16.5 * width
-        assert left.min() > -0.51
-        assert (left + 32 * width).max() < 31.51
-
-    def test_a_crop_by_hand(self):
-        # The right half of a row, 4 pixels to 4: samples lie a quarter pixel beside the centres of
-        # pixels 2 and 3; the last one has no right neighbour and repeats the edge.
-        row = torch.tensor([[[[0.0, 100.0, 200.0, 40.0]]]])
-        size, centre = torch.tensor([[0.5, 1.0]]), torch.tensor([[0.5, 0.0]])
-        plain = resized_crop(row, size, centre, torch.tensor([False]))
-        hand = [0.25 * 100 + 0.75 * 200, 0.75 * 200 + 0.25 * 40, 0.25 * 200 + 0.75 * 40, 40.0]
-        assert plain.flatten().tolist() == pytest.approx(hand)
-        mirrored = resized_crop(row, size, centre, torch.tensor([True]))
-        assert mirrored.flatten().tolist() == pytest.approx(hand[::-1])
-
-    def test_jitter_by_hand(self):
-        image = torch.tensor([100.0, 20.0, 60.0]).reshape(1, 3, 1, 1)
-        images = torch.cat([image, torch.zeros_like(image)])  # black, with factors of its own
-
-        def jittered(brightness, contrast, saturation):
-            factors = (torch.tensor([f, 1.0]) for f in (brightness, contrast, saturation))
-            return colour_jitter(images, *factors)[0].flatten().tolist()
-
-        assert jittered(1.0, 1.0, 1.0) == [100, 20, 60]
-        assert jittered(0.5, 1.0, 1.0) == [50, 10, 30]
-        assert jittered(1.0, 0.5, 1.0) == [80, 40, 60]  # towards the image's mean, 60
-        assert jittered(1.0, 1.0, 0.0) == [60, 60, 60]  # grey
-        assert jittered(3.0, 1.0, 1.0) == [255, 60, 180]  # clipped
 
 
 def test_the_rate_rises_for_a_tenth_of_the_steps_and_falls_along_half_a_cosine():

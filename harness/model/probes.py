@@ -1,0 +1,209 @@
+"""Linear heads on one frozen backbone, trained all at once: many settings, or many small tasks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness.data.examples import Examples, Task
+from harness.errors import Diverged
+from harness.model.classifier import EVALUATION_BATCH, Classifier, Recipe, first_head
+from harness.model.fit import batch_order, evaluation_steps, fit
+from harness.model.training import LossGuard, Training, cosine
+
+if TYPE_CHECKING:
+    from harness.api import Run
+
+BETAS, EPS = (0.9, 0.999), 1e-8
+"""AdamW's, as :class:`torch.optim.AdamW` has them by default."""
+
+
+def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> list[Classifier]:
+    """What ``fit`` makes of each recipe and task, but for rounding, by shared products.
+
+    Settings of one task see the same batches, so that the logits of all heads are one product of
+    ``[b, D]`` and ``[D, T C]``. Tasks of one size, as episodes are, are stacked. What is neither is
+    fitted one after the other, and so is all that takes more than a head that AdamW trains on
+    stored features: blocks that train, penalties, augmented inputs, an early end.
+
+    Args:
+        recipes: of one strategy: they differ in the head that they start from, in rate and decay.
+        tasks: one for each.
+
+    Raises:
+        Diverged: the loss, or a validation prediction, of one of them is not finite.
+    """
+    first = recipes[0]
+    if not all(map(_only_a_head, recipes)) or run.augment or run.patience is not None:
+        return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
+    if all(task is tasks[0] for task in tasks):
+        model = Classifier(first, tasks[0], run)
+        heads = [first_head(recipe, tasks[0]).to(run.device) for recipe in recipes[1:]]
+        models = [model, *map(model.with_head, heads)]
+    elif len({(len(task.train), task.classes, task.val is None) for task in tasks}) == 1 and (
+        tasks[0].val is None and len(tasks[0].train) <= run.batch_size
+    ):
+        models = [Classifier(r, task, run) for r, task in zip(recipes, tasks, strict=True)]
+    else:
+        return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
+    trained = Heads(models, recipes)
+    _train(trained, models, first, tasks, run)
+    trained.hand_out(models)
+    return models
+
+
+def _only_a_head(recipe: Recipe) -> bool:
+    more = recipe.trainable, recipe.penalty, recipe.align, recipe.recalibrate
+    return recipe.optimizer == "adamw" and not any(more)
+
+
+def _train(
+    heads: Heads, models: list[Classifier], recipe: Recipe, tasks: Sequence[Task], run: Run
+) -> None:
+    task, steps = tasks[0], min(recipe.steps or run.steps, run.steps)
+    alone = all(other is task for other in tasks)
+    shown = models[:1] if alone else models
+    inputs = [t.train for t in tasks[: len(shown)]]
+    features = torch.stack(
+        [m.standardised(e.inputs) for m, e in zip(shown, inputs, strict=True)]
+    ).to(heads.weight.dtype)
+    labels = torch.stack([examples.labels for examples in inputs])
+    score_at = evaluation_steps(steps, run.evaluations)
+    training = Training(heads=heads)
+    guard = LossGuard(run.device, steps)
+    done = run.resume(training)
+    order = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
+    for step, index in enumerate(islice(order, done, None), start=done + 1):
+        share = cosine(step - 1, steps) if recipe.schedule == "cosine" else 1.0
+        guard.check(step, heads.step(features[:, index], labels[:, index], share))
+        if step in score_at and task.val is not None:
+            with run.scoring():
+                accuracy, likelihood = heads.score(models[0], task.val)
+                heads.offer(accuracy, likelihood)
+                run.report(step, accuracy.tolist())
+        run.keep(step, training)
+
+
+class Heads:
+    """``T`` linear heads with AdamW's moments, and the state of each that validated best."""
+
+    def __init__(self, models: Sequence[Classifier], recipes: Sequence[Recipe]) -> None:
+        weight = torch.stack([model.head.weight.detach() for model in models])
+        bias = torch.stack([model.head.bias.detach() for model in models])
+        self._rate = weight.new_tensor([recipe.lr for recipe in recipes])
+        self._decay = weight.new_tensor([recipe.weight_decay for recipe in recipes])
+        self._steps = 0
+        self._tensors = {"weight": weight, "bias": bias}
+        for name in ("weight", "bias"):
+            for moment in ("first", "second"):
+                self._tensors[f"{name}.{moment}"] = torch.zeros_like(self._tensors[name])
+            self._tensors[f"{name}.best"] = self._tensors[name].clone()
+        for name in ("best.accuracy", "best.likelihood"):
+            self._tensors[name] = torch.full_like(self._rate, -math.inf, dtype=torch.float64)
+
+    @property
+    def weight(self) -> Tensor:
+        return self._tensors["weight"]
+
+    @property
+    def bias(self) -> Tensor:
+        return self._tensors["bias"]
+
+    def logits(self, features: Tensor) -> Tensor:
+        """``[T, b, C]`` of features ``[T, b, D]``, or ``[1, b, D]`` that all heads share."""
+        heads, classes, width = self.weight.shape
+        product: Tensor
+        if len(features) == 1:
+            flat = features[0] @ self.weight.reshape(heads * classes, width).T
+            product = flat.unflatten(1, (heads, classes)).transpose(0, 1)
+        else:
+            product = features @ self.weight.mT
+        return product + self.bias[:, None]
+
+    def step(self, features: Tensor, labels: Tensor, share: float) -> Tensor:
+        """A step of AdamW on the mean cross-entropy of each head.
+
+        Args:
+            features: ``[T, b, D]`` or ``[1, b, D]``.
+            labels: int64 ``[T, b]`` or ``[1, b]``.
+            share: of each head's rate.
+
+        Returns:
+            A scalar that is finite if all losses are.
+        """
+        heads, classes, width = self.weight.shape
+        # The gradient of cross-entropy by the logits: probabilities less one for the true class.
+        slope = self.logits(features).softmax(2)
+        answers = labels.expand(heads, -1)[..., None]
+        slope.scatter_add_(2, answers, torch.full_like(slope[..., :1], -1.0))
+        slope /= features.shape[1]
+        if len(features) == 1:
+            flat = slope.transpose(0, 1).reshape(-1, heads * classes)
+            by_weight = (flat.T @ features[0]).reshape(heads, classes, width)
+        else:
+            by_weight = slope.mT @ features
+        by_bias = slope.sum(1)
+        self._steps += 1
+        rate = self._rate * share
+        self._descend("weight", by_weight, rate[:, None, None], self._decay[:, None, None])
+        self._descend("bias", by_bias, rate[:, None], None)
+        return by_bias.sum()
+
+    def _descend(self, name: str, gradient: Tensor, rate: Tensor, decay: Tensor | None) -> None:
+        """AdamW (Loshchilov & Hutter 2019, algorithm 2), in place."""
+        value = self._tensors[name]
+        first, second = self._tensors[f"{name}.first"], self._tensors[f"{name}.second"]
+        if decay is not None:
+            value *= 1 - rate * decay
+        first.lerp_(gradient, 1 - BETAS[0])
+        second.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        unbiased = second.sqrt().div_(math.sqrt(1 - BETAS[1] ** self._steps)).add_(EPS)
+        value -= (rate / (1 - BETAS[0] ** self._steps)) * (first / unbiased)
+
+    def score(self, model: Classifier, examples: Examples) -> tuple[Tensor, Tensor]:
+        """Accuracy and log likelihood (nats) of each head, float64 ``[T]``."""
+        features = model.standardised(examples.inputs).to(self.weight.dtype)
+        right = likelihood = torch.zeros((), device=features.device)
+        for start in range(0, len(examples), EVALUATION_BATCH):
+            part = slice(start, start + EVALUATION_BATCH)
+            logits, labels = self.logits(features[None, part]).double(), examples.labels[part]
+            right = right + (logits.argmax(2) == labels).double().sum(1)
+            answers = labels.expand(len(logits), -1)
+            each = F.cross_entropy(logits.mT, answers, reduction="none")
+            likelihood = likelihood - each.sum(1)
+        if not likelihood.isfinite().all():
+            raise Diverged("the model's predictions are not finite")
+        return right / len(examples), likelihood / len(examples)
+
+    def offer(self, accuracy: Tensor, likelihood: Tensor) -> None:
+        """Remember the heads that are better now than they were."""
+        best, tie = self._tensors["best.accuracy"], self._tensors["best.likelihood"]
+        better = (accuracy > best) | ((accuracy == best) & (likelihood > tie))
+        best[better], tie[better] = accuracy[better], likelihood[better]
+        for name in ("weight", "bias"):
+            self._tensors[f"{name}.best"][better] = self._tensors[name][better]
+
+    @torch.no_grad()
+    def hand_out(self, models: Sequence[Classifier]) -> None:
+        """Give each model its head: the best that was offered, or the last."""
+        offered = self._tensors["best.accuracy"] > -math.inf
+        for number, model in enumerate(models):
+            kept = ".best" if offered[number] else ""
+            model.head.weight.copy_(self._tensors[f"weight{kept}"][number])
+            model.head.bias.copy_(self._tensors[f"bias{kept}"][number])
+
+    def state_dict(self) -> dict[str, object]:
+        return {"steps": self._steps, **self._tensors}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        tensors = dict(state)
+        self._steps = int(str(tensors.pop("steps")))
+        for name, tensor in tensors.items():
+            assert isinstance(tensor, Tensor)
+            self._tensors[name].copy_(tensor)
