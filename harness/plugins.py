@@ -24,6 +24,7 @@ from harness.errors import HarnessError, did_you_mean, one_line
 BUILT_IN = (
     "harness_plugins.strategies.from_scratch",
     "harness_plugins.strategies.linear_probe",
+    "harness_plugins.strategies.logistic_probe",
     "harness_plugins.strategies.partial_freeze",
     "harness_plugins.strategies.full_finetune",
     "harness_plugins.strategies.lora",

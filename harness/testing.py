@@ -72,29 +72,34 @@ def small_backbone(seed: int = 0) -> ImageBackbone:
 
 
 def digits(backbone: Backbone) -> Examples:
-    """All of scikit-learn's handwritten digits, prepared for ``backbone``."""
+    """All of scikit-learn's handwritten digits, prepared for ``backbone``, on its device."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     pixels = torch.from_numpy(data.images * 15.9375).to(torch.uint8)[:, None]
-    pool = ResidentPool(backbone.preprocess(pixels))
-    return Examples(Inputs(pool, torch.arange(len(pool))), torch.from_numpy(data.target).long())
+    pool = ResidentPool(backbone.preprocess(pixels).to(backbone.device))
+    labels = torch.from_numpy(data.target).long().to(backbone.device)
+    return Examples(Inputs(pool, torch.arange(len(pool))), labels)
 
 
 def shots(examples: Examples, each: int, classes: int, *, skip: int = 0) -> Examples:
     """``each`` examples of each of the first ``classes`` classes, after the ``skip`` first."""
     rows = [
-        torch.nonzero(examples.labels == label).flatten()[skip : skip + each]
+        torch.nonzero(examples.labels == label).flatten().cpu()[skip : skip + each]
         for label in range(classes)
     ]
     return examples.subset(torch.cat(rows))
 
 
 def a_run(
-    *, steps: int = 20, batch_size: int = 32, seed: int = 0, checkpoint: Checkpoint | None = None
+    *,
+    steps: int = 20,
+    batch_size: int = 32,
+    seed: int = 0,
+    checkpoint: Checkpoint | None = None,
+    device: torch.device = torch.device("cpu"),
 ) -> CellRun:
-    """A run on the CPU, outside any cell."""
-    device = torch.device("cpu")
+    """A run outside any cell."""
     return CellRun(
         device=device,
         seed=seed,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 
 from harness.data.episodes import Episode
 from harness.data.loading import Loaded
@@ -43,7 +43,7 @@ def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -
         {
             "train-test": twins(test, train),
             "val-test": twins(test, val),
-            "source-test": twins(test, _shown(sources)),
+            "source-test": _among(test, _shown(sources)),
             "train-val": twins(val, train),
             "ambiguous": _ambiguous([*train, *val, *test], answers),
         }
@@ -55,12 +55,12 @@ def episode_leakage(
 ) -> Leaks:
     """Count queries that are identical to a support example of their own episode
     (``train-test``), and to an example of a source (``source-test``)."""
-    digests, shown = loaded.train_digests, set(_shown(sources))
+    digests, shown = loaded.train_digests, _shown(sources)
     found = {"train-test": 0, "source-test": 0}
     for episode in episodes:
         queries = _taken(digests, episode.query)
         found["train-test"] += twins(queries, _taken(digests, episode.support))
-        found["source-test"] += sum(digest in shown for digest in queries)
+        found["source-test"] += _among(queries, shown)
     return _found(found)
 
 
@@ -74,23 +74,34 @@ def told(leaks: Mapping[str, int], *, test: int, val: int) -> Iterator[str]:
 
 def twins(asked: Sequence[bytes], seen: Iterable[bytes]) -> int:
     """How many of ``asked`` are among ``seen``."""
-    known = set(seen)
-    return sum(digest in known for digest in asked)
+    return _among(asked, [frozenset(seen)])
+
+
+def _among(asked: Sequence[bytes], seen: Sequence[Set[bytes]]) -> int:
+    """How many of ``asked`` are in one of several sets."""
+    if len(seen) == 1:
+        return sum(map(seen[0].__contains__, asked))
+    return sum(any(digest in known for known in seen) for digest in asked)
 
 
 def _taken(digests: Sequence[bytes], rows: Iterable[int]) -> list[bytes]:
-    return [digests[row] for row in rows]
+    return list(map(digests.__getitem__, rows))
 
 
-def _shown(sources: Iterable[Shown]) -> Iterator[bytes]:
-    for source, rows in sources:
-        yield from _taken(source.train_digests, rows)
+def _shown(sources: Iterable[Shown]) -> list[Set[bytes]]:
+    """What each source shows; of all that it has, the set is kept."""
+    return [
+        source.train_known
+        if rows == range(len(source.train_digests))
+        else frozenset(_taken(source.train_digests, rows))
+        for source, rows in sources
+    ]
 
 
 def _ambiguous(digests: Sequence[bytes], labels: Sequence[int]) -> int:
     first = dict(zip(digests, labels, strict=True))
     split = {d for d, label in zip(digests, labels, strict=True) if first[d] != label}
-    return sum(digest in split for digest in digests)
+    return sum(map(split.__contains__, digests))
 
 
 def _found(counts: Leaks) -> Leaks:

@@ -27,6 +27,11 @@ class Loaded:
         return example_digests(self.data.train.inputs)
 
     @cached_property
+    def train_known(self) -> frozenset[bytes]:
+        """The same, to look a hash up."""
+        return frozenset(self.train_digests)
+
+    @cached_property
     def test_digests(self) -> tuple[bytes, ...]:
         """A hash of each input that is tested from: the official test split's, or the same."""
         return example_digests(self.data.test.inputs) if self.data.test else self.train_digests

@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from harness.data.examples import Pool, RawInputs, tensor_digest
+from harness.data.examples import Inputs, Pool, RawInputs, tensor_digest
 from harness.data.streamed import Preprocess, StreamedPool, read_ahead
 
 CPU = torch.device("cpu")
@@ -23,9 +23,9 @@ class ResidentPool:
 
     held = "device"
 
-    def __init__(self, prepared: Tensor) -> None:
+    def __init__(self, prepared: Tensor, digest: str | None = None) -> None:
         self.prepared = prepared
-        self.digest = tensor_digest(prepared)
+        self.digest = digest or tensor_digest(prepared)
 
     def __len__(self) -> int:
         return len(self.prepared)
@@ -66,15 +66,42 @@ class RotatedPool:
 
 
 def make_pool(raw: RawInputs, preprocess: Preprocess, device: torch.device) -> Pool:
-    """Prepare a split: resident if that takes at most a quarter of the memory that is free, both
-    on the device and on the host, where it is prepared; else streamed."""
+    """Prepare a split for a device: resident if it takes at most a quarter of the memory that is
+    free there and on the host, where it is prepared; else streamed."""
+    return placed(on_host(raw, preprocess), raw, preprocess, device)
+
+
+def on_host(raw: RawInputs, preprocess: Preprocess) -> Pool:
+    """Prepare a split for the CPU."""
     sample = preprocess(raw.read([0]))
-    needed = sample.numel() * sample.element_size() * len(raw)
-    if needed > SHARE_OF_MEMORY * min(free_bytes(device), free_bytes(CPU)):
-        return StreamedPool(raw, preprocess, device)
+    if not _fits(sample.numel() * sample.element_size() * len(raw), CPU):
+        return StreamedPool(raw, preprocess, CPU)
     everything = [torch.arange(len(raw))]
     (prepared,) = read_ahead(lambda rows: preprocess(raw.read(rows)), everything, sample)
-    return ResidentPool(prepared.to(device))
+    return ResidentPool(prepared)
+
+
+def placed(host: Pool, raw: RawInputs, preprocess: Preprocess, device: torch.device) -> Pool:
+    """What was prepared for the CPU, for another device."""
+    if device == CPU:
+        return host
+    if isinstance(host, ResidentPool) and _fits(host.prepared.nbytes, device):
+        return ResidentPool(host.prepared.to(device), host.digest)
+    return StreamedPool(raw, preprocess, device)
+
+
+def held(inputs: Inputs) -> Inputs:
+    """The same inputs, read once for many uses, where they are streamed and would fit."""
+    if inputs.pool.held == "device":
+        return inputs
+    first = inputs[:1]
+    if not _fits(first.nbytes * len(inputs), first.device):
+        return inputs
+    return Inputs(ResidentPool(inputs[:]), torch.arange(len(inputs)))
+
+
+def _fits(needed: int, device: torch.device) -> bool:
+    return needed <= SHARE_OF_MEMORY * free_bytes(device)
 
 
 def free_bytes(device: torch.device) -> int:

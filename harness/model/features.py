@@ -152,7 +152,7 @@ class FeatureStore:
         key = Key(backbone.digest(), pool.digest, block, numerics(device))
         stored = self._stored.get(key)
         if stored is None:
-            row = _compute(backbone, pool, inputs.rows[:1], block)
+            row = _few(backbone, pool, inputs.rows[:1], block)
             stored = Stored(len(pool), row.numel() * row.element_size(), device)
         wanted = inputs.rows.unique()
         missing = stored.missing(wanted)
@@ -197,7 +197,7 @@ class FeatureStore:
             return
         for name, part in self._shelf.parts(key, stored.known_parts):
             stored.known_parts |= {name}
-            anew = _compute(backbone, pool, part.rows[:1], key.block).cpu()
+            anew = _few(backbone, pool, part.rows[:1], key.block).cpu()
             if agree(part.activations[:1], anew):
                 stored.add(part)
             else:
@@ -212,16 +212,17 @@ class FeatureStore:
 
 
 def compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Part:
-    """What enters ``block`` for some rows of a pool, with what each took."""
+    """What enters ``block`` for some rows of a pool, with what each took, reading included."""
     activations, cost = [], []
     device = backbone.device
-    for batch in rows.split(BATCH):
-        _synchronise(device)
-        started = time.perf_counter()
-        activations.append(_compute(backbone, pool, batch, block))
-        _synchronise(device)
-        each = (time.perf_counter() - started) / max(len(batch), LEAST)
+    batches = rows.split(BATCH)
+    started = _now(device)
+    for batch, inputs in zip(batches, pool.stream(map(_at_least, batches)), strict=True):
+        activations.append(_activations(backbone, inputs, block)[: len(batch)])
+        ended = _now(device)
+        each = (ended - started) / len(inputs)
         cost.append(torch.full((len(batch),), each, dtype=torch.float64))
+        started = ended
     return Part(rows, torch.cat(activations), torch.cat(cost))
 
 
@@ -240,12 +241,21 @@ def numerics(device: torch.device) -> str:
     return f"{name}, {kind}, {torch.get_float32_matmul_precision()}"
 
 
+def _few(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Tensor:
+    return _activations(backbone, pool.take(_at_least(rows)), block)[: len(rows)]
+
+
 @torch.no_grad()
-def _compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Tensor:
-    filled = torch.cat([rows, rows[:1].expand(max(0, LEAST - len(rows)))])
-    return backbone.activations(pool.take(filled), block)[: len(rows)]
+def _activations(backbone: Backbone, inputs: Tensor, block: int) -> Tensor:
+    return backbone.activations(inputs, block)
 
 
-def _synchronise(device: torch.device) -> None:
+def _at_least(rows: Tensor) -> Tensor:
+    """The rows, and the first again as often as a batch needs."""
+    return torch.cat([rows, rows[:1].expand(max(0, LEAST - len(rows)))])
+
+
+def _now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    return time.perf_counter()

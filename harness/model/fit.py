@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.data.examples import Examples, Task
+from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Entering, Index, Recipe
 from harness.model.training import LossGuard, Part, Training, cosine, set_rate
@@ -136,6 +137,8 @@ class Objective:
         model, run, inputs = self._model, self._run, self._task.train.inputs
         # Of views, which differ from step to step, nothing can be stored.
         entering = Entering(inputs, None) if run.augment else model.entering(inputs)
+        if entering.stored is None:
+            entering = Entering(held(inputs), None)
         order, ahead = tee(batches)
         for index, batch in zip(order, entering.stream(ahead), strict=True):
             labels = self._task.train.labels[index]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.data import leakage
 from harness.data.leakage import Leaks, Shown
@@ -12,7 +12,7 @@ from harness.data.resident import rows_of
 from harness.data.splits import Manifest, Shots
 from harness.errors import HarnessError
 from harness.plan.configure import Datasets
-from harness.plan.suite import AdaptationProblem, SourceSpec, SourceWeights, TransferProblem
+from harness.plan.suite import AdaptationProblem, SourceWeights, TransferProblem
 
 if TYPE_CHECKING:
     from harness.plan.cells import Cell
@@ -82,19 +82,20 @@ def cell_manifest(datasets: Datasets, cell: Cell) -> Manifest:
 def shown_before(datasets: Datasets, cell: Cell) -> list[Shown]:
     """What sources show of a cell, whatever its strategy makes of it: all that weights may be
     learned from, and the labelled examples of a source domain."""
-    shown = []
     weights, problem = cell.backbone_spec.weights, cell.problem_spec
+    sources: list[tuple[str, Mapping[str, Any]]] = []
+    shown: list[Shown] = []
     if isinstance(weights, SourceWeights):
-        shown.append(_rows(datasets, SourceSpec(dataset=weights.source, args=weights.args)))
+        sources.append((weights.source, weights.args))
     if isinstance(problem, AdaptationProblem):
         source = datasets.load(problem.source.dataset, problem.source.args)
         drawn = source_split(
             source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
         )
         shown.append((source, [*drawn.train, *drawn.val]))
-    elif cell.source_spec is not None:
-        shown.append(_rows(datasets, cell.source_spec))
-    return shown
+    elif (spec := cell.source_spec) is not None and (spec.dataset, spec.args) not in sources:
+        sources.append((spec.dataset, spec.args))
+    return [*(_rows(datasets, *source) for source in sources), *shown]
 
 
 def target_leaks(datasets: Datasets, cell: Cell, manifest: Manifest) -> Leaks:
@@ -127,6 +128,9 @@ def _much(shots: Shots) -> float:
     return shots if isinstance(shots, int) else {"vtab1k": 1e9, "all": float("inf")}[shots]
 
 
-def _rows(datasets: Datasets, spec: SourceSpec) -> Shown:
-    source = datasets.load(spec.dataset, spec.args)
+def _rows(datasets: Datasets, dataset: str, args: Mapping[str, Any]) -> Shown:
+    """The training examples that a dataset shows as a source."""
+    source = datasets.load(dataset, args)
+    if not source.data.held_out:
+        return source, range(len(source.data.train.labels))
     return source, rows_of(source.data.train.labels, source_classes(source.data)).tolist()

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 @contextmanager
 def claimed(directory: Path, cell: str) -> Iterator[bool]:
     """Hold a cell of a results folder. Gives ``False``, without waiting, where another does."""
-    file = directory / "locks" / f"{cell}.lock"
+    file = _lock(directory, cell)
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
     try:
@@ -33,5 +33,11 @@ def claimed(directory: Path, cell: str) -> Iterator[bool]:
 
 def is_claimed(directory: Path, cell: str) -> bool:
     """Whether a live process is at the cell."""
+    if not _lock(directory, cell).exists():
+        return False
     with claimed(directory, cell) as free:
         return not free
+
+
+def _lock(directory: Path, cell: str) -> Path:
+    return directory / "locks" / f"{cell}.lock"

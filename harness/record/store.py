@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.errors import HarnessError
 from harness.record import belief
@@ -42,6 +42,9 @@ believed."""
 
 IDENTITY = ("strategy", "dataset", "protocol", "shots", "ways", "seed")
 """What a record and its plan say alike; labels may have changed since."""
+
+Meet: TypeAlias = Callable[[Coordinates, Record | None, str], None]
+"""Is shown a planned cell, its record, and why the one that is there can't be believed."""
 
 
 class Store:
@@ -150,11 +153,15 @@ class Store:
         """Each planned cell with its record, in the plan's order."""
         return [(cell, self.judged(cell)[0]) for cell in self.plan().cells]
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, meet: Meet | None = None) -> pd.DataFrame:
         """The tidy frame: one row a planned cell, in the plan's order, ``COLUMNS`` first.
 
         A cell without a record has status ``pending``, and one whose record can't be believed
         has ``damaged``; what a cell does not have is NaN or None.
+
+        Args:
+            meet: is shown each planned cell, as ``judged`` tells of it, for what else is to be
+                taken from records that are read anyway.
 
         Raises:
             HarnessError: the cells are not of one budget, or not of one version of a dataset.
@@ -167,6 +174,8 @@ class Store:
             if record is not None:
                 alike.add(record)
             rows.append(_row(cell, record, doubt))
+            if meet is not None:
+                meet(cell, record, doubt)
         alike.require(self.directory)
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
@@ -222,9 +231,10 @@ class Store:
 
 
 def _sealed(content: Plan | Record) -> bytes:
-    """A file's JSON with its checksum."""
-    table = json.loads(content.model_dump_json())
-    return json.dumps({**table, "checksum": checksum(table)}, indent=1).encode()
+    """A file's JSON with its checksum as the last entry."""
+    text = content.model_dump_json(indent=1)
+    seal = checksum(json.loads(text))
+    return f'{text.removesuffix("}").rstrip()},\n "checksum": "{seal}"\n}}'.encode()
 
 
 def _holds(path: Path, content: bytes) -> bool:

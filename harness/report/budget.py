@@ -119,21 +119,24 @@ def after_seconds(
         all trials took, the best of all.
     """
     scores, costs = _never_best(values), np.asarray(seconds, dtype=np.float64)
-    orders = np.arange(len(scores))[None] if as_run else _orders(len(scores), seed)
-    best = np.maximum.accumulate(scores[orders], axis=1)
-    best = np.concatenate([np.full((len(orders), 1), -np.inf), best], axis=1)
+    limits = np.asarray(after, dtype=np.float64)
+    if (limits < costs[0] * (1 - 1e-12)).all():
+        return np.full(limits.shape, np.nan)  # the first trial, which comes first, has not ended
+    orders = np.arange(len(scores))[:, None] if as_run else _orders(len(scores), seed)
+    # A row more than there are trials, of what is best before any has ended.
+    best = np.full((len(orders) + 1, orders.shape[1]), -np.inf)
+    np.maximum.accumulate(scores[orders], axis=0, out=best[1:])
     # Sums of the same floats in another order differ by their rounding.
-    ends = np.cumsum(costs[orders], axis=1) * (1 - 1e-12)
-    found = np.empty(np.shape(after))
-    for place, limit in enumerate(np.asarray(after, dtype=np.float64)):
-        ended = (ends <= limit).sum(1)
-        found[place] = best[np.arange(len(orders)), ended].mean()
+    ends = np.cumsum(costs[orders], axis=0) * (1 - 1e-12)
+    columns, found = np.arange(orders.shape[1]), np.empty(limits.shape)
+    for place, limit in enumerate(limits):
+        found[place] = best[(ends <= limit).sum(0), columns].mean()
     return np.where(np.isfinite(found), found, np.nan)
 
 
 @lru_cache(maxsize=32)
 def _orders(trials: int, seed: int) -> NDArray[np.int64]:
-    """``[orders, trials]``: orders of the trials, the first trial first in each."""
+    """``[trials, orders]``: orders of the trials, the first trial first in each."""
     draws = trials - 1
     if math.factorial(min(draws, 20)) <= ORDERS:
         each = list(permutations(range(draws)))  # of no draws there is one order: none
@@ -141,7 +144,8 @@ def _orders(trials: int, seed: int) -> NDArray[np.int64]:
     else:
         generator = np.random.default_rng(seed)
         shuffled = generator.permuted(np.tile(np.arange(draws), (ORDERS, 1)), axis=1)
-    return np.concatenate([np.zeros((len(shuffled), 1), dtype=np.int64), shuffled + 1], axis=1)
+    first = np.zeros((1, len(shuffled)), dtype=np.int64)
+    return np.concatenate([first, shuffled.T + 1])
 
 
 def _never_best(values: ArrayLike) -> Floats:

@@ -82,12 +82,15 @@ class Details:
     defaults: list[Default]
 
 
-def collect(store: Store, cells: list[Coordinates]) -> Details:
-    """Go through the records of the planned cells once."""
+def collect(store: Store) -> tuple[pd.DataFrame, Details]:
+    """The tidy frame of :meth:`Store.frame` and what goes beyond it, from one reading.
+
+    Raises:
+        HarnessError: as ``Store.frame``.
+    """
     gathered = _Gathered()
-    for cell in cells:
-        gathered.add(cell, *store.judged(cell))
-    return Details(
+    frame = store.frame(gathered.add)
+    return frame, Details(
         trials=pd.DataFrame(gathered.trials, columns=TRIAL),
         curves=pd.DataFrame(gathered.curves, columns=["cell", "step", "value"]),
         tuned=gathered.tuned,

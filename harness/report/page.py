@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,11 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from harness.data.leakage import WORDS
 from harness.record.durable import write_atomically
 from harness.record.schema import Plan
 from harness.record.store import Store
 from harness.report import chapters, images, importance, plots, predictions, stats, tables, words
+from harness.report.beside import Later, here
 from harness.report.details import Details, Fault, collect
 from harness.report.diagram import critical_difference
 from harness.report.diagram import told as diagram_told
@@ -48,39 +49,45 @@ LONG = 200
 
 
 def write_report(
-    directory: Path, sections: Sequence[Section] = (), frame: pd.DataFrame | None = None
+    directory: Path,
+    sections: Callable[[], Sequence[Section]] = tuple,
+    known: tuple[pd.DataFrame, Details] | None = None,
+    later: Later = here,
 ) -> Path:
     """Write ``DIRECTORY/report/``: ``index.html``, ``tables/`` and ``plots/``.
 
-    The same records give the same bytes. ``sections`` are plugins' own: their HTML is trusted.
-    ``frame`` is :meth:`Store.frame`, where it has been read already.
+    The same records give the same bytes.
+
+    Args:
+        sections: gives plugins' own sections, when plots are being drawn; their HTML is trusted.
+        known: what :func:`collect` found, where the records have been read already.
+        later: who draws, and does what else can be done beside the rest.
     """
     store, target = Store(directory), directory / "report"
     plan = store.plan()
-    everything = store.frame() if frame is None else frame
+    everything, details = known or collect(store)
     frame = tidy(everything)
     table = summary(frame)
-    judged = judge(directory, frame, table)
-    details = collect(store, plan.cells)
     look = looks(frame)
-    tuned = tuning(frame, table, details, plan.config.get("budget") or {})
+
+    def drawn(*chapter: Plot) -> list[_Drawn]:
+        return [_Drawn.of(plot, look, later) for plot in chapter if plot.facets]
+
+    tuned = tuning(frame, table, details, plan.config.get("budget") or {}, later)
     predicted, unread = predictions.read(directory, frame)
-    drawn = {
-        "results": [plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table)],
-        "tuning": tuned.plots,
-        "predictions": [predictions.reliability(predicted, table, unread)],
+    chapters_drawn = {
+        "results": drawn(plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table)),
+        "tuning": drawn(*tuned.plots),
+        "predictions": drawn(predictions.reliability(predicted, table, unread)),
     }
-    drawn = {name: [plot for plot in chapter if plot.facets] for name, chapter in drawn.items()}
+    judged = judge(directory, frame, table)
+    files = {one.plot.name: one.files for one in chain.from_iterable(chapters_drawn.values())}
+    if judged.ranking.ranks is not None:
+        ranked = partial(critical_difference, judged.ranking, look)
+        files["ranks"] = later(images.files, ranked)
     for stale in [*target.glob("plots/*.*"), *target.glob("tables/*.*")]:
         stale.unlink()
-    for plot in chain.from_iterable(drawn.values()):
-        figure = plot.figure(look)
-        write_atomically(target / f"plots/{plot.name}.png", images.png(figure))
-        write_atomically(target / f"plots/{plot.name}.svg", images.svg(figure))
-    if judged.ranking.ranks is not None:
-        figure = critical_difference(judged.ranking, look)
-        write_atomically(target / "plots/ranks.png", images.png(figure))
-        write_atomically(target / "plots/ranks.svg", images.svg(figure))
+    own = [(section.title, Markup(section.html)) for section in sections()]
     texts = tables.files(frame, table, everything, judged)
     texts |= chapters.files(tuned, predicted, table)
     for name, text in texts.items():
@@ -125,8 +132,12 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["TEXT"] = tables.TEXT
-    environment.filters |= {"listing": words.listing, "plural": words.plural}
+    environment.globals |= {"TEXT": tables.TEXT, "zip": zip}
+    environment.filters |= {
+        "lines": tables.lines,
+        "listing": words.listing,
+        "plural": words.plural,
+    }
     return environment.get_template("page.html.jinja")
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -268,6 +269,11 @@ def files(
     }
 
 
+def lines(shown: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The rows of a table. Columns of text give up their values much faster all at once."""
+    return zip(*(column.tolist() for _, column in shown.items()), strict=True)
+
+
 def terminal(shown: pd.DataFrame) -> str:
     """A table for a terminal: long headings are broken where they have a comma or a colon."""
     headings = [re.sub(r"[,:] | (?=\()", "\n", str(name)) for name in shown.columns]
@@ -288,7 +294,7 @@ def markdown(shown: pd.DataFrame) -> str:
     """A pipe table, as GitHub renders it."""
     rules = [":---" if name in TEXT else "---:" for name in shown.columns]
     head = [markdown_escape(str(name)) for name in shown.columns]
-    body = [[markdown_escape(str(value)) for value in row] for row in shown.itertuples(index=False)]
+    body = [[markdown_escape(str(value)) for value in row] for row in lines(shown)]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, rules, *body])
 
 
@@ -329,7 +335,7 @@ def latex(shown: pd.DataFrame) -> str:
     """A booktabs ``longtable``: it breaks over pages, so that no row is lost off the foot."""
     columns = "".join("l" if name in TEXT else "r" for name in shown.columns)
     head = " & ".join(latex_escape(str(name)) for name in shown.columns)
-    body = [" & ".join(latex_escape(str(v)) for v in row) for row in shown.itertuples(index=False)]
+    body = [" & ".join(latex_escape(str(v)) for v in row) for row in lines(shown)]
     return "\n".join(
         [
             r"% needs \usepackage{booktabs,longtable}",

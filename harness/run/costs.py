@@ -6,7 +6,7 @@ Nothing here is billed: it happens after the test, with the settings that were s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -26,7 +26,7 @@ BATCHES = (1, 256)
 """Examples at once when throughput is measured: an answer while one waits, and many in bulk."""
 
 REPEATS = 5
-SECONDS = 0.1
+SECONDS = 0.05
 """Of measuring one batch size, after the first pass: what is begun then is the last."""
 
 
@@ -63,12 +63,14 @@ class CountedRun:
 
     def __init__(self, run: CellRun, steps: int, count: Count) -> None:
         self.device, self.batch_size, self.steps = run.device, run.batch_size, steps
-        self.at_once = run.at_once
+        self.at_once, self.evaluations, self.patience = run.at_once, run.evaluations, run.patience
+        self.augment, self.autocast = run.augment, run.autocast
         self.generator, self.seeded, self.fresh = run.generator, run.seeded, run.fresh
         self._run, self._count = run, count
         self._counted: dict[tuple[str, str, int], set[int]] = {}
+        self._after: list[tuple[int, float]] = []
 
-    def report(self, step: int, value: float) -> None:
+    def report(self, step: int, value: float | Sequence[float]) -> None:
         """Nobody is waiting for it."""
 
     def progress(self, done: int, total: int) -> None:
@@ -78,7 +80,15 @@ class CountedRun:
         return 0
 
     def keep(self, step: int, training: Resumable) -> None:
-        """It is soon over."""
+        self._after.append((step, self._count.total))
+
+    @property
+    def second_step(self) -> float | None:
+        """FLOPs of the second step, where there were two, of one loop, that told their ends."""
+        match self._after:
+            case [(1, before), (2, after)]:
+                return after - before
+        return None
 
     @contextmanager
     def scoring(self) -> Iterator[None]:
@@ -109,21 +119,24 @@ def adapting(
     """FLOPs of one ``adapt``, validation left out.
 
     Args:
-        steps: optimiser steps that the real one took, where it told: then one step and two are
-            counted, and the rest is the same again, as every batch is of one size. ``None`` does
-            all of it again.
+        steps: optimiser steps that the real one took, where it told: then two steps are counted,
+            and the rest is the second again, as every batch is of one size. ``None`` does all of
+            it again.
     """
 
-    def flops(of: int) -> float:
+    def flops(of: int) -> tuple[float, float | None]:
         count = Count()
+        counted = CountedRun(run, of, count)
         with run.seeded("adapt"), count.counting():
-            strategy.adapt(backbone, replace(task, val=None), settings, CountedRun(run, of, count))
-        return count.total
+            strategy.adapt(backbone, replace(task, val=None), settings, counted)
+        return count.total, counted.second_step
 
-    if steps is None:
-        return flops(run.steps)
-    one, two = flops(1), flops(2)
-    return one + (steps - 1) * (two - one)
+    if steps is None or steps < 2:
+        return flops(run.steps if steps is None else 1)[0]
+    two, second = flops(2)
+    if second is None:  # the strategy has a loop of its own
+        second = two - flops(1)[0]
+    return two + (steps - 2) * second
 
 
 def flops_each(function: Callable[[Tensor], Tensor], inputs: Inputs) -> float:

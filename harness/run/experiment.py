@@ -46,7 +46,7 @@ from harness.run.context import CellRun, Progress, seed_of
 from harness.run.meters import Clock, Meters
 from harness.run.selection import ACCURACY, INFORMATION, Measure, Validation
 from harness.run.trials import AT_ONCE, Selected, Trials
-from harness.run.workbench import Workbench, model_id
+from harness.run.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -146,10 +146,7 @@ class Experiment:
             self.record.cached.append("features")
 
     def _pool(self, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
-        split = loaded.data.train if part == "train" else loaded.data.test
-        assert split is not None
-        meaning = f"{model_id(self.cell.backbone_spec)}:{loaded.digest}:{part}"
-        pool = self.bench.pool(split, backbone, meaning)
+        pool = self.bench.pool_of(self.cell, loaded, backbone, part)
         self.inputs_held.add(pool.held)
         return pool
 

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from harness.api import Emit
+from harness.data.examples import Pool
 from harness.plan.cells import Cell, backbone_meaning, source_meaning
 from harness.plan.configure import Datasets
 from harness.plan.suite import Limits
@@ -24,7 +25,8 @@ from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.run.cell import run_cell
 from harness.run.ends import KEPT
-from harness.run.workbench import Workbench
+from harness.run.heap import keep_freed
+from harness.run.workbench import Recent, Workbench
 
 GIB = 2**30
 
@@ -97,12 +99,15 @@ class CellJob:
             datasets.load(cell.dataset, cell.problem_spec.args)
             source_meaning(datasets, cell.source_spec)
             backbone_meaning(registry, datasets, cell.backbone_spec)
+            # On the CPU whatever the device is: a fork can't use one that was opened before it.
+            _workbench(self.place.sources, "cpu", self.place.cache, self.place.limits).warm(cell)
 
     def run(self, emit: Emit, device: str) -> None:
         with claimed(self.place.directory, self.cell.cell) as ours:
             if not ours or self.settled() is not None:
                 return
             torch.set_num_threads(self.place.threads)
+            keep_freed()
             if device.startswith("cuda"):
                 share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
                 torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
@@ -148,5 +153,11 @@ def _datasets(sources: Sources) -> Datasets:
 def _workbench(sources: Sources, device: str, cache: Path, limits: Limits) -> Workbench:
     """One a process: cells that follow each other share data, weights and features."""
     bench = Workbench(load_once(sources), torch.device(device), cache, limits)
-    bench.datasets = _datasets(sources)
+    bench.datasets, bench.on_host = _datasets(sources), _on_host()
     return bench
+
+
+@cache
+def _on_host() -> Recent[Pool]:
+    """One a process, as above."""
+    return Recent(6)

@@ -201,7 +201,7 @@ def _reset_high_water_mark() -> bool:
 
 
 def _high_water_mark() -> int:
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
+    _, found, rest = _STATUS.read_bytes().partition(b"\nVmHWM:")
+    if found:
+        return int(rest.split(maxsplit=1)[0]) * 1024
     return psutil.Process().memory_info().rss

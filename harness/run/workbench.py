@@ -20,8 +20,9 @@ from torch import Tensor
 
 from harness.api import BackboneFactory, Brought, Source, Strategy
 from harness.data.examples import Pool, RawRows, Split
+from harness.data.loading import Loaded
 from harness.data.protocols import make_source, source_inputs
-from harness.data.resident import make_pool
+from harness.data.resident import on_host, placed
 from harness.errors import Diverged, HarnessError
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
@@ -84,8 +85,11 @@ class Workbench:
         self.datasets = Datasets(registry)
         kept = round(self.limits.features * 2**30)
         self.features = FeatureStore(DiskShelf(cache / "features", kept) if kept else None)
+        self.on_host: Recent[Pool] = Recent(6)
+        """Inputs on the host, which the workbenches of one process share."""
         self._pools: Recent[Pool] = Recent(6)
         self._made: Recent[Made] = Recent(4)
+        self._backbones: Recent[Backbone] = Recent(2)
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
@@ -93,11 +97,26 @@ class Workbench:
         """The inputs of ``split`` prepared for ``backbone``, in their ``order``; ``meaning`` says
         which inputs and model they are."""
 
-        def make() -> Pool:
-            shuffled = RawRows(split.inputs, split.order)
-            return make_pool(shuffled, backbone.preprocess, self.device)
+        raw = RawRows(split.inputs, split.order)
+        host = self.on_host.get(meaning, lambda: on_host(raw, backbone.preprocess))
+        return self._pools.get(meaning, lambda: placed(host, raw, backbone.preprocess, self.device))
 
-        return self._pools.get(meaning, make)
+    def pool_of(self, cell: Cell, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
+        """The inputs of a dataset's ``train`` or ``test`` part, prepared for a cell's backbone."""
+        split = loaded.data.train if part == "train" else loaded.data.test
+        assert split is not None
+        meaning = f"{model_id(cell.backbone_spec)}:{loaded.digest}:{part}"
+        return self.pool(split, backbone, meaning)
+
+    def warm(self, cell: Cell) -> None:
+        """Prepare a cell's inputs, for processes that are forked from this one."""
+        loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
+        backbone = self._backbones.get(
+            model_id(cell.backbone_spec),
+            lambda: self.build(cell.backbone_spec, pretrained=False, seed=0),
+        )
+        for part in ("train",) if loaded.data.test is None else ("train", "test"):
+            self.pool_of(cell, loaded, backbone, part)
 
     def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
         loaded = self.datasets.load(spec.dataset, spec.args)

@@ -143,19 +143,35 @@ def test_an_error_of_the_machine_is_one_line_too(harness, monkeypatch):
     )
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
-@pytest.mark.parametrize("words", [["--help"], ["plugins"]])
-def test_a_full_disk_behind_standard_output_is_one_line(words):
-    with open("/dev/full", "wb") as full:
+full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+NO_SPACE = "harness: No space left on device. Free some space and run "
+
+
+@full
+def test_a_full_disk_behind_standard_output_is_one_line():
+    """Also at the very end of the process, where Python tries once more."""
+    with open("/dev/full", "wb") as disk:
         ended = subprocess.run(
-            [sys.executable, "-c", "from harness.cli import main; main()", *words],
-            stdout=full,
+            [sys.executable, "-c", "from harness.cli import main; main()", "--help"],
+            stdout=disk,
             stderr=subprocess.PIPE,
             text=True,
         )
     assert ended.returncode == 2
-    assert ended.stderr.startswith("harness: No space left on device. Free some space and run ")
+    assert ended.stderr.startswith(NO_SPACE)
     assert len(ended.stderr.splitlines()) == 1
+
+
+@full
+def test_a_disk_that_fills_up_under_a_long_table_is_one_line(monkeypatch, capsys):
+    with open("/dev/full", "w", buffering=1) as disk:  # full at the first line
+        monkeypatch.setattr(sys, "argv", ["harness", "plugins"])
+        monkeypatch.setattr(sys, "stdout", disk)
+        with pytest.raises(SystemExit) as ended:
+            package.main()
+    assert ended.value.code == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(NO_SPACE)
 
 
 def test_a_file_in_the_place_of_the_results_is_told_before_anything_runs(harness, tiny_suite):

@@ -1,5 +1,6 @@
 """Where inputs live makes no difference to what they are."""
 
+import pytest
 import torch
 
 from harness.data import resident
@@ -21,6 +22,12 @@ def test_what_does_not_fit_is_streamed_and_is_the_same(monkeypatch):
     rows = torch.tensor([299, 0, 7, 7])
     assert torch.equal(fits.take(rows), streams.take(rows))
     assert len(fits) == len(streams) == 300
+
+
+@pytest.mark.parametrize("full", ["cpu", "cuda"])
+def test_what_fits_has_room_on_the_device_and_on_the_host(monkeypatch, full):
+    monkeypatch.setattr(resident, "free_bytes", lambda device: 1000 if device.type == full else 1e9)
+    assert make_pool(RAW, small_backbone().preprocess, torch.device("cuda")).held == "streamed"
 
 
 def test_digests_tell_inputs_and_their_preparation_apart():

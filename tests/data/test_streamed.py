@@ -120,6 +120,19 @@ class TestStreams:
             batch = pool.take(torch.tensor([1, 2]))
         assert not batch.is_inference()
 
+    @pytest.mark.gpu
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    def test_to_a_gpu_are_not_overwritten_before_they_are_copied(self, inputs):
+        raw, preprocess = inputs["arrays"]
+        pool = StreamedPool(raw, preprocess, torch.device("cuda"))
+        rows = torch.randint(0, N, (200, 64))
+        busy = torch.randn(4096, 4096, device="cuda")
+        given = []
+        for batch in pool.stream(rows):
+            busy = (busy @ busy).tanh()  # copies wait behind it
+            given.append(batch)
+        assert torch.equal(torch.cat(given).cpu(), preprocess(raw.read(rows.flatten().tolist())))
+
     def test_of_a_damaged_file_fail_at_its_batch(self, inputs, tmp_path, threads):
         (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
         raw, preprocess = inputs["files"]

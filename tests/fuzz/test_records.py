@@ -221,10 +221,9 @@ def test_what_another_program_seals_is_a_valid_record_or_refused(store, watched,
             continue  # no JSON at all
         file.write_bytes(content)
         with watched(content):
-            frame = tidy(store.frame())
+            frame = tidy(collect(store)[0])
             table_of_cells(frame)
             summary(frame)
-            collect(store, PLANNED)
 
 
 # ── plans ─────────────────────────────────────────────────────────────────────────────────────

@@ -27,8 +27,7 @@ FrameOf = Callable[..., pd.DataFrame]
 
 @pytest.fixture(scope="module")
 def details(results: Path) -> Details:
-    store = Store(results)
-    return collect(store, store.plan().cells)
+    return collect(Store(results))[1]
 
 
 @pytest.fixture(scope="module")

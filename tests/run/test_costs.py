@@ -61,6 +61,33 @@ def test_training_is_what_counting_every_step_gives(bench):
     assert [record.flops["fit"]] == counted
 
 
+def test_of_a_loop_that_tells_nothing_the_second_step_is_what_two_take_more_than_one(bench):
+    """It starts with 2·3·4·5 operations, and takes 2·2·2·2 a step."""
+
+    @dataclass(frozen=True)
+    class Alone(LinearProbe):
+        name: ClassVar[str] = "alone"
+
+        def adapt(self, backbone, task, hp, run):
+            torch.ones(3, 4) @ torch.ones(4, 5)
+            for step in range(run.steps):
+                torch.ones(2, 2) @ torch.ones(2, 2)
+                run.report(step + 1, 0.5)
+            return Guess()
+
+        def adapt_batch(self, backbone, batch, run):
+            return [self.adapt(backbone, task, hp, run) for task, hp in batch]
+
+    class Guess:
+        trained: ClassVar = {}
+
+        def logits(self, inputs):
+            return torch.zeros(len(inputs), CLASSES)
+
+    (record,) = bench.run(bench.add(Alone))
+    assert record.flops == {"fit": 120 + STEPS * 16, "predict": 0}
+
+
 def test_an_episode_is_counted_whole(bench):
     """MAML takes fewer steps than the budget allows, and no validation tells how many."""
     problem = {

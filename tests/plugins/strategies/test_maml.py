@@ -1,11 +1,21 @@
 """MAML's meta-gradient against a loop written out by hand, in float64, and against differences."""
 
 import copy
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies.maml import Maml, SupportNorms, task_loss
+from harness_plugins.strategies._meta_gradient import (
+    Inner,
+    batched,
+    can_batch,
+    in_threads,
+    task_loss,
+)
+from harness_plugins.strategies._support_norms import SupportNorms
+from harness_plugins.strategies.maml import Maml
 
 from harness.api import Diverged, HarnessError, Source, SourceEpisode, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
@@ -23,11 +33,23 @@ def backbone():
     return backbone
 
 
+def drawn(backbone, skip=0):
+    examples = digits(backbone)
+    support, query = shots(examples, 2, 3, skip=skip), shots(examples, 4, 3, skip=skip + 2)
+    return SourceEpisode(support.inputs[:], support.labels, query.inputs[:], query.labels)
+
+
 @pytest.fixture
 def episode(backbone):
-    examples = digits(backbone)
-    support, query = shots(examples, 2, 3), shots(examples, 4, 3, skip=2)
-    return SourceEpisode(support.inputs[:], support.labels, query.inputs[:], query.labels)
+    return drawn(backbone)
+
+
+@pytest.fixture
+def episodes(backbone):
+    return [drawn(backbone, skip) for skip in (0, 6, 12)]
+
+
+three_ways = partial(Inner, ways=3)
 
 
 def by_hand(parameters, episode, lr, steps, *, second_order=True):
@@ -66,26 +88,116 @@ def by_hand(parameters, episode, lr, steps, *, second_order=True):
     return F.cross_entropy(features @ values["w"].T + values["b"], episode.query_labels)
 
 
+@contextmanager
+def two_cores():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def relative(ours, theirs):
+    """The distance of two gradients, over the length of one."""
+    ours, theirs = (torch.cat([g.flatten() for g in gradient]) for gradient in (ours, theirs))
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+@pytest.mark.parametrize("way", [in_threads, batched])
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_the_meta_gradient_equals_a_plain_double_backward_loops(
-    backbone, episode, steps, first_order
+    backbone, episodes, steps, first_order, way
 ):
+    inner = three_ways(0.4, steps, first_order=first_order)
+    with two_cores(), way(backbone, inner, 3) as gradient:
+        loss, ours = gradient(episodes)
     parameters = dict(backbone.body_parameters())
-    loss = task_loss(backbone, parameters, episode, lr=0.4, steps=steps, first_order=first_order)
-    expected = by_hand(parameters, episode, 0.4, steps, second_order=not first_order)
+    expected = sum(
+        by_hand(parameters, episode, 0.4, steps, second_order=not first_order)
+        for episode in episodes
+    )
     assert loss.item() == pytest.approx(expected.item(), abs=1e-10)
-    ours = torch.autograd.grad(loss, list(parameters.values()))
     theirs = torch.autograd.grad(expected, list(parameters.values()))
     for mine, other in zip(ours, theirs, strict=True):
         assert torch.allclose(mine, other, atol=1e-9, rtol=1e-6)
+    assert relative(ours, theirs) < 1e-9
+
+
+def test_any_number_of_threads_gives_the_same_bits(backbone, episodes):
+    inner = three_ways(0.4, 2)
+    with two_cores(), in_threads(backbone.float(), inner, 3) as gradient:
+        together = gradient(episodes)
+    with in_threads(backbone, inner, 3) as gradient:
+        alone = gradient(episodes)
+    assert torch.equal(together[0], alone[0])
+    assert all(torch.equal(a, b) for a, b in zip(together[1], alone[1], strict=True))
+
+
+def test_threads_are_as_many_as_before_when_meta_training_is_over(backbone, episodes):
+    with two_cores():
+        with in_threads(backbone, three_ways(0.4, 1), 3) as gradient:
+            gradient(episodes)
+        assert torch.get_num_threads() == 2
+
+
+def test_a_batch_that_memory_refuses_is_cut_in_parts(backbone, episodes, monkeypatch):
+    whole, chunks = torch.func.vmap, []
+
+    def refusing(function, in_dims, chunk_size):
+        chunks.append(chunk_size)
+        if chunk_size > 1:
+            raise torch.OutOfMemoryError
+        return whole(function, in_dims, chunk_size=chunk_size)
+
+    with batched(backbone, three_ways(0.4, 1), 3) as gradient:
+        loss, expected = gradient(episodes)
+        monkeypatch.setattr(torch.func, "vmap", refusing)
+        again, parts = gradient(episodes)
+    assert chunks == [3, 2, 1]
+    assert again.item() == pytest.approx(loss.item())
+    assert relative(parts, expected) < 1e-9
+
+
+def test_a_model_with_dropout_takes_its_tasks_in_turn(backbone, episodes):
+    inner = three_ways(0.4, 1)
+    assert can_batch(backbone, inner, episodes[0])
+    backbone.body[1].append(torch.nn.Dropout(0.5))
+    assert not can_batch(backbone, inner, episodes[0])
+
+    def gradients():
+        torch.manual_seed(0)
+        with two_cores(), in_threads(backbone, inner, 3) as gradient:
+            return gradient(episodes)[1]
+
+    assert all(torch.equal(a, b) for a, b in zip(gradients(), gradients(), strict=True))
+
+
+def test_learn2learn_comes_to_the_same_gradient(backbone, episode):
+    """Its loop with our batch norm: the support set's statistics on the queries too."""
+    learn2learn = pytest.importorskip("learn2learn")
+    parameters = dict(backbone.body_parameters())
+    loss = task_loss(backbone, parameters, episode, three_ways(0.1, 3))
+    ours = torch.autograd.grad(loss, list(parameters.values()))
+    head = torch.nn.Linear(backbone.num_features, 3).double()
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    maml = learn2learn.algorithms.MAML(torch.nn.Sequential(backbone, head), lr=0.1)
+    learner, norms = maml.clone(), SupportNorms(plain=True)
+    for _ in range(3):
+        with norms.measuring():
+            learner.adapt(F.cross_entropy(learner(episode.support), episode.support_labels))
+    with norms.measuring():
+        learner(episode.support)
+    with norms.applying():
+        expected = F.cross_entropy(learner(episode.query), episode.query_labels)
+    assert relative(ours, torch.autograd.grad(expected, list(parameters.values()))) < 1e-6
 
 
 def test_second_derivatives_are_not_nothing(backbone, episode):
     parameters = dict(backbone.body_parameters())
     first, second = (
         torch.autograd.grad(
-            task_loss(backbone, parameters, episode, lr=0.4, steps=3, first_order=order),
+            task_loss(backbone, parameters, episode, three_ways(0.4, 3, first_order=order)),
             list(parameters.values()),
         )
         for order in (True, False)
@@ -95,7 +207,7 @@ def test_second_derivatives_are_not_nothing(backbone, episode):
 
 def test_the_meta_gradient_agrees_with_finite_differences(backbone, episode):
     parameters = dict(backbone.body_parameters())
-    loss = task_loss(backbone, parameters, episode, lr=0.1, steps=2, first_order=False)
+    loss = task_loss(backbone, parameters, episode, three_ways(0.1, 2))
     name = "body.1.0.weight"
     gradient = torch.autograd.grad(loss, [parameters[name]])[0]
     direction = torch.randn(gradient.shape, dtype=torch.float64, generator=torch.manual_seed(0))
@@ -103,7 +215,7 @@ def test_the_meta_gradient_agrees_with_finite_differences(backbone, episode):
     def moved(distance):
         there = {**parameters, name: (parameters[name] + distance * direction).detach()}
         there = {n: p.detach().requires_grad_() for n, p in there.items()}
-        return task_loss(backbone, there, episode, lr=0.1, steps=2, first_order=False).item()
+        return task_loss(backbone, there, episode, three_ways(0.1, 2)).item()
 
     difference = (moved(1e-6) - moved(-1e-6)) / 2e-6
     assert (gradient * direction).sum().item() == pytest.approx(difference, rel=1e-3)
@@ -118,19 +230,20 @@ def test_adapting_is_what_meta_training_rehearsed(backbone, episode):
     queries = shots(digits(backbone), 4, 3, skip=2)
     reached = F.cross_entropy(model.logits(queries.inputs), queries.labels)
     parameters = dict(backbone.body_parameters())
-    rehearsed = task_loss(backbone, parameters, episode, lr=0.4, steps=2, first_order=False)
+    rehearsed = task_loss(backbone, parameters, episode, three_ways(0.4, 2))
     assert reached.item() == pytest.approx(rehearsed.item(), rel=1e-4)
 
 
 def test_running_statistics_are_left_alone(backbone, episode):
-    before = backbone.body[0][1].running_mean.clone()
+    before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     parameters = dict(backbone.body_parameters())
-    task_loss(backbone, parameters, episode, lr=0.4, steps=1, first_order=False)
-    assert torch.equal(backbone.body[0][1].running_mean, before)
+    task_loss(backbone, parameters, episode, three_ways(0.4, 1))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in backbone.named_buffers())
 
 
-def test_norms_without_weights_are_normalised_too():
-    norms, x = SupportNorms(), torch.randn(6, 3, 4)
+@pytest.mark.parametrize("plain", [False, True])
+def test_norms_without_weights_are_normalised_too(plain):
+    norms, x = SupportNorms(plain=plain), torch.randn(6, 3, 4)
     with norms.measuring():
         F.batch_norm(x, None, None, training=True)
     with norms.applying():

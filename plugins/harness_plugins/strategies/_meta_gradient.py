@@ -1,0 +1,189 @@
+"""MAML's meta-gradient: a task's loss after its steps, and its gradient over many tasks."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import functional_call
+
+from harness.api import Backbone, SourceEpisode
+from harness_plugins.strategies._support_norms import SupportNorms
+
+Parameters: TypeAlias = Mapping[str, Tensor]
+
+MetaGradient: TypeAlias = Callable[[Sequence[SourceEpisode]], "tuple[Tensor, list[Tensor]]"]
+"""Gives the sum of the losses of some tasks, and its gradient by each parameter of the body."""
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The gradient steps inside a task: how many, at what rate, with how many classes."""
+
+    lr: float
+    steps: int
+    ways: int
+    first_order: bool = False
+
+
+def task_loss(
+    backbone: Backbone,
+    parameters: Parameters,
+    episode: SourceEpisode,
+    inner: Inner,
+    *,
+    batched: bool = False,
+) -> Tensor:
+    """The loss on the queries after the inner steps on the support set.
+
+    Its gradient by ``parameters`` is MAML's meta-gradient (Finn et al. 2017, equation 1 and
+    algorithm 2): through the steps unless ``first_order``. ``batched`` is for the transforms of
+    ``torch.func``.
+    """
+    norms = SupportNorms(plain=batched)
+    like = next(iter(parameters.values()))
+    head = like.new_zeros(inner.ways, backbone.num_features), like.new_zeros(inner.ways)
+    names = list(parameters)
+
+    def features(values: Sequence[Tensor], inputs: Tensor) -> Tensor:
+        # Batch norm counts its passes in place, which threads would do to one tensor.
+        buffers = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
+        body = dict(zip(names, values, strict=False))
+        found: Tensor = functional_call(backbone, {**buffers, **body}, (inputs,))
+        return found
+
+    def loss(values: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+        logits = F.linear(features(values, inputs), *values[len(names) :])
+        return F.cross_entropy(logits, labels)
+
+    values = (*parameters.values(), *(t if batched else t.requires_grad_() for t in head))
+    for _ in range(inner.steps):
+        with norms.measuring():
+            support = (episode.support, episode.support_labels)
+            if batched:
+                gradients = torch.func.grad(loss)(values, *support)
+                if inner.first_order:
+                    gradients = tuple(gradient.detach() for gradient in gradients)
+            else:
+                gradients = torch.autograd.grad(
+                    loss(values, *support), values, create_graph=not inner.first_order
+                )
+        pairs = zip(values, gradients, strict=True)
+        values = tuple(torch.sub(value, gradient, alpha=inner.lr) for value, gradient in pairs)
+    if norms.met:
+        with norms.measuring():
+            features(values, episode.support)
+    with norms.applying():
+        return loss(values, episode.query, episode.query_labels)
+
+
+@contextmanager
+def in_threads(backbone: Backbone, inner: Inner, tasks: int) -> Iterator[MetaGradient]:
+    """Tasks side by side, in as many threads as torch may use here.
+
+    Kernels of small tasks gain little from several threads, and lose much where cores are busy.
+    Gradients are summed in the order of the tasks, so that up to one thread a task all numbers of
+    threads give the same bits. A model that draws at random, as by dropout, takes its tasks one
+    after another: torch has one generator for all threads.
+    """
+    threads = torch.get_num_threads()
+    workers = 1 if draws(backbone) else min(threads, tasks)
+    parameters = dict(backbone.body_parameters())
+    # functional_call puts tensors into modules, so each thread needs modules of its own.
+    shared = {id(t): t for t in (*backbone.parameters(), *backbone.buffers())}
+    idle: SimpleQueue[Backbone] = SimpleQueue()
+    for _ in range(workers):
+        idle.put(copy.deepcopy(backbone, dict(shared)) if workers > 1 else backbone)
+
+    def one(episode: SourceEpisode) -> tuple[Tensor, Sequence[Tensor]]:
+        mine = idle.get()
+        try:
+            loss = task_loss(mine, parameters, episode, inner)
+            return loss.detach(), torch.autograd.grad(loss, list(parameters.values()))
+        finally:
+            idle.put(mine)
+
+    def summed(each: Iterator[tuple[Tensor, Sequence[Tensor]]]) -> tuple[Tensor, list[Tensor]]:
+        total, first = next(each)
+        sums = list(first)
+        for loss, gradients in each:
+            total = total + loss
+            sums = list(torch._foreach_add(sums, list(gradients)))
+        return total, sums
+
+    if workers == 1:
+        yield lambda episodes: summed(map(one, episodes))
+        return
+    pool = ThreadPoolExecutor(
+        workers, initializer=torch.set_num_threads, initargs=(threads // workers,)
+    )
+    try:
+        yield lambda episodes: summed(pool.map(one, episodes))
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # some of torch's libraries have one number for all threads
+
+
+@contextmanager
+def batched(backbone: Backbone, inner: Inner, tasks: int) -> Iterator[MetaGradient]:
+    """All tasks as one batch, or as large a part of them as memory allows."""
+    chunk = tasks
+
+    def gradient(episodes: Sequence[SourceEpisode]) -> tuple[Tensor, list[Tensor]]:
+        nonlocal chunk
+        parameters = {name: p.detach() for name, p in backbone.body_parameters()}
+        labels = episodes[0].support_labels, episodes[0].query_labels
+        support = torch.stack([episode.support for episode in episodes])
+        query = torch.stack([episode.query for episode in episodes])
+
+        def loss(values: Parameters, support: Tensor, query: Tensor) -> Tensor:
+            episode = SourceEpisode(support, labels[0], query, labels[1])
+            return task_loss(backbone, values, episode, inner, batched=True)
+
+        # The gradient inside and the batch outside: the other way round, torch's own batch norm
+        # would be wrong in the second order, silently.
+        each = torch.func.grad_and_value(loss)
+        while True:
+            try:
+                gradients, losses = torch.func.vmap(each, (None, 0, 0), chunk_size=chunk)(
+                    parameters, support, query
+                )
+            except torch.OutOfMemoryError:
+                if chunk == 1:
+                    raise
+                chunk = math.ceil(chunk / 2)
+            else:
+                return losses.sum(), [g.sum(0) for g in gradients.values()]
+
+    yield gradient
+
+
+def can_batch(backbone: Backbone, inner: Inner, episode: SourceEpisode) -> bool:
+    """Whether ``torch.func.vmap`` knows all that the model does: it refuses dropout, and much that
+    is done in place."""
+    try:
+        with batched(backbone, inner, 1) as gradient:
+            gradient([episode])
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError:
+        return False
+    return True
+
+
+@torch.no_grad()
+def draws(backbone: Backbone) -> bool:
+    """Whether a pass through the model draws from torch's global generator of the CPU."""
+    with torch.random.fork_rng(devices=[]), SupportNorms().measuring():
+        before = torch.get_rng_state()
+        backbone(backbone.example)
+        return not torch.equal(before, torch.get_rng_state())
