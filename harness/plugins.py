@@ -27,6 +27,7 @@ BUILT_IN = (
     "harness_plugins.strategies.logistic_probe",
     "harness_plugins.strategies.partial_freeze",
     "harness_plugins.strategies.full_finetune",
+    "harness_plugins.strategies.lp_ft",
     "harness_plugins.strategies.lora",
     "harness_plugins.strategies.maml",
     "harness_plugins.strategies.protonet",

@@ -44,6 +44,8 @@ from harness.run.meters import Clock
 
 T = TypeVar("T")
 
+CPU = torch.device("cpu")
+
 
 def small_backbone(seed: int = 0) -> ImageBackbone:
     """Three convolutional blocks with batch norm for grey images of 16 pixels; 8 features."""
@@ -97,7 +99,7 @@ def a_run(
     batch_size: int = 32,
     seed: int = 0,
     checkpoint: Checkpoint | None = None,
-    device: torch.device = torch.device("cpu"),
+    device: torch.device = CPU,
 ) -> CellRun:
     """A run outside any cell."""
     return CellRun(

@@ -179,6 +179,14 @@ class Classifier:
         for name, value in self.state_dict().items():
             value.copy_(state[name])
 
+    @torch.no_grad()
+    def head_for_features(self) -> nn.Linear:
+        """A copy of the head that takes the features as they are."""
+        head = copy.deepcopy(self.head)
+        head.weight.div_(self._scale)
+        head.bias.sub_(head.weight @ (torch.zeros_like(head.weight[0]) + self._centre))
+        return head
+
     def save(self, path: Path) -> None:
         """Write what was trained to a safetensors file; the rest is the backbone's own.
 
@@ -186,12 +194,9 @@ class Classifier:
         """
         from safetensors.torch import save_file
 
-        trained = dict(self.trained)
-        trained["head.weight"] = trained["head.weight"] / self._scale
-        trained["head.bias"] = trained["head.bias"] - trained["head.weight"] @ (
-            torch.zeros_like(trained["head.weight"][0]) + self._centre
-        )
-        save_file({name: tensor.contiguous() for name, tensor in trained.items()}, path)
+        head = self.head_for_features()
+        trained = {**self.trained, **{f"head.{n}": p for n, p in head.named_parameters()}}
+        save_file({name: t.detach().contiguous() for name, t in trained.items()}, path)
 
 
 def _copy_to_train(origin: Backbone, trainable: set[str]) -> Backbone:

@@ -90,6 +90,11 @@ class CountedRun:
                 return after - before
         return None
 
+    @property
+    def loops(self) -> int:
+        """How many trainings told that they began."""
+        return sum(step == 1 for step, _ in self._after)
+
     @contextmanager
     def scoring(self) -> Iterator[None]:
         with self._count.aside():
@@ -120,21 +125,25 @@ def adapting(
 
     Args:
         steps: optimiser steps that the real one took, where it told: then two steps are counted,
-            and the rest is the second again, as every batch is of one size. ``None`` does all of
-            it again.
+            and the rest is the second again, as every batch is of one size. Where several trainings
+            share the steps of the run, two and four are counted, and the rest is by proportion.
+            ``None`` does all of it again.
     """
 
-    def flops(of: int) -> tuple[float, float | None]:
+    def flops(of: int) -> tuple[float, CountedRun]:
         count = Count()
         counted = CountedRun(run, of, count)
         with run.seeded("adapt"), count.counting():
             strategy.adapt(backbone, replace(task, val=None), settings, counted)
-        return count.total, counted.second_step
+        return count.total, counted
 
     if steps is None or steps < 2:
         return flops(run.steps if steps is None else 1)[0]
-    two, second = flops(2)
-    if second is None:  # the strategy has a loop of its own
+    two, counted = flops(2)
+    second = counted.second_step
+    if counted.loops > 1:
+        steps, second = run.steps, (flops(4)[0] - two) / 2
+    elif second is None:  # the strategy has a loop of its own
         second = two - flops(1)[0]
     return two + (steps - 2) * second
 

@@ -18,6 +18,7 @@ from harness.errors import HarnessError
 from harness.plan.cells import Cell, Planned
 from harness.record.claims import is_claimed
 from harness.record.durable import remove_leftovers
+from harness.record.provenance import cores
 from harness.record.store import Store
 from harness.run import stopping
 from harness.run.events import Events
@@ -183,5 +184,4 @@ def threads_each(workers: int) -> int:
     """CPU threads a worker, so that workers don't fight over cores; ``OMP_NUM_THREADS`` wins."""
     if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
         return max(1, int(given))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // workers)
+    return max(1, (cores() or 1) // workers)

@@ -21,18 +21,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness_plugins.backbones.conv4 import Conv4
-from harness_plugins.strategies._meta_gradient import Inner, batched, in_threads
+from harness_plugins.strategies._meta_gradient import Inner, batched
+from harness_plugins.strategies._side_by_side import side_by_side
 from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.api import SourceEpisode
+from harness.run.heap import keep_freed
 
 WAYS, QUERIES, TASKS, RATE = 5, 5, 4, 0.4
 
 
 @pytest.fixture
 def all_cores():
+    """As in a cell, freed memory is kept; learn2learn gains by that, too."""
+    keep_freed()
     before = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count())
     yield
@@ -118,7 +122,7 @@ def test_a_meta_step_against_learn2learns(
     parameters = [parameter for _, parameter in backbone.body_parameters()]
     our_optimizer = torch.optim.Adam(parameters)
 
-    by_device = batched if device.type == "cuda" else in_threads
+    by_device = batched if device.type == "cuda" else side_by_side
     with by_device(backbone, Inner(RATE, steps, WAYS), TASKS) as meta_gradient:
 
         def ours():

@@ -1,6 +1,7 @@
 """Results that someone has been at: they are refused, or marked, in words."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -23,7 +24,7 @@ def test_an_edited_metric_is_a_gap_in_the_report(harness, results, cell):
     page = (results / "report/index.html").read_text()
     assert "its record was changed after it was written" in page
     assert "1 of 2 damaged" in page
-    assert "99.0" not in page
+    assert not re.search(r"\b99\.0\b", page)
 
 
 def test_a_cell_with_an_edited_record_is_run_again(harness, results, cell, tiny_suite, no_report):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import TypeAlias
 
 import torch
@@ -86,51 +83,12 @@ def task_loss(
         return loss(values, episode.query, episode.query_labels)
 
 
-@contextmanager
-def in_threads(backbone: Backbone, inner: Inner, tasks: int) -> Iterator[MetaGradient]:
-    """Tasks side by side, in as many threads as torch may use here.
-
-    Kernels of small tasks gain little from several threads, and lose much where cores are busy.
-    Gradients are summed in the order of the tasks, so that up to one thread a task all numbers of
-    threads give the same bits. A model that draws at random, as by dropout, takes its tasks one
-    after another: torch has one generator for all threads.
-    """
-    threads = torch.get_num_threads()
-    workers = 1 if draws(backbone) else min(threads, tasks)
-    parameters = dict(backbone.body_parameters())
-    # functional_call puts tensors into modules, so each thread needs modules of its own.
-    shared = {id(t): t for t in (*backbone.parameters(), *backbone.buffers())}
-    idle: SimpleQueue[Backbone] = SimpleQueue()
-    for _ in range(workers):
-        idle.put(copy.deepcopy(backbone, dict(shared)) if workers > 1 else backbone)
-
-    def one(episode: SourceEpisode) -> tuple[Tensor, Sequence[Tensor]]:
-        mine = idle.get()
-        try:
-            loss = task_loss(mine, parameters, episode, inner)
-            return loss.detach(), torch.autograd.grad(loss, list(parameters.values()))
-        finally:
-            idle.put(mine)
-
-    def summed(each: Iterator[tuple[Tensor, Sequence[Tensor]]]) -> tuple[Tensor, list[Tensor]]:
-        total, first = next(each)
-        sums = list(first)
-        for loss, gradients in each:
-            total = total + loss
-            sums = list(torch._foreach_add(sums, list(gradients)))
-        return total, sums
-
-    if workers == 1:
-        yield lambda episodes: summed(map(one, episodes))
-        return
-    pool = ThreadPoolExecutor(
-        workers, initializer=torch.set_num_threads, initargs=(threads // workers,)
-    )
-    try:
-        yield lambda episodes: summed(pool.map(one, episodes))
-    finally:
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # some of torch's libraries have one number for all threads
+def task_gradient(
+    backbone: Backbone, parameters: Parameters, episode: SourceEpisode, inner: Inner
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """The loss of one task, and its gradient by each of the parameters."""
+    loss = task_loss(backbone, parameters, episode, inner)
+    return loss.detach(), torch.autograd.grad(loss, list(parameters.values()))
 
 
 @contextmanager

@@ -27,7 +27,8 @@ from harness.api import (
     set_rate,
     source_episodes,
 )
-from harness_plugins.strategies._meta_gradient import Inner, batched, can_batch, in_threads
+from harness_plugins.strategies._meta_gradient import Inner, batched, can_batch
+from harness_plugins.strategies._side_by_side import side_by_side
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Maml(GradientStrategy):
         at_once = run.device.type != "cpu" and can_batch(
             backbone, inner, next(sampled(generator=torch.Generator()))
         )
-        with (batched if at_once else in_threads)(backbone, inner, self.tasks) as meta_gradient:
+        with (batched if at_once else side_by_side)(backbone, inner, self.tasks) as meta_gradient:
             for step in range(run.resume(training) + 1, steps + 1):
                 total, gradients = meta_gradient([next(episodes) for _ in range(self.tasks)])
                 guard.check(step, total)

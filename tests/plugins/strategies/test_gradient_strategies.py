@@ -8,6 +8,7 @@ from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.strategies.partial_freeze import PartialFreeze
 
 from harness.api import Task
+from harness.model.features import LEAST
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -30,11 +31,11 @@ class TestLinearProbe(StrategyChecks):
         seen = []
         backbone.body.register_forward_hook(lambda *args: seen.append(len(args[2])))
         examples = digits(backbone)
-        task = Task(shots(examples, 3, 10), 10, shots(examples, 3, 10, skip=3))
+        task = Task(shots(examples, 5, 10), 10, shots(examples, 5, 10, skip=5))
         run = a_run(steps=50)
         for _ in range(3):
             self.strategy.adapt(backbone, task, self.strategy.defaults, run)
-        assert sum(seen) <= 60 + 2 + 1  # and two to learn shapes
+        assert sum(seen) <= 100 + 2 + LEAST  # two batches to learn shapes
 
 
 class TestPartialFreeze(StrategyChecks):

@@ -1,9 +1,13 @@
 """MAML's meta-gradient against a loop written out by hand, in float64, and against differences."""
 
 import copy
+import subprocess
+import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
+import psutil
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,9 +15,9 @@ from harness_plugins.strategies._meta_gradient import (
     Inner,
     batched,
     can_batch,
-    in_threads,
     task_loss,
 )
+from harness_plugins.strategies._side_by_side import side_by_side
 from harness_plugins.strategies._support_norms import SupportNorms
 from harness_plugins.strategies.maml import Maml
 
@@ -92,8 +96,10 @@ def by_hand(parameters, episode, lr, steps, *, second_order=True):
 def two_cores():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def relative(ours, theirs):
@@ -102,7 +108,7 @@ def relative(ours, theirs):
     return ((ours - theirs).norm() / theirs.norm()).item()
 
 
-@pytest.mark.parametrize("way", [in_threads, batched])
+@pytest.mark.parametrize("way", [side_by_side, batched])
 @pytest.mark.parametrize("first_order", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_the_meta_gradient_equals_a_plain_double_backward_loops(
@@ -123,21 +129,77 @@ def test_the_meta_gradient_equals_a_plain_double_backward_loops(
     assert relative(ours, theirs) < 1e-9
 
 
-def test_any_number_of_threads_gives_the_same_bits(backbone, episodes):
+def test_any_number_of_processes_gives_the_same_bits(backbone, episodes):
     inner = three_ways(0.4, 2)
-    with two_cores(), in_threads(backbone.float(), inner, 3) as gradient:
+    with two_cores(), side_by_side(backbone.float(), inner, 3) as gradient:
         together = gradient(episodes)
-    with in_threads(backbone, inner, 3) as gradient:
+    with side_by_side(backbone, inner, 3) as gradient:
         alone = gradient(episodes)
     assert torch.equal(together[0], alone[0])
     assert all(torch.equal(a, b) for a, b in zip(together[1], alone[1], strict=True))
 
 
-def test_threads_are_as_many_as_before_when_meta_training_is_over(backbone, episodes):
+def test_when_meta_training_is_over_threads_are_as_many_as_before_and_processes_are_gone(
+    backbone, episodes
+):
     with two_cores():
-        with in_threads(backbone, three_ways(0.4, 1), 3) as gradient:
+        with side_by_side(backbone, three_ways(0.4, 1), 3) as gradient:
             gradient(episodes)
+            (fork,) = psutil.Process().children()
+            assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
+        assert not fork.is_running()
+
+
+def test_parameters_that_change_between_meta_steps_are_seen_by_all(backbone, episodes):
+    inner = three_ways(0.4, 1)
+    with two_cores(), side_by_side(backbone, inner, 3) as gradient:
+        gradient(episodes)
+        with torch.no_grad():
+            for parameter in backbone.parameters():
+                parameter.mul_(1.1)
+        loss, found = gradient(episodes)
+    with side_by_side(backbone, inner, 3) as gradient:
+        expected_loss, expected = gradient(episodes)
+    assert torch.equal(loss, expected_loss)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_fork_that_dies_ends_the_training(backbone, episodes):
+    with two_cores(), side_by_side(backbone, three_ways(0.4, 1), 3) as gradient:
+        psutil.Process().children()[0].kill()
+        with pytest.raises(RuntimeError, match="was lost"):
+            gradient(episodes)
+
+
+def test_what_fails_in_a_fork_is_told(backbone, episodes):
+    broken = replace(episodes[1], query_labels=episodes[1].query_labels + 9)
+    told = pytest.raises(RuntimeError, match="IndexError")
+    with two_cores(), side_by_side(backbone, three_ways(0.4, 1), 3) as gradient, told:
+        gradient([episodes[0], broken, episodes[2]])
+
+
+def test_a_fork_does_not_outlive_who_made_it(tmp_path):
+    """Killed from one moment to the next, in the middle of it."""
+    code = """
+import os, torch
+from harness.testing import small_backbone
+from harness_plugins.strategies._meta_gradient import Inner
+from harness_plugins.strategies._side_by_side import side_by_side
+torch.set_num_threads(3)
+backbone = small_backbone()
+backbone.train_only(set(backbone.parameters_from(0)))
+with side_by_side(backbone, Inner(0.4, 1, 3), 3):
+    import psutil
+    print(*[child.pid for child in psutil.Process().children()], flush=True)
+    os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == -9
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2
+    _, alive = psutil.wait_procs([psutil.Process(p) for p in pids if psutil.pid_exists(p)], 10)
+    assert not alive
 
 
 def test_a_batch_that_memory_refuses_is_cut_in_parts(backbone, episodes, monkeypatch):
@@ -166,7 +228,7 @@ def test_a_model_with_dropout_takes_its_tasks_in_turn(backbone, episodes):
 
     def gradients():
         torch.manual_seed(0)
-        with two_cores(), in_threads(backbone, inner, 3) as gradient:
+        with two_cores(), side_by_side(backbone, inner, 3) as gradient:
             return gradient(episodes)[1]
 
     assert all(torch.equal(a, b) for a, b in zip(gradients(), gradients(), strict=True))
