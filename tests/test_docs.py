@@ -15,6 +15,7 @@ from harness.plugins import KINDS
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs/plugins.md").read_text()
+PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
 """Makes a suite short; what it is made of stays as shown."""
@@ -130,3 +131,18 @@ def test_the_guide_knows_every_kind_of_plugin():
     assert [
         hook for hook in (*KINDS.values(), "harness_report_sections") if hook not in GUIDE
     ] == []
+
+
+# ── performance ───────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_the_page_on_performance_tells_to_run_is_there():
+    lines = [line for block in blocks("sh", PERFORMANCE) for line in block.splitlines()]
+    named = [word for line in lines for word in shlex.split(line) if "/" in word]
+    assert len(named) == 3
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_and_every_benchmark_is_on_it():
+    files = {path.name for path in (ROOT / "tests/benchmarks").glob("test_*.py")}
+    assert [name for name in sorted(files) if name not in PERFORMANCE] == []

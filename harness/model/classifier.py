@@ -149,11 +149,14 @@ class Classifier:
         """Features ``[b, D]`` of a batch of inputs, or of ``stored`` activations."""
         with self._run.autocast():
             if stored:
-                return self.backbone.features_from(batch, self.entry)
-            with torch.set_grad_enabled(
-                torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
-            ):
-                return self.backbone.features(batch)
+                features = self.backbone.features_from(batch, self.entry)
+            else:
+                with torch.set_grad_enabled(
+                    torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
+                ):
+                    features = self.backbone.features(batch)
+        # What comes after, such as means and covariances, is not for half precision.
+        return features.to(torch.promote_types(features.dtype, torch.float32))
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits ``[b, classes]`` of features ``[b, D]``."""

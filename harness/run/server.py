@@ -16,9 +16,8 @@ def context() -> BaseContext:
     return multiprocessing.get_context("forkserver")
 
 
-def start(*modules: str) -> None:
-    """Start the server, which imports ``modules``, by default what cells need, while this process
-    goes on. There is one a process: one that runs already stays as it is."""
+def start() -> None:
+    """Start the server, which imports while this process goes on."""
     if context().get_start_method() == "forkserver":
-        context().set_forkserver_preload([*modules] or [PRELOAD])
+        context().set_forkserver_preload([PRELOAD])
         forkserver.ensure_running()

@@ -89,7 +89,6 @@ class Workbench:
         """Inputs on the host, which the workbenches of one process share."""
         self._pools: Recent[Pool] = Recent(6)
         self._made: Recent[Made] = Recent(4)
-        self._backbones: Recent[Backbone] = Recent(2)
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
@@ -105,18 +104,17 @@ class Workbench:
         """The inputs of a dataset's ``train`` or ``test`` part, prepared for a cell's backbone."""
         split = loaded.data.train if part == "train" else loaded.data.test
         assert split is not None
-        meaning = f"{model_id(cell.backbone_spec)}:{loaded.digest}:{part}"
-        return self.pool(split, backbone, meaning)
+        return self.pool(split, backbone, _inputs_of(cell, loaded, part))
 
     def warm(self, cell: Cell) -> None:
         """Prepare a cell's inputs, for processes that are forked from this one."""
         loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
-        backbone = self._backbones.get(
-            model_id(cell.backbone_spec),
-            lambda: self.build(cell.backbone_spec, pretrained=False, seed=0),
-        )
-        for part in ("train",) if loaded.data.test is None else ("train", "test"):
-            self.pool_of(cell, loaded, backbone, part)
+        parts = ("train",) if loaded.data.test is None else ("train", "test")
+        cold = [part for part in parts if _inputs_of(cell, loaded, part) not in self.on_host]
+        if cold:
+            backbone = self.build(cell.backbone_spec, pretrained=False, seed=0)
+            for part in cold:
+                self.pool_of(cell, loaded, backbone, part)
 
     def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
         loaded = self.datasets.load(spec.dataset, spec.args)
@@ -378,6 +376,10 @@ def overrides(plugin: Brought, method: str) -> bool:
     """Whether a plugin's class does more in ``method`` than its base in :mod:`harness.api`."""
     own = getattr(type(plugin), method)
     return bool(own.__module__ != Brought.__module__)
+
+
+def _inputs_of(cell: Cell, loaded: Loaded, part: str) -> str:
+    return f"{model_id(cell.backbone_spec)}:{loaded.digest}:{part}"
 
 
 def model_id(spec: BackboneSpec) -> str:

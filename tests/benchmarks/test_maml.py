@@ -125,7 +125,10 @@ def test_a_meta_step_against_learn2learns(
     by_device = batched if device.type == "cuda" else side_by_side
     with by_device(backbone, Inner(RATE, steps, WAYS), TASKS) as meta_gradient:
 
+        threads = torch.get_num_threads()
+
         def ours():
+            torch.set_num_threads(threads)
             _, gradients = meta_gradient(episodes)
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = torch.empty_like(parameter).copy_(gradient).div_(TASKS)

@@ -16,7 +16,7 @@ from harness.api import Inputs, Recipe, Task, batch_order, fit
 from harness.data.examples import Examples
 from harness.data.resident import ResidentPool
 from harness.model.precision import suited
-from harness.testing import a_run
+from harness.testing import a_run, digits, shots
 
 ON_CPU = [("resnet18", 224, 8), ("vit_tiny_patch16_224", 224, 8), ("test_resnet", 32, 64)]
 ON_GPU = [("resnet50", 224, 128), ("vit_small_patch16_224", 224, 128)]
@@ -167,3 +167,26 @@ def test_partial_freeze_against_full_finetune(benchmark, compare, work):
         bound = flops(all_of_it) / flops(frozen)
         benchmark.extra_info.update(flops=bound, reached=ratio / bound)
         print(f"  {ratio / bound:.2f} of the ratio of FLOPs, {bound:.2f}")
+
+
+def test_an_early_end_against_all_steps(benchmark, compare, device):
+    """Digits from scratch, scored 40 times; five that were no better end the training."""
+    torch.manual_seed(0)
+    backbone = Timm().build("test_resnet", input_size=32, pretrained=False, args={}).to(device)
+    examples = digits(backbone)
+    task = Task(shots(examples, 60, 10), 10, shots(examples, 20, 10, skip=60))
+    test = shots(examples, 90, 10, skip=80)
+    found = {}
+
+    def trained(patience):
+        def train():
+            run = a_run(steps=400 if benchmark.enabled else 4, batch_size=64, device=device)
+            run.evaluations, run.patience = 40, patience
+            found[patience] = fit(full(backbone), task, run)
+
+        return train
+
+    compare(trained(None), trained(5), rounds=3)
+    for patience, model in found.items():
+        right = model.logits(test.inputs).argmax(1) == test.labels
+        print(f"  patience {patience}: {right.double().mean().item():.1%} on test images")

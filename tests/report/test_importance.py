@@ -56,7 +56,7 @@ def test_seeds_are_pooled_and_what_they_differ_by_is_no_importance(frame_of: Fra
     trials = tried(frame, settings, scores + 1000 * (np.arange(40) >= 20))
     one, two = frame["cell"]
     chosen = {one: {"lr": 1.0, "kind": True}, two: {"lr": 3.0, "kind": True}}
-    rows = importance.tuned(frame, trials, chosen).set_index("name")
+    rows = importance.tuned(frame, trials, chosen)().set_index("name")
     assert list(rows.index) == ["lr", "decay", "kind"]
     assert rows.loc["lr", "importance"] > 0.5
     assert rows.loc["lr", "choices"] == [1.0, 3.0]
@@ -68,7 +68,7 @@ def test_too_few_finished_trials_have_no_importance(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.5, 0.5]})
     trials = tried(frame, *drawn())
     trials.loc[trials.index >= 15, "state"] = "failed"
-    rows = importance.tuned(frame, trials, {})
+    rows = importance.tuned(frame, trials, {})()
     assert rows["importance"].isna().all()
     assert set(rows["reason"]) == {"15 finished trials, 16 needed"}
 
@@ -76,14 +76,14 @@ def test_too_few_finished_trials_have_no_importance(frame_of: FrameOf) -> None:
 def test_a_single_hyperparameter_needs_no_importance(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.5, 0.5]})
     settings, scores = drawn()
-    rows = importance.tuned(frame, tried(frame, settings[["lr"]], scores), {})
+    rows = importance.tuned(frame, tried(frame, settings[["lr"]], scores), {})()
     assert rows["reason"].tolist() == ["the only one"]
 
 
 def test_only_the_first_are_estimated(frame_of: FrameOf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importance, "MOST", 1)
     frame = frame_of({"a": [0.5], "b": [0.5]})
-    rows = importance.tuned(frame, tried(frame, *drawn()), {})
+    rows = importance.tuned(frame, tried(frame, *drawn()), {})()
     known = rows.groupby("label")["importance"].count()
     assert known.to_dict() == {"a": 3, "b": 0}
     assert set(rows["reason"]) == {"", "estimated for the first 1 only"}

@@ -68,7 +68,7 @@ class Reader(HTMLParser):
 
 
 def written(directory: Path, *sections: Any) -> tuple[str, Reader]:
-    html = write_report(directory, sections).read_text()
+    html = write_report(directory, lambda: sections).read_text()
     return html, Reader(html)
 
 
