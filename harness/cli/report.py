@@ -30,5 +30,6 @@ def command(directory: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, 
             "budget, data or code): they are left out",
             err=True,
         )
-    click.echo(report(store, load_plugins(plugin, plugins_dir)))
+    page, _ = report(store, lambda: load_plugins(plugin, plugins_dir))
+    click.echo(page)
     return 0

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.plugins import Registry
+from harness.record.provenance import cores
 from harness.record.store import Store
+from harness.report.beside import beside
 from harness.report.details import collect
 from harness.report.page import write_report
 from harness.run.events import Events
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.api import Section
+    from harness.plugins import Registry
+
+MANY = 500
+"""Planned cells from which on several processes make a report: they take a while to start."""
+
+MOST = 8
+"""Processes, at most: there are no more plots to draw at once."""
 
 
 @contextmanager
@@ -30,9 +44,22 @@ def _uncollected() -> Iterator[None]:
 
 
 @_uncollected()
-def report(store: Store, registry: Registry) -> Path:
-    """Write the report of a results folder; a plugin whose section fails is named and left out."""
-    known = frame, _ = collect(store)
-    events = Events(registry.manager, lambda line: click.echo(f"harness: {line}", err=True))
-    given = {"frame": frame, "directory": store.directory}
-    return write_report(store.directory, events.collect("harness_report_sections", given), known)
+def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFrame]:
+    """Write the report of a results folder; a plugin whose section fails is named and left out.
+
+    Args:
+        load: gives the plugins, which take long to import: as late as possible.
+
+    Returns:
+        The page, and the tidy frame.
+    """
+    many = len(store.plan().cells) >= MANY
+    with beside(min(cores() or 1, MOST) if many else 1) as later:
+        known = frame, _ = collect(store)
+
+        def sections() -> list[Section]:
+            events = Events(load().manager, lambda line: click.echo(f"harness: {line}", err=True))
+            given = {"frame": frame, "directory": store.directory}
+            return events.collect("harness_report_sections", given)
+
+        return write_report(store.directory, sections, known, later), frame

@@ -217,8 +217,7 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
     from harness.cli.reporting import report
     from harness.report.words import STATES
 
-    page = report(store, registry)
-    frame = store.frame()
+    page, frame = report(store, lambda: registry)
     if output == "json":
         from harness.record.table import to_json
 

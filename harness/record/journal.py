@@ -72,12 +72,12 @@ class Journal:
         It is not forced to the disk, which may take longer than a trial: what a power cut tears
         is seen by its checksum.
         """
-        content = json.loads(partial.model_dump_json())
-        content["checksum"] = checksum(content)
+        text = partial.model_dump_json()
+        seal = checksum(json.loads(text))
         new = self._file.with_suffix(".new")
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(json.dumps(content))
+            new.write_text(f'{text.removesuffix("}")},"checksum":"{seal}"}}')
             os.replace(new, self._file)
 
     def drop(self) -> None:

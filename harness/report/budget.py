@@ -128,9 +128,8 @@ def after_seconds(
     np.maximum.accumulate(scores[orders], axis=0, out=best[1:])
     # Sums of the same floats in another order differ by their rounding.
     ends = np.cumsum(costs[orders], axis=0) * (1 - 1e-12)
-    columns, found = np.arange(orders.shape[1]), np.empty(limits.shape)
-    for place, limit in enumerate(limits):
-        found[place] = best[(ends <= limit).sum(0), columns].mean()
+    ended = (ends <= limits[:, None, None]).sum(1)
+    found = best[ended, np.arange(orders.shape[1])].mean(1)
     return np.where(np.isfinite(found), found, np.nan)
 
 

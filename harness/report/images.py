@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib as mpl
@@ -14,25 +13,10 @@ from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 
-from harness.report.figure import Plot
 from harness.report.style import INK, PAPER, RULE, STYLE, Look
 
 _WITHOUT = dict.fromkeys(["Creator", "Date", "Format", "Type"])
 """What matplotlib would tell of itself and of the hour."""
-
-
-def files(draw: Callable[[], Figure]) -> dict[str, bytes]:
-    """A figure in each format, by the ending of the file's name."""
-    figure = draw()
-    return {"png": png(figure), "svg": svg(figure)}
-
-
-def inline(plot: Plot, look: Mapping[str, Look]) -> list[Markup]:
-    """Each facet of a plot for a page."""
-    return [
-        inline_svg(plot.single(facet, look), f"{plot.name}-{number}", facet.alt)
-        for number, facet in enumerate(plot.facets)
-    ]
 
 
 def png(figure: Figure) -> bytes:

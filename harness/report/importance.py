@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.report.beside import Later, here
 from harness.report.words import plural
 
 ENOUGH = 16
@@ -22,9 +24,13 @@ _TREES = 32
 
 
 def tuned(
-    cells: pd.DataFrame, trials: pd.DataFrame, chosen: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
-    """A row for each hyperparameter that was tuned, of each strategy in each setting.
+    cells: pd.DataFrame,
+    trials: pd.DataFrame,
+    chosen: Mapping[str, Mapping[str, Any]],
+    later: Later = here,
+) -> Callable[[], pd.DataFrame]:
+    """What waits for a row for each hyperparameter that was tuned, of each strategy in each
+    setting; importances are estimated ``later``.
 
     ``cells``: ``cell``, ``setting`` and ``label`` in the order of the rows; ``trials``: ``cell``,
     ``number``, ``state``, ``value`` and ``settings``; ``chosen``: the selected settings, by cell.
@@ -33,41 +39,68 @@ def tuned(
     ``choices`` (a list of values, one a cell);
     ``importance`` (0–1, see :func:`importances`), or NaN and then ``reason`` says why.
     """
-    rows: list[dict[str, Any]] = []
     known = trials.merge(cells[["cell", "setting", "label"]], on="cell")
     by_group = dict(iter(known.groupby(["setting", "label"], sort=False)))
-    estimated = 0
+    groups: list[_Group] = []
+    asked: dict[int, tuple[pd.DataFrame, NDArray[np.float64]]] = {}
     for (setting, label), group in cells.groupby(["setting", "label"], sort=False):
         if (mine := by_group.get((setting, label))) is None:
             continue
         tried = mine["settings"].tolist()
         varied = [name for name in tried[0] if _varies([one.get(name) for one in tried])]
         done = mine[mine["state"].eq("complete") & mine["value"].notna()]
-        reason = _hindrance(len(done), len(varied), estimated)
-        found: Mapping[str, float] = {}
+        reason = _hindrance(len(done), len(varied), len(asked))
         if not reason:
-            estimated += 1
             # What a seed's split adds to all its scores is no work of the settings.
             scores = done["value"].astype("float64")
             scores = scores - scores.groupby(done["cell"]).transform("mean")
             settings = pd.DataFrame(done["settings"].tolist(), index=done.index)
-            found = importances(settings[varied], np.asarray(scores, np.float64))
-            reason = "" if found else "all scores are the same"
+            asked[len(groups)] = settings[varied], np.asarray(scores, np.float64)
         picked = [chosen[cell] for cell in group["cell"] if cell in chosen]
+        defaults = {name: tried[0][name] for name in varied}
+        groups.append(_Group(setting, label, defaults, picked, reason))
+    return partial(_rows, groups, later(_estimated, asked))
+
+
+class _Group(NamedTuple):
+    """A strategy in a setting: the first trial's values of what was tuned, the settings that its
+    cells chose, and why no importances are estimated, if so."""
+
+    setting: Hashable
+    label: Hashable
+    defaults: Mapping[str, Any]
+    picked: Sequence[Mapping[str, Any]]
+    reason: str
+
+
+def _rows(
+    groups: Sequence[_Group], estimated: Callable[[], Mapping[int, Mapping[str, float]]]
+) -> pd.DataFrame:
+    by_group = estimated()
+    rows = []
+    for number, (setting, label, defaults, picked, hindrance) in enumerate(groups):
+        found = by_group.get(number, {})
+        reason = hindrance or ("" if found else "all scores are the same")
         rows += [
             {
                 "setting": setting,
                 "label": label,
                 "name": name,
-                "default": tried[0][name],
+                "default": default,
                 "choices": [choice[name] for choice in picked if name in choice],
                 "importance": found.get(name, np.nan),
                 "reason": reason,
             }
-            for name in varied
+            for name, default in defaults.items()
         ]
     columns = ["setting", "label", "name", "default", "choices", "importance", "reason"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _estimated(
+    asked: Mapping[int, tuple[pd.DataFrame, NDArray[np.float64]]],
+) -> dict[int, dict[str, float]]:
+    return {number: importances(*trials) for number, trials in asked.items()}
 
 
 def _varies(values: Sequence[Any]) -> bool:

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from harness.report.beside import Later, here
 from harness.report.details import Details, Fault, collect
 from harness.report.diagram import critical_difference
 from harness.report.diagram import told as diagram_told
+from harness.report.drawn import Drawn, Files, in_formats
 from harness.report.figure import Plot
 from harness.report.findings import findings, overall, ranks
 from harness.report.judgement import Judgement, judge
@@ -70,34 +70,39 @@ def write_report(
     table = summary(frame)
     look = looks(frame)
 
-    def drawn(*chapter: Plot) -> list[_Drawn]:
-        return [_Drawn.of(plot, look, later) for plot in chapter if plot.facets]
+    def draw(*plots: Plot) -> list[Drawn]:
+        return [Drawn.of(plot, look, later) for plot in plots if plot.facets]
 
-    tuned = tuning(frame, table, details, plan.config.get("budget") or {}, later)
-    predicted, unread = predictions.read(directory, frame)
-    chapters_drawn = {
-        "results": drawn(plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table)),
-        "tuning": drawn(*tuned.plots),
-        "predictions": drawn(predictions.reliability(predicted, table, unread)),
+    drawn = {
+        "results": draw(plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table))
     }
+    tuned = tuning(frame, table, details, plan.config.get("budget") or {}, later)
+    drawn["tuning"] = draw(*tuned.plots)
+    predicted, unread = predictions.read(directory, frame)
+    drawn["predictions"] = draw(predictions.reliability(predicted, table, unread))
     judged = judge(directory, frame, table)
-    files = {one.plot.name: one.files for one in chain.from_iterable(chapters_drawn.values())}
+    files: dict[str, Files] = {
+        one.plot.name: one.files for chapter in drawn.values() for one in chapter
+    }
     if judged.ranking.ranks is not None:
-        ranked = partial(critical_difference, judged.ranking, look)
-        files["ranks"] = later(images.files, ranked)
+        ranks_diagram = partial(critical_difference, judged.ranking, look)
+        files["ranks"] = later(in_formats, ranks_diagram)
+    own = [(section.title, Markup(section.html)) for section in sections()]
     for stale in [*target.glob("plots/*.*"), *target.glob("tables/*.*")]:
         stale.unlink()
-    own = [(section.title, Markup(section.html)) for section in sections()]
     texts = tables.files(frame, table, everything, judged)
     texts |= chapters.files(tuned, predicted, table)
     for name, text in texts.items():
         write_atomically(target / f"tables/{name}", text.encode())
+    for name, formats in files.items():
+        for ending, content in formats().items():
+            write_atomically(target / f"plots/{name}.{ending}", content)
     page = _template().render(
         plan=plan,
         **_lead(plan, frame),
         **_found(frame, table, judged),
         **_tested(table, judged, look),
-        plots={name: [_plot(plot, look) for plot in chapter] for name, chapter in drawn.items()},
+        plots={name: [_plot(one, look) for one in chapter] for name, chapter in drawn.items()},
         best=chapters.highest(tuned.shown["best"], labels(frame[frame["oracle"] == "labels"])),
         budgets=list(tuned.shown["best"].columns),
         as_run=tuned.as_run,
@@ -116,7 +121,7 @@ def write_report(
         facts=details.facts,
         budget=_budget(plan.config.get("budget", {})),
         config=json.dumps(plan.config, indent=2, ensure_ascii=False, default=str),
-        sections=[(section.title, Markup(section.html)) for section in sections],
+        sections=own,
         long=LONG,
         many=MANY,
     )
@@ -165,6 +170,8 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
 def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
     """For each problem with identical inputs where there should be none, a sentence for each kind:
     of the cell with most of them."""
+    from harness.data.leakage import WORDS  # its PyTorch is needed by nothing else of a report
+
     most: dict[str, Counter[str]] = {}
     leaking = frame[frame["leaks"] != ""]
     for problem, text in zip(leaking["problem"], leaking["leaks"], strict=True):
@@ -250,18 +257,15 @@ def _result(group: Group, wins: bool) -> tuple[str, str, str, str]:
     )
 
 
-def _plot(plot: Plot, look: Mapping[str, Look]) -> dict[str, Any]:
+def _plot(drawn: Drawn, look: Mapping[str, Look]) -> dict[str, Any]:
+    plot = drawn.plot
     return {
         "name": plot.name,
         "title": plot.title,
         "caption": plot.caption,
         "facets": [
-            (
-                images.inline_svg(plot.single(facet, look), f"{plot.name}-{number}", facet.alt),
-                facet.note,
-                facet.absent,
-            )
-            for number, facet in enumerate(plot.facets)
+            (svg, facet.note, facet.absent)
+            for svg, facet in zip(drawn.facets(), plot.facets, strict=True)
         ],
         "legend": [
             (images.inline_mark(style), label)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness.report import budget, curves, importance, words
+from harness.report.beside import Later, here
 from harness.report.details import Details
 from harness.report.figure import Plot
 from harness.report.results import SETTING
@@ -26,35 +28,57 @@ class Tuning:
     depend on earlier ones, so that ``best`` is what happened and no expectation."""
 
     plots: Sequence[Plot]
-    numbers: Mapping[str, pd.DataFrame]
-    shown: Mapping[str, pd.DataFrame]
     as_run: bool
+    placed: Callable[[], Mapping[str, pd.DataFrame]]
+
+    @cached_property
+    def _rows(self) -> Mapping[str, pd.DataFrame]:
+        return self.placed()
+
+    @cached_property
+    def numbers(self) -> Mapping[str, pd.DataFrame]:
+        return {name: rows.drop(columns=["setting", "facet"]) for name, rows in self._rows.items()}
+
+    @cached_property
+    def shown(self) -> Mapping[str, pd.DataFrame]:
+        show = {"best": _best, "tuned": _tuned, "consumed": _consumed}
+        return {name: show[name](rows) for name, rows in self._rows.items()}
 
 
 def tuning(
-    frame: pd.DataFrame, table: pd.DataFrame, details: Details, plan: Mapping[str, Any]
+    frame: pd.DataFrame,
+    table: pd.DataFrame,
+    details: Details,
+    plan: Mapping[str, Any],
+    later: Later = here,
 ) -> Tuning:
-    """All of it; ``table`` is the summary of ``frame``, ``plan`` the suite's budget."""
+    """All of it; ``table`` is the summary of ``frame``, ``plan`` the suite's budget.
+
+    What takes long is done ``later``: the tables wait for it, the plots don't.
+    """
     as_run = not budget.exchangeable(plan)
     cells = curves.of_cells(frame)
     by_accuracy = details.trials[details.trials["accuracy"].astype(bool)]
     found = budget.searches(cells, by_accuracy)
-    numbers = {
-        "best": budget.table(found, as_run=as_run),
-        "tuned": importance.tuned(cells, details.trials, details.tuned),
-        "consumed": consumed(frame, details.trials),
-    }
-    show = {"best": _best, "tuned": _tuned, "consumed": _consumed}
-    placed = {name: _placed(rows, table) for name, rows in numbers.items()}
+    tuned = importance.tuned(cells, details.trials, details.tuned, later)
+    best = later(budget.table, found, as_run=as_run)
+
+    def placed() -> Mapping[str, pd.DataFrame]:
+        numbers = {
+            "best": best(),
+            "tuned": tuned(),
+            "consumed": consumed(frame, details.trials),
+        }
+        return {name: _placed(rows, table) for name, rows in numbers.items()}
+
     return Tuning(
         plots=[
             curves.best_by_trials(table, found, as_run=as_run),
             curves.best_by_seconds(table, found, as_run=as_run),
             curves.learning(table, cells, details.curves),
         ],
-        numbers={name: rows.drop(columns=["setting", "facet"]) for name, rows in placed.items()},
-        shown={name: show[name](rows) for name, rows in placed.items()},
         as_run=as_run,
+        placed=placed,
     )
 
 
