@@ -124,7 +124,6 @@ def test_a_meta_step_against_learn2learns(
 
     by_device = batched if device.type == "cuda" else side_by_side
     with by_device(backbone, Inner(RATE, steps, WAYS), TASKS) as meta_gradient:
-
         threads = torch.get_num_threads()
 
         def ours():
