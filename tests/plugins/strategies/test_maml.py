@@ -1,6 +1,7 @@
 """MAML's meta-gradient against a loop written out by hand, in float64, and against differences."""
 
 import copy
+import multiprocessing
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -139,13 +140,18 @@ def test_any_number_of_processes_gives_the_same_bits(backbone, episodes):
     assert all(torch.equal(a, b) for a, b in zip(together[1], alone[1], strict=True))
 
 
+def forks():
+    """The processes that compute gradients; other tests may have left servers of their own."""
+    return [psutil.Process(child.pid) for child in multiprocessing.active_children()]
+
+
 def test_when_meta_training_is_over_threads_are_as_many_as_before_and_processes_are_gone(
     backbone, episodes
 ):
     with two_cores():
         with side_by_side(backbone, three_ways(0.4, 1), 3) as gradient:
             gradient(episodes)
-            (fork,) = psutil.Process().children()
+            (fork,) = forks()
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
         assert not fork.is_running()
@@ -167,7 +173,7 @@ def test_parameters_that_change_between_meta_steps_are_seen_by_all(backbone, epi
 
 def test_a_fork_that_dies_ends_the_training(backbone, episodes):
     with two_cores(), side_by_side(backbone, three_ways(0.4, 1), 3) as gradient:
-        psutil.Process().children()[0].kill()
+        forks()[0].kill()
         with pytest.raises(RuntimeError, match="was lost"):
             gradient(episodes)
 
