@@ -96,6 +96,8 @@ def learner_of(model):
 def test_a_meta_step_against_learn2learns(
     compare, benchmark, device, backbone, convolution_rate, steps, shots
 ):
+    if not benchmark.enabled and (steps, shots) != (1, 1):
+        pytest.skip("takes a while: --benchmark-enable")
     episodes = [an_episode(shots, device) for _ in range(TASKS)]
     body = copy.deepcopy(backbone.body).to(memory_format=torch.contiguous_format)
     model = nn.Sequential(body, nn.Linear(64, WAYS)).to(device)
