@@ -270,6 +270,8 @@ def test_a_trivial_cell(benchmark, tmp_path, plugin_file, monkeypatch, counted, 
     and the data's (drawing the split, looking for leaks, scoring). In memory nothing waits for a
     disk.
     """
+    if not benchmark.enabled and (counted, where) != (True, "disk"):
+        pytest.skip("more of the same: --benchmark-enable")
     results = tmp_path if where == "disk" else Path("/dev/shm") / tmp_path.name
     if not results.parent.exists():
         pytest.skip("this machine has no /dev/shm")

@@ -36,7 +36,7 @@ def work(request, benchmark, device):
     """A backbone, a task of four batches, the size of one, and a maker of runs."""
     name, size, batch = request.param
     if not benchmark.enabled:
-        size, batch = min(size, 64), 4
+        size, batch = min(size, 32), 4
     torch.manual_seed(0)
     backbone = Timm().build(name, input_size=size, pretrained=False, args={}).eval().to(device)
 
