@@ -165,7 +165,7 @@ class Backbone(nn.Module):
             whole = self.features(example)
             try:
                 parts = self.features_from(self.activations(example, block), block)
-            except (RuntimeError, ValueError, TypeError, IndexError):
+            except (RuntimeError, ValueError, TypeError, IndexError, StopIteration):
                 return False
         return parts.shape == whole.shape and torch.allclose(parts, whole, rtol=1e-3, atol=1e-4)
 
@@ -299,7 +299,7 @@ class ImageBackbone(Backbone):
         self.interpolation = image_ops.InterpolationMode(interpolation)
         shape = (len(mean), 1, 1)
         # Convolutions are faster where the channels of a pixel lie together: by 10 to 57 % for a
-        # step of the networks that were tried on a CPU. Transformers don't mind.
+        # step of most networks that were tried on a CPU; a ResNet-18 of 64 pixels gains nothing.
         self.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(mean).reshape(shape) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(shape) * 255, persistent=False)

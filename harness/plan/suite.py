@@ -50,7 +50,8 @@ class AugmentSpec(_Table):
 
     ``crop_scale`` is the smallest share of the area that a crop keeps, ``shift`` the largest share
     of the side that an image is moved by, ``rotate`` the most degrees it is turned by; ``flip``
-    mirrors half of the images; ``jitter`` 1 changes brightness and contrast by up to 80 %.
+    mirrors half of the images; ``jitter`` 1 changes brightness, contrast and saturation
+    by up to 80 %.
     """
 
     crop_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
