@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import numpy as np
 import torch
 
 from harness.api import Emit
+from harness.errors import one_line
 from harness.plan.cells import Cell
 from harness.record import provenance
 from harness.record.durable import CannotWrite
@@ -84,8 +86,10 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     store.write_record(record)
     if status not in KEPT:
         experiment.journal.drop()
-    with suppress(Exception):  # a result does not depend on what others could be spared
+    try:
         bench.features.keep()
+    except Exception as error:  # a result does not depend on what others could be spared
+        print(f"harness: activations were not kept: {one_line(error)}", file=sys.stderr)
     emit("harness_cell_finished", {"cell": cell, "record": record})
     if interrupt is not None:
         raise interrupt
