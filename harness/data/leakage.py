@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import TYPE_CHECKING, TypeAlias
 
-from harness.data.episodes import Episode
-from harness.data.loading import Loaded
-from harness.data.splits import Manifest
+if TYPE_CHECKING:  # a report needs the words, and none of the PyTorch that comes with these
+    from harness.data.episodes import Episode
+    from harness.data.loading import Loaded
+    from harness.data.splits import Manifest
 
 Leaks = dict[str, int]
 """Examples that have an identical twin where they should not, by where; see :func:`leakage`."""
 
-Shown = tuple[Loaded, Sequence[int]]
+Shown: TypeAlias = "tuple[Loaded, Sequence[int]]"
 """What a source shows: a dataset, and rows of its training data."""
 
 WORDS = {
@@ -31,8 +33,11 @@ def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -
         those that validate, and ``ambiguous`` all of them that occur with another label too.
         What there is none of is left out.
     """
-    train, val = (_taken(loaded.train_digests, ids) for ids in (manifest.train, manifest.val))
     test = _taken(loaded.test_digests, manifest.test)
+    of_sources = {"source-test": _among(test, _shown(sources))}
+    if not loaded.has_twins:  # most have none, and every cell asks
+        return _found(of_sources)
+    train, val = (_taken(loaded.train_digests, ids) for ids in (manifest.train, manifest.val))
     data = loaded.data
     labels, tested = data.train.labels, (data.test or data.train).labels
     answers = [
@@ -43,7 +48,7 @@ def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -
         {
             "train-test": twins(test, train),
             "val-test": twins(test, val),
-            "source-test": _among(test, _shown(sources)),
+            **of_sources,
             "train-val": twins(val, train),
             "ambiguous": _ambiguous([*train, *val, *test], answers),
         }

@@ -36,6 +36,13 @@ class Loaded:
         """A hash of each input that is tested from: the official test split's, or the same."""
         return example_digests(self.data.test.inputs) if self.data.test else self.train_digests
 
+    @cached_property
+    def has_twins(self) -> bool:
+        """Whether any two inputs are identical, in either part."""
+        tested = self.test_digests if self.data.test else ()
+        known = self.train_known.union(tested)
+        return len(known) < len(self.train_digests) + len(tested)
+
 
 def load(dataset: Dataset) -> Loaded:
     """Load and check a dataset.

@@ -70,19 +70,21 @@ def draw_split(
         HarnessError: a class has too few examples, or all of them together.
     """
     shuffled, tested = {}, {}
-    for label in labels.unique().tolist():
-        rows = torch.nonzero(labels == label).flatten()
-        order = torch.Generator().manual_seed(_class_seed(seed, label))
-        shuffled[label] = rows[torch.randperm(len(rows), generator=order)]
+    order = torch.Generator()
+    ordered, by_class = labels.sort(stable=True)
+    present, sizes = ordered.unique_consecutive(return_counts=True)
+    for label, rows in zip(present.tolist(), by_class.split(sizes.tolist()), strict=True):
+        order.manual_seed(_class_seed(seed, label))
+        shuffled[label] = rows[torch.randperm(len(rows), generator=order)].tolist()
         tested[label] = 0 if official_test is not None else max(1, round(test_fraction * len(rows)))
     left = {label: len(rows) - tested[label] for label, rows in shuffled.items()}
-    sizes = _vtab_sizes(left) if shots == "vtab1k" else {}
+    shares = _vtab_sizes(left) if shots == "vtab1k" else {}
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for label, rows in shuffled.items():
         rest = rows[tested[label] :]
         match shots:
             case "vtab1k":
-                training, validating = sizes[label]
+                training, validating = shares[label]
             case "all":
                 validating = max(1, round(val_fraction * len(rest)))
                 training = len(rest) - validating
@@ -96,9 +98,9 @@ def draw_split(
                 f"{validating} to validate and {tested[label]} to test",
                 "Ask for fewer shots or val_shots",
             )
-        parts["test"] += rows[: tested[label]].tolist()
-        parts["val"] += rest[:validating].tolist()
-        parts["train"] += rest[len(rest) - training :].tolist()
+        parts["test"] += rows[: tested[label]]
+        parts["val"] += rest[:validating]
+        parts["train"] += rest[len(rest) - training :]
     test = range(official_test) if official_test is not None else sorted(parts["test"])
     return Manifest(
         train=tuple(sorted(parts["train"])),

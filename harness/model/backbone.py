@@ -107,6 +107,11 @@ class Backbone(nn.Module):
         for name, parameter in self.body.named_parameters():
             yield f"body.{name}", parameter
 
+    @cached_property
+    def num_parameters(self) -> int:
+        """How many numbers there are to learn."""
+        return sum(parameter.numel() for parameter in self.body.parameters())
+
     def edited(self, edit: Callable[[nn.Module], None]) -> Backbone:
         """A copy whose body ``edit`` has changed, as by adapters put into it.
 
@@ -120,7 +125,7 @@ class Backbone(nn.Module):
 
     def _forget(self) -> None:
         """Drop what was found out about a body that has changed since."""
-        for name in ("num_features", "_block_of", "_modules_by_block"):
+        for name in ("num_features", "num_parameters", "_block_of", "_modules_by_block"):
             self.__dict__.pop(name, None)
         self._enterable, self._answers, self._digest = {}, {}, None
 

@@ -74,7 +74,7 @@ class Store:
         import numpy as np
 
         content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **dict(arrays))
+        np.savez(content, allow_pickle=False, **dict(arrays))  # logits hardly compress
         write_atomically(self.directory / f"predictions/{cell}.npz", content.getvalue())
 
     def write_split(self, digest: str, manifest: Mapping[str, Any]) -> None:

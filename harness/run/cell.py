@@ -43,28 +43,27 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     reason, trace = None, None
     status: Status
     interrupt: KeyboardInterrupt | None = None
-    with meters:
-        try:
-            with _seeded(cell.seed, bench.device):
+    with _seeded(cell.seed, bench.device):
+        with meters:
+            try:
                 experiment.run()
-            status = "ok"
-        except KeyboardInterrupt as error:
-            status, interrupt = "interrupted", error
-            reason = f"stopped; finished trials: {len(experiment.record.trials)}"
-        except CannotWrite:
-            raise
-        except BaseException as error:
-            status, reason = classify(error, experiment.plugin_file)
-            trace = traceback.format_exc()
-    if os.getpid() != process:  # a copy that the strategy forked and let go: the original speaks
-        os._exit(1)
-    if status == "ok":  # after the meters have stopped
-        try:
-            with _seeded(cell.seed, bench.device):
+                status = "ok"
+            except KeyboardInterrupt as error:
+                status, interrupt = "interrupted", error
+                reason = f"stopped; finished trials: {len(experiment.record.trials)}"
+            except CannotWrite:
+                raise
+            except BaseException as error:
+                status, reason = classify(error, experiment.plugin_file)
+                trace = traceback.format_exc()
+        if os.getpid() != process:  # a copy that the strategy forked and let go: it has no say
+            os._exit(1)
+        if status == "ok":  # after the meters have stopped
+            try:
                 experiment.account()
-        except Exception as error:  # a result does not depend on what could be counted
-            told = classify(error, experiment.plugin_file)[1]
-            reason, trace = f"its FLOPs could not be counted: {told}", traceback.format_exc()
+            except Exception as error:  # a result does not depend on what could be counted
+                told = classify(error, experiment.plugin_file)[1]
+                reason, trace = f"its FLOPs could not be counted: {told}", traceback.format_exc()
     record = experiment.record.model_copy(
         update={
             "status": status,

@@ -130,7 +130,7 @@ class Experiment:
         self.clock.seconds["pretrain"] = made.seconds
         if made.cached and made.seconds and "pretrain" not in self.record.cached:
             self.record.cached.append("pretrain")
-        self.record.total_params = sum(p.numel() for _, p in made.backbone.body_parameters())
+        self.record.total_params = made.backbone.num_parameters
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
         run, precision = self.run_context, self.cell.budget.precision
         run.precision = suited(made.backbone, run.device) if precision == "auto" else precision

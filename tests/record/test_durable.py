@@ -53,7 +53,7 @@ def dies(monkeypatch):
     return at
 
 
-@pytest.mark.parametrize("step", ["fdopen", "fsync", "chmod", "replace"])
+@pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize(
     ("death", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError(5, "broken"), CannotWrite)]
 )
@@ -113,8 +113,14 @@ def test_a_file_system_that_knows_no_syncing_of_folders_is_no_trouble(tmp_path, 
     assert (tmp_path / "file.json").read_bytes() == NEW
 
 
-def test_what_is_written_can_be_read_by_others(file):
-    assert file.stat().st_mode & 0o777 == 0o644
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "file.json", NEW)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.json").stat().st_mode & 0o777 == mode
 
 
 WRITER = """

@@ -61,7 +61,7 @@ def test_a_damaged_journal_is_as_good_as_none(tmp_path_factory, data):
         at = data.draw(st.integers(0, len(content) - 1))
         content[at] ^= 1 << data.draw(st.integers(0, 7))
     file.write_bytes(content)
-    assert journal.read() in (Partial(), PARTIAL)  # some flips change white space alone
+    assert journal.read() == Partial()
 
 
 def test_a_folder_that_cannot_be_written_costs_the_journal_alone(tmp_path):
