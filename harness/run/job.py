@@ -14,8 +14,9 @@ import torch
 
 from harness.api import Emit
 from harness.data.examples import Pool
-from harness.plan.cells import Cell, backbone_meaning, source_meaning
+from harness.plan.cells import Cell
 from harness.plan.configure import Datasets
+from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import Limits
 from harness.plugins import Sources, load_once
 from harness.record import provenance

@@ -27,8 +27,9 @@ from harness.errors import Diverged, HarnessError
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.plan import configure, keys
-from harness.plan.cells import Cell, backbone_meaning, source_meaning
+from harness.plan.cells import Cell
 from harness.plan.configure import Datasets
+from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
 from harness.plugins import Registry
 from harness.record.durable import write_atomically

@@ -1,12 +1,8 @@
-"""What a suite comes to: its cells in order, or everything that is wrong with it at once."""
-
-import contextlib
+"""What a suite comes to: its cells, in order."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from harness.errors import HarnessError, Mistakes
+from harness.errors import HarnessError
 from harness.plan.cells import select
 from harness.plan.suite import SourceSpec
 from harness.record.schema import Coordinates, Plan
@@ -107,121 +103,13 @@ def test_prepare_learns_from_the_source_that_is_nearest(planned, table, problem,
     assert all(cell.source_spec == source for cell in planned(table))
 
 
-def refused(planned, table):
-    """What is wrong with a suite, without what it is about."""
-    with pytest.raises(Mistakes) as caught:
-        planned(table)
-    assert all(len(line.splitlines()) == 1 for line in caught.value.lines)
-    return caught.value.lines
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: t["backbones"][0].update(weights={"source": "toy"}),
-        lambda t: t["problems"][0].update(source={"dataset": "toy"}),
-        # The same examples, whatever classes are said to be held out:
-        lambda t: t["problems"][0].update(
-            source={"dataset": "toy", "args": {"held_out": ["class 0"]}}
-        ),
-        lambda t: t.update(
-            problems=[
-                EPISODES | {"source": {"dataset": "toy", "args": {"classes": 12, "each": 20}}}
-            ]
-        ),
-    ],
-)
-def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
-    change(table)
-    (line,) = refused(planned, table)
-    assert line.startswith("problem 'toy' and its source 'toy' are the same data: ")
-    assert "Choose another source" in line
-
-
 def test_held_out_classes_make_a_dataset_its_own_source(planned, table):
     table["problems"] = [EPISODES]
     table["backbones"][0]["weights"] = {"source": "toy", "args": EPISODES["args"]}
     assert planned(table)
 
 
-# ── what is wrong ─────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (
-            lambda t: t.update(strategies=["linear_prob"]),
-            "unknown strategy 'linear_prob' (did you mean 'linear_probe'?). "
-            "'harness plugins' lists them all",
-        ),
-        (
-            lambda t: t["problems"][0].update(dataset="digit"),
-            "unknown dataset 'digit' (did you mean 'digits'?). 'harness plugins' lists them all",
-        ),
-        (
-            lambda t: t["backbones"][0].update(model="resnet5O"),
-            "unknown model 'resnet5O' (did you mean 'resnet50'?). Name a timm model or one that "
-            "a backbone plugin brings",
-        ),
-        (
-            lambda t: t["backbones"][0].update(weights={"source": "glyph"}),
-            "unknown dataset 'glyph' (did you mean 'glyphs'?). 'harness plugins' lists them all",
-        ),
-        (
-            lambda t: t["problems"][0].update(source={"dataset": "glyph"}),
-            "unknown dataset 'glyph' (did you mean 'glyphs'?). 'harness plugins' lists them all",
-        ),
-        (
-            lambda t: t["backbones"][0].update(weights={"file": "nowhere.safetensors"}),
-            "backbone 'conv4': there is no file nowhere.safetensors",
-        ),
-        (
-            lambda t: t["problems"][0].update(args={"clases": 3}),
-            "dataset 'toy': unknown argument 'clases' (did you mean 'classes'?). "
-            "'harness describe toy' tells what it takes",
-        ),
-        (
-            lambda t: t["problems"][0].update(args={"classes": 1}),
-            "dataset toy: all labels are of one class. Give at least two classes",
-        ),
-        (
-            lambda t: t["problems"][0].update(args={"each": 0}),
-            "dataset toy: there are no training examples. Check its arguments",
-        ),
-        (
-            lambda t: t.update(strategies=["learner"]),
-            "strategy 'learner' learns from a source before it adapts, but problem 'toy' with "
-            "backbone 'conv4' has none: give the problem a 'source' or the backbone "
-            "weights = { source = … }",
-        ),
-        (
-            lambda t: t["problems"][0].update(shots=[1, 7]),
-            "problem 'toy', 7 shots: class 0 has 6 examples: too few for 7 to train on, "
-            "7 to validate and 1 to test. Ask for fewer shots or val_shots",
-        ),
-        (
-            lambda t: t.update(problems=[EPISODES | {"ways": 4, "shots": 1}]),
-            "problem 'toy', 1 shots: 4-way episodes need 4 classes, but there are 3. Ask for "
-            "fewer ways or hold out more classes",
-        ),
-        (
-            lambda t: t.update(problems=[EPISODES | {"shots": 6}]),
-            "too few for 6 shots and 15 queries. Ask for fewer shots or queries",
-        ),
-        (
-            lambda t: t.update(
-                strategies=["linear_probe", {"name": "linear_probe", "label": "the same"}]
-            ),
-            "'linear_probe' on 'toy' with 'conv4' and 'the same' on 'toy' with 'conv4' are the "
-            "same experiment under two names: remove one",
-        ),
-    ],
-)
-def test_a_mistake_is_one_line_with_a_remedy(planned, table, change, said):
-    change(table)
-    (line,) = refused(planned, table)
-    assert line.endswith(said)
+# ── adaptation ────────────────────────────────────────────────────────────────────────────────
 
 
 ADAPTATION = {
@@ -230,31 +118,6 @@ ADAPTATION = {
     "protocol": "adaptation",
     "source": {"dataset": "toy", "args": {"seed": 1}},
 }
-
-
-@pytest.mark.parametrize(
-    ("source", "said"),
-    [
-        (
-            {"args": {"classes": 5}},
-            "problem 'noise': the two domains differ in 1 classes, such as 'class 4'. Give both "
-            "the same class names",
-        ),
-        ({"args": {}}, "are the same data"),
-        ({"dataset": "toy texts"}, "source 'toy texts' is text, but dataset 'toy' is image"),
-    ],
-)
-def test_a_source_domain_that_does_not_fit_the_target(planned, table, source, said):
-    table["strategies"] = ["source_only"]
-    table["problems"] = [ADAPTATION | {"source": {"dataset": "toy", **source}}]
-    assert any(said in line for line in refused(planned, table))
-
-
-def test_too_many_shots_of_a_source_domain(planned, table):
-    table["strategies"] = ["source_only"]
-    table["problems"] = [ADAPTATION | {"shots": [1, 7]}]
-    (line,) = refused(planned, table)
-    assert line.startswith("problem 'noise': source 'toy', 7 shots: class 0 has 6 examples: too")
 
 
 def test_what_uses_the_targets_labels_is_marked(planned, table):
@@ -276,73 +139,6 @@ def test_how_the_target_is_selected_on_makes_another_cell(planned, table):
     ways = ("source", "information", "target")
     table["problems"] = [ADAPTATION | {"label": way, "selection": way} for way in ways]
     assert len({cell.cell for cell in planned(table)}) == 6
-
-
-def test_weights_by_a_method_for_other_data_are_refused(planned, table):
-    table["backbones"][0]["weights"] = {"source": "glyphs", "method": "reading"}
-    (line,) = refused(planned, table)
-    assert line == "pretraining 'reading' does not take image, which source 'glyphs' is"
-
-
-def test_a_strategy_that_fits_neither_the_protocol_nor_the_data(planned, table):
-    table["strategies"] = ["reader"]
-    assert refused(planned, table) == [
-        "strategy 'reader' does not work under the protocol 'transfer' of problem 'toy'",
-        "strategy 'reader' does not take image, which dataset 'toy' is",
-    ]
-
-
-def test_a_dataset_that_fails_is_blamed_by_its_file_and_line(planned, table, toys):
-    table["problems"][0]["args"] = {"trouble": "no\nluck"}
-    file = toys.get("dataset", "toy").file
-    line_of = 1 + file.read_text().splitlines().index("            raise ValueError(self.trouble)")
-    assert refused(planned, table) == [
-        f"dataset 'toy' cannot be loaded: ValueError: no luck (line {line_of}). Mend {file}"
-    ]
-
-
-def test_several_mistakes_of_one_dataset_stand_on_lines_of_their_own(planned, table, tmp_path):
-    import numpy as np
-
-    path = tmp_path / "images.npz"
-    np.savez(path, x_train=np.zeros((3, 8, 8)), y_train=np.array([0, 1]))
-    table["problems"] = [{"dataset": "arrays", "args": {"path": str(path)}}]
-    assert refused(planned, table) == [
-        f"{path}: x_train holds float64, not uint8 (pixels from 0 to 255)",
-        f"{path}: x_train has 3 images, but y_train has 2 labels",
-    ]
-
-
-def test_all_unknown_names_come_at_once_and_each_only_once(planned, table):
-    table["strategies"] = ["linear_prob", "mamal"]
-    table["backbones"] = [{"model": "conv5"}, {"model": "conv5", "label": "other"}]
-    table["problems"] = [{"dataset": "digit"}, {"dataset": "digit", "shots": 1}]
-    assert [line.split(" (")[0] for line in refused(planned, table)] == [
-        "unknown strategy 'linear_prob'",
-        "unknown strategy 'mamal'",
-        "unknown model 'conv5'",
-        "unknown dataset 'digit'",
-    ]
-
-
-def test_all_impossible_combinations_come_at_once(planned, table):
-    table["strategies"] = ["learner", "linear_probe"]
-    table["problems"] = [{"dataset": "toy", "shots": [7, 8]}]
-    assert len(refused(planned, table)) == 3
-
-
-def test_a_name_with_a_line_break_does_not_break_the_line(planned, table):
-    table["strategies"] = ["linear\nprobe"]
-    (line,) = refused(planned, table)
-    assert line.startswith("unknown strategy 'linear probe' (did you mean 'linear_probe'?)")
-
-
-@settings(max_examples=50)
-@given(data=st.data())
-def test_whatever_is_asked_for_is_planned_or_refused(planned, any_suites, data):
-    table = data.draw(any_suites.nearly_small)
-    with contextlib.suppress(HarnessError):
-        assert planned(table)
 
 
 # ── --only ────────────────────────────────────────────────────────────────────────────────────

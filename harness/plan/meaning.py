@@ -1,0 +1,90 @@
+"""What the parts of a cell mean: all that its key hashes, and nothing that only names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.data.loading import Loaded
+from harness.data.splits import Shots
+from harness.plan import configure, keys
+from harness.plan.configure import Datasets
+from harness.plan.suite import (
+    BackboneSpec,
+    EpisodesProblem,
+    FileWeights,
+    Problem,
+    SourceSpec,
+    SourceWeights,
+    StrategySpec,
+    Suite,
+)
+from harness.plan.targets import split_meaning
+from harness.plugins import Registry
+
+
+def strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:
+    configured = configure.strategy(registry, spec)
+    return {
+        "name": spec.name,
+        "args": spec.args,
+        "defaults": configured.defaults(),
+        "source": keys.source_digest(registry.get("strategy", spec.name).file),
+    }
+
+
+def backbone_meaning(
+    registry: Registry, datasets: Datasets, backbone: BackboneSpec
+) -> dict[str, Any]:
+    """What a backbone's weights and code depend on."""
+    weights, factory = backbone.weights, registry.backbone_for(backbone.model)
+    files = factory.cls().files(backbone.args)
+    meaning: dict[str, Any] = {
+        "model": backbone.model,
+        "input_size": backbone.input_size,
+        "args": {**backbone.args, **{arg: keys.files_digest(files[arg]) for arg in files}},
+        "code": keys.source_digest(factory.file),
+    }
+    match weights:
+        case FileWeights():
+            meaning["weights"] = {"file": keys.file_digest(weights.file)}
+        case SourceWeights():
+            data = datasets.load(weights.source, weights.args).digest
+            settings = weights.model_dump(mode="json", exclude={"source", "args"})
+            code = keys.source_digest(registry.get("pretraining", weights.method.name).file)
+            meaning["weights"] = {"source": data, **settings, "code": code}
+        case _:
+            meaning["weights"] = weights
+    return meaning
+
+
+def source_meaning(datasets: Datasets, source: SourceSpec | None) -> dict[str, Any] | None:
+    """What ``prepare`` sees."""
+    if source is None:
+        return None
+    digest = datasets.load(source.dataset, source.args).digest
+    return {"data": digest, "rotations": source.rotations}
+
+
+def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceSpec | None:
+    """What ``prepare`` learns from: the problem's ``source``, else what the weights come from,
+    else the base classes of a dataset that holds some out."""
+    if problem.source is not None:
+        return problem.source
+    if isinstance(backbone.weights, SourceWeights):
+        weights = backbone.weights
+        return SourceSpec(dataset=weights.source, args=weights.args, rotations=weights.rotations)
+    if problem.protocol == "episodes" and data.data.held_out:
+        return SourceSpec(dataset=problem.dataset, args=problem.args)
+    return None
+
+
+def split_meanings(
+    suite: Suite, datasets: Datasets, problem: Problem
+) -> dict[int, dict[Shots, dict[str, str]]]:
+    """What splits from a file add to the meaning of cells, by seed and shots."""
+    if isinstance(problem, EpisodesProblem):
+        return {seed: {shots: {} for shots in problem.shots} for seed in suite.seeds}
+    return {
+        seed: {shots: split_meaning(datasets, problem, shots, seed) for shots in problem.shots}
+        for seed in suite.seeds
+    }
