@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from harness.api import Backbone, SourceEpisode
-from harness_plugins.strategies._support_norms import SupportNorms
+from harness_plugins.strategies._support_norms import Regrouped, SupportNorms
 
 Parameters: TypeAlias = Mapping[str, Tensor]
 
@@ -58,29 +58,40 @@ def task_loss(
         found: Tensor = functional_call(backbone, {**buffers, **body}, (inputs,))
         return found
 
-    def loss(values: Sequence[Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
-        logits = F.linear(features(values, inputs), *values[len(names) :])
-        return F.cross_entropy(logits, labels)
+    def loss(values: Sequence[Tensor], found: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(F.linear(found, *values[len(names) :]), labels)
+
+    def on_support(values: Sequence[Tensor]) -> Tensor:
+        return loss(values, features(values, episode.support), episode.support_labels)
+
+    def queried(values: Sequence[Tensor]) -> Tensor:
+        """Features of the queries, by the support set's statistics."""
+        if not norms.met:
+            return features(values, episode.query)
+        both, count = torch.cat([episode.support, episode.query]), len(episode.support)
+        try:
+            with norms.leading(count, len(both)):
+                return features(values, both)[count:]
+        except Regrouped:
+            with norms.measuring():
+                features(values, episode.support)
+            with norms.applying():
+                return features(values, episode.query)
 
     values = (*parameters.values(), *(t if batched else t.requires_grad_() for t in head))
     for _ in range(inner.steps):
-        with norms.measuring():
-            support = (episode.support, episode.support_labels)
+        with norms:
             if batched:
-                gradients = torch.func.grad(loss)(values, *support)
+                gradients = torch.func.grad(on_support)(values)
                 if inner.first_order:
                     gradients = tuple(gradient.detach() for gradient in gradients)
             else:
                 gradients = torch.autograd.grad(
-                    loss(values, *support), values, create_graph=not inner.first_order
+                    on_support(values), values, create_graph=not inner.first_order
                 )
         pairs = zip(values, gradients, strict=True)
         values = tuple(torch.sub(value, gradient, alpha=inner.lr) for value, gradient in pairs)
-    if norms.met:
-        with norms.measuring():
-            features(values, episode.support)
-    with norms.applying():
-        return loss(values, episode.query, episode.query_labels)
+    return loss(values, queried(values), episode.query_labels)
 
 
 def task_gradient(
@@ -141,7 +152,7 @@ def can_batch(backbone: Backbone, inner: Inner, episode: SourceEpisode) -> bool:
 @torch.no_grad()
 def draws(backbone: Backbone) -> bool:
     """Whether a pass through the model draws from torch's global generator of the CPU."""
-    with torch.random.fork_rng(devices=[]), SupportNorms().measuring():
+    with torch.random.fork_rng(devices=[]), SupportNorms():
         before = torch.get_rng_state()
         backbone(backbone.example)
         return not torch.equal(before, torch.get_rng_state())

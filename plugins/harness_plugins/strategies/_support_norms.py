@@ -11,15 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from harness_plugins.strategies._twice import BatchNorm, convolve
+from harness_plugins.strategies._twice import BatchNorm, LeadingNorm, convolve
+
+
+class Regrouped(Exception):
+    """A model's batch norm sees something else than one input for each that the model was given."""
 
 
 class SupportNorms(TorchFunctionMode):
-    """Batch norm by the support set: measured on one pass, applied on the next.
+    """Batch norm by the support set, whose statistics go for the queries too.
 
-    Works on any model that normalises through ``torch.nn.functional.batch_norm``, and leaves
-    running statistics alone. The variance that is applied is the unbiased one, as in running
-    statistics.
+    While it is entered, each pass is normalised by its own statistics, as in training, unless one
+    of the following says otherwise. Works on any model that normalises through
+    ``torch.nn.functional.batch_norm``, and leaves running statistics alone. The variance that is
+    applied to queries is the unbiased one, as in running statistics.
 
     Args:
         plain: write batch norm out in operations that ``torch.func.vmap`` can batch: that of
@@ -33,19 +38,39 @@ class SupportNorms(TorchFunctionMode):
         """Whether a pass has come upon a batch norm."""
         self._plain = plain
         self._measured: list[tuple[Tensor, Tensor]] = []
-        self._mode: Literal["measure", "apply"] = "measure"
+        self._mode: Literal["own", "measure", "apply"] | tuple[int, int] = "own"
+
+    @contextmanager
+    def leading(self, count: int, total: int) -> Iterator[None]:
+        """For a pass over ``total`` inputs, of which the first ``count`` are the support set.
+
+        Raises:
+            Regrouped: it can't be told which are the first; two passes can do it.
+        """
+        with self._in((count, total)):
+            yield
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        self._measured, self._mode = [], "measure"
-        with self:
+        """For a pass over the support set."""
+        self._measured = []
+        with self._in("measure"):
             yield
 
     @contextmanager
     def applying(self) -> Iterator[None]:
-        self._mode = "apply"
-        with self:
+        """For a pass over queries, by what the last pass measured."""
+        with self._in("apply"):
             yield
+
+    @contextmanager
+    def _in(self, mode: Literal["measure", "apply"] | tuple[int, int]) -> Iterator[None]:
+        self._mode = mode
+        try:
+            with self:
+                yield
+        finally:
+            self._mode = "own"
 
     def __torch_function__(
         self,
@@ -80,19 +105,39 @@ class SupportNorms(TorchFunctionMode):
         channels = input.shape[1]
         weight = input.new_ones(channels) if weight is None else weight
         bias = input.new_zeros(channels) if bias is None else bias
-        if self._mode == "apply":
-            return _affine(input, *self._measured.pop(0), weight, bias, eps)
-        if not self._plain:
-            normal, mean, variance = BatchNorm.apply(input, weight, bias, eps)
-        else:
-            count = input.numel() // channels
-            dims = [0, *range(2, input.ndim)]
-            mean = input.mean(dims)
-            biased = (input - _spread(mean, input)).square().mean(dims)
-            normal = _affine(input, mean, biased, weight, bias, eps)
-            variance = biased * count / (count - 1)
-        self._measured.append((mean, variance))
-        return normal
+        match self._mode:
+            case "own" if self._plain:
+                return _by_itself(input, weight, bias, eps)[0]
+            case "own":
+                normal = BatchNorm.apply(input, weight, bias, eps)
+                return normal
+            case "measure":
+                normal, *measured = _by_itself(input, weight, bias, eps)
+                self._measured.append((measured[0], measured[1]))
+                return normal
+            case "apply":
+                return _affine(input, *self._measured.pop(0), weight, bias, eps)
+            case count, total:
+                if len(input) != total:
+                    raise Regrouped
+                if not self._plain:
+                    normal = LeadingNorm.apply(input, weight, bias, eps, count)
+                    return normal
+                support, queries = input.split([count, total - count])
+                normal, *measured = _by_itself(support, weight, bias, eps)
+                others = _affine(queries, measured[0], measured[1], weight, bias, eps)
+                return torch.cat([normal, others])
+
+
+def _by_itself(
+    inputs: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs normalised by their own statistics; their mean and their unbiased variance."""
+    count = inputs.numel() // inputs.shape[1]
+    dims = [0, *range(2, inputs.ndim)]
+    mean = inputs.mean(dims)
+    biased = (inputs - _spread(mean, inputs)).square().mean(dims)
+    return _affine(inputs, mean, biased, weight, bias, eps), mean, biased * count / (count - 1)
 
 
 def _affine(

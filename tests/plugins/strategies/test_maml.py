@@ -19,10 +19,11 @@ from harness_plugins.strategies._meta_gradient import (
     task_loss,
 )
 from harness_plugins.strategies._side_by_side import side_by_side
-from harness_plugins.strategies._support_norms import SupportNorms
+from harness_plugins.strategies._support_norms import Regrouped, SupportNorms
 from harness_plugins.strategies.maml import Maml
+from torch import nn
 
-from harness.api import Diverged, HarnessError, Source, SourceEpisode, Task
+from harness.api import Diverged, HarnessError, ImageBackbone, Source, SourceEpisode, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -252,7 +253,7 @@ def test_learn2learn_comes_to_the_same_gradient(backbone, episode):
     maml = learn2learn.algorithms.MAML(torch.nn.Sequential(backbone, head), lr=0.1)
     learner, norms = maml.clone(), SupportNorms(plain=True)
     for _ in range(3):
-        with norms.measuring():
+        with norms:
             learner.adapt(F.cross_entropy(learner(episode.support), episode.support_labels))
     with norms.measuring():
         learner(episode.support)
@@ -318,6 +319,45 @@ def test_norms_without_weights_are_normalised_too(plain):
         y = F.batch_norm(x, None, None, training=True)
     assert torch.allclose(y.mean((0, 2)), torch.zeros(3), atol=1e-6)
     assert torch.allclose(y.var((0, 2)), torch.ones(3), rtol=1e-3)
+
+
+class Halves(nn.Module):
+    """Features of the halves of an image, which are normalised alike whether or not ``folded``:
+    as if they were images of their own."""
+
+    def __init__(self, *, folded):
+        super().__init__()
+        self.convolve, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.folded = folded
+
+    def forward(self, images):
+        convolved = self.convolve(images)
+        if not self.folded:
+            return self.norm(convolved).relu().unflatten(2, (2, -1)).mean((3, 4)).flatten(1)
+        halves = convolved.unflatten(2, (2, -1)).transpose(1, 2).flatten(0, 1)
+        normal = self.norm(halves).relu().mean((2, 3))
+        return normal.unflatten(0, (len(images), 2)).transpose(1, 2).flatten(1)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_model_that_regroups_its_inputs_sees_the_support_set_first(plain, episode):
+    def halves(folded):
+        torch.manual_seed(0)
+        body = Halves(folded=folded)
+        made = ImageBackbone(
+            body, blocks=[["convolve", "norm"]], input_size=16, mean=[0.5], std=[0.5]
+        )
+        made.train_only(set(made.parameters_from(0)))
+        return made.double()
+
+    both = torch.cat([episode.support, episode.query])
+    with pytest.raises(Regrouped), SupportNorms(plain=plain).leading(6, len(both)):
+        halves(folded=True)(both)
+    folded, flat = (
+        task_loss(made, dict(made.body_parameters()), episode, three_ways(0.1, 2), batched=plain)
+        for made in (halves(folded=True), halves(folded=False))
+    )
+    assert folded.item() == pytest.approx(flat.item(), rel=1e-10)
 
 
 def test_meta_training_makes_one_step_adapt_better():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies._twice import BatchNorm, channels_last, convolve
+from harness_plugins.strategies._twice import BatchNorm, LeadingNorm, channels_last, convolve
 
 
 def some(*shape):
@@ -40,7 +40,7 @@ def test_batch_norm_is_differentiated_twice(shape):
     given = some(*shape), some(shape[1]), some(shape[1])
 
     def ours(inputs, weight, bias):
-        return BatchNorm.apply(inputs, weight, bias, 1e-3)[0]
+        return BatchNorm.apply(inputs, weight, bias, 1e-3)
 
     expected = F.batch_norm(given[0], None, None, *given[1:], True, 0.0, 1e-3)
     assert torch.allclose(ours(*given), expected, rtol=1e-10)
@@ -48,14 +48,22 @@ def test_batch_norm_is_differentiated_twice(shape):
     assert torch.autograd.gradgradcheck(ours, given)
 
 
-def test_statistics_are_differentiated_once():
-    given = some(4, 3, 5), some(3), some(3)
-    _, mean, variance = BatchNorm.apply(*given, 1e-3)
-    assert torch.allclose(mean, given[0].mean((0, 2)))
-    assert torch.allclose(variance, given[0].var((0, 2)))
-    assert torch.autograd.gradcheck(lambda *given: BatchNorm.apply(*given, 1e-3), given)
-    with pytest.raises(NotImplementedError, match="once only"):
-        torch.autograd.grad(variance.sum(), given[0], create_graph=True)
+@pytest.mark.parametrize("shape", [(6, 3), (5, 3, 5), (4, 2, 3, 2)])
+def test_the_first_inputs_normalise_all(shape):
+    """Against torch's own, for the first as in training and for the others as in evaluation."""
+    given = some(*shape), some(shape[1]), some(shape[1])
+
+    def ours(inputs, weight, bias):
+        return LeadingNorm.apply(inputs, weight, bias, 1e-3, 3)
+
+    first, others = given[0].split([3, len(given[0]) - 3])
+    dims = [0, *range(2, len(shape))]
+    own = F.batch_norm(first, None, None, *given[1:], True, 0.0, 1e-3)
+    with torch.no_grad():
+        mean, variance = first.mean(dims), first.var(dims)
+        rest = F.batch_norm(others, mean, variance, *given[1:], False, 0.0, 1e-3)
+    assert torch.allclose(ours(*given), torch.cat([own, rest]), rtol=1e-10)
+    assert torch.autograd.gradcheck(ours, given)
 
 
 @pytest.mark.parametrize("channels", [1, 4])
