@@ -9,7 +9,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -53,6 +53,9 @@ BUILT_IN = (
     "harness_plugins.trackers.tensorboard",
     "harness_plugins.sections.gap_closed",
 )
+
+SECTIONS = tuple(name for name in BUILT_IN if name.startswith("harness_plugins.sections."))
+"""The built-ins that a report asks for sections; the others would have it import PyTorch."""
 
 ENTRY_POINTS = "harness"
 """The entry-point group by which installed packages bring plugins."""
@@ -182,15 +185,15 @@ def _usable(plugin: Plugin) -> Plugin:
     return plugin
 
 
-def load(sources: Sources = Sources()) -> Registry:
-    """Load every plugin that can be loaded.
+def load(sources: Sources = Sources(), built_in: Sequence[str] = BUILT_IN) -> Registry:
+    """Load every plugin that can be loaded: those ``built_in``, installed ones, and ``sources``.
 
     What is broken, misspelt or duplicate becomes a line in ``problems``; the rest goes on.
     """
     manager = pluggy.PluginManager("harness")
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
-    for name in BUILT_IN:
+    for name in built_in:
         _attempt(registry, name, "built-in", partial(importlib.import_module, name))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         origin = f"package {entry.dist.name}" if entry.dist else "package"

@@ -9,7 +9,7 @@ import pytest
 
 from harness import hookspecs, plugins
 from harness.errors import HarnessError
-from harness.plugins import BUILT_IN, KINDS, Sources, load
+from harness.plugins import BUILT_IN, KINDS, SECTIONS, Sources, load
 
 HEAD = """
 from dataclasses import dataclass
@@ -97,6 +97,13 @@ def test_the_built_ins_are_all_the_files_there_are():
         for path in folder.glob("*/[!_]*.py")
     }
     assert files == set(BUILT_IN)
+
+
+def test_a_report_loads_the_built_ins_that_make_sections_and_no_others(registry):
+    plugins = dict(registry.manager.list_name_plugin())
+    makers = [name for name in BUILT_IN if hasattr(plugins[name], "harness_report_sections")]
+    assert makers == [*SECTIONS]
+    assert [name for name, _ in load(built_in=SECTIONS).manager.list_name_plugin()] == makers
 
 
 def test_the_core_names_no_plugin(registry):

@@ -57,11 +57,15 @@ def format_option(function: F) -> F:
     )(function)
 
 
-def load_plugins(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> Registry:
-    """Load all plugins; say whose code was run, and in one line each what could not be loaded."""
-    from harness.plugins import load_once
+def load_plugins(
+    plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], *, for_report: bool = False
+) -> Registry:
+    """Load all plugins, or of the built-ins only those that make sections of a report; say whose
+    code was run, and in one line each what could not be loaded."""
+    from harness.plugins import SECTIONS, load, load_once
 
-    registry = load_once(sources(plugin, plugins_dir))
+    given = sources(plugin, plugins_dir)
+    registry = load(given, SECTIONS) if for_report else load_once(given)
     # Of all plugins only files are known by a path. One that could not be loaded has its own line.
     files = [name for name, _ in registry.manager.list_name_plugin() if Path(name).is_absolute()]
     if files:

@@ -27,7 +27,7 @@ MANY = 500
 """Planned cells from which on several processes make a report: they take a while to start."""
 
 MOST = 8
-"""Processes, at most: there are no more plots to draw at once."""
+"""Processes, at most: there are no more plots."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFra
     """
     many = len(store.plan().cells) >= MANY
     with beside(min(cores() or 1, MOST) if many else 1) as later:
-        known = frame, _ = collect(store)
+        known = frame, _ = collect(store, later)
 
         def sections() -> list[Section]:
             events = Events(load().manager, lambda line: click.echo(f"harness: {line}", err=True))

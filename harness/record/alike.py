@@ -24,6 +24,12 @@ class Alike:
             versions = self._seen.setdefault(what, {})
             versions.setdefault(json.dumps(value, sort_keys=True), record)
 
+    def join(self, other: Alike) -> None:
+        """Add what another has gathered."""
+        for what, versions in other._seen.items():
+            for value, record in versions.items():
+                self._seen.setdefault(what, {}).setdefault(value, record)
+
     def require(self, folder: Path) -> None:
         """
         Raises:

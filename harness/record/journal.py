@@ -1,7 +1,8 @@
 """What a cell has done so far: its finished trials, for whoever goes on with it, and its log.
 
 ``partial/KEY.json`` of a results folder is written after each trial and removed when the cell has
-ended. Its first line is a checksum of the second; a damaged one is as good as none. ``logs/KEY.log`` is what the cell printed.
+ended. Its first line is a checksum of the second; a damaged one is as good as none.
+``logs/KEY.log`` is what the cell printed.
 """
 
 from __future__ import annotations

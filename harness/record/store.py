@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.errors import HarnessError
 from harness.record import belief
@@ -45,6 +45,13 @@ IDENTITY = ("strategy", "dataset", "protocol", "shots", "ways", "seed")
 
 Meet: TypeAlias = Callable[[Coordinates, Record | None, str], None]
 """Is shown a planned cell, its record, and why the one that is there can't be believed."""
+
+
+class Rows(NamedTuple):
+    """Some rows of the frame, and what their records have to have in common."""
+
+    rows: list[dict[str, Any]]
+    alike: Alike
 
 
 class Store:
@@ -153,29 +160,46 @@ class Store:
         """Each planned cell with its record, in the plan's order."""
         return [(cell, self.judged(cell)[0]) for cell in self.plan().cells]
 
-    def frame(self, meet: Meet | None = None) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
         """The tidy frame: one row a planned cell, in the plan's order, ``COLUMNS`` first.
 
         A cell without a record has status ``pending``, and one whose record can't be believed
         has ``damaged``; what a cell does not have is NaN or None.
 
-        Args:
-            meet: is shown each planned cell, as ``judged`` tells of it, for what else is to be
-                taken from records that are read anyway.
-
         Raises:
             HarnessError: the cells are not of one budget, or not of one version of a dataset.
         """
-        import pandas as pd
+        return self.together([self.rows(self.plan().cells)])
 
+    def rows(self, cells: Iterable[Coordinates], meet: Meet | None = None) -> Rows:
+        """A part of the frame: that of these cells.
+
+        Args:
+            meet: is shown each cell, as ``judged`` tells of it, for what else is to be taken from
+                records that are read anyway.
+        """
         alike, rows = Alike(), []
-        for cell in self.plan().cells:
+        for cell in cells:
             record, doubt = self.judged(cell)
             if record is not None:
                 alike.add(record)
             rows.append(_row(cell, record, doubt))
             if meet is not None:
                 meet(cell, record, doubt)
+        return Rows(rows, alike)
+
+    def together(self, parts: Iterable[Rows]) -> pd.DataFrame:
+        """The frame of all its parts, in their order.
+
+        Raises:
+            HarnessError: as ``frame``.
+        """
+        import pandas as pd
+
+        alike, rows = Alike(), []
+        for part in parts:
+            alike.join(part.alike)
+            rows += part.rows
         alike.require(self.directory)
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])

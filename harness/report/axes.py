@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from harness.report import words
 from harness.report.results import shots_order
 from harness.report.style import INK, MARK, PAPER, Look
 
 Looks = Mapping[str, Look]
+Floats = NDArray[np.float64]
 _Unit = Callable[[float], str]
 
 
@@ -24,17 +26,20 @@ def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     if len(shots) == 1:
         _dots(ax, rows, looks)
         return
-    place = np.arange(len(shots))
-    for label in _present(rows, looks):
-        look = looks[label]
-        mine = rows[rows["label"] == label].set_index("shots").reindex(shots)
+    place, at = np.arange(len(shots)), {shot: number for number, shot in enumerate(shots)}
+    bars = []
+    for look, mine in _each(rows, looks, "shots", "accuracy", "accuracy_half"):
         # Drawn with NaN where a result is missing, so that the line breaks there.
-        y, half = 100 * mine["accuracy"], 100 * mine["accuracy_half"]
+        y, half = np.full((2, len(shots)), np.nan)
+        there = [at[shot] for shot in mine["shots"]]
+        y[there], half[there] = 100 * mine["accuracy"], 100 * mine["accuracy_half"]
         ax.plot(place, y, **look.line)
         ax.fill_between(place, y - half, y + half, color=look.colour, alpha=0.13, linewidth=0)
         # A shade needs two neighbours; a result that stands alone has a bar.
-        alone = (y.shift().isna() & y.shift(-1).isna()).to_numpy()
-        _bars(ax, look, place[alone], mine[alone])
+        missing = np.pad(np.isnan(y), 1, constant_values=True)
+        alone = missing[:-2] & missing[2:]
+        bars.append((look, place[alone], y[alone], half[alone]))
+    _bars(ax, bars)
     ticks = ["800 in all" if shot == "vtab1k" else str(shot) for shot in shots]
     ax.set_xticks(range(len(shots)), ticks)
     ax.set_xlim(-0.2, len(shots) - 0.8)
@@ -44,14 +49,16 @@ def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
 
 def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     """A row a strategy, its label beside it."""
-    present = [label for label in _present(rows, looks) if not _of(rows, label)["gap"]]
-    for place, label in enumerate(present):
-        row = _of(rows, label)
-        half = None if np.isnan(row["accuracy_half"]) else 100 * row["accuracy_half"]
-        mark = {**looks[label].line, "linestyle": "", "elinewidth": 1.2}
-        ax.errorbar(100 * row["accuracy"], place, xerr=half, **mark)
-    ax.set_yticks(range(len(present)), [words.shortened(label, 22) for label in present])
-    ax.set_ylim(len(present) - 0.5, -0.5)
+    known = rows[rows["gap"] == ""]
+    names = []
+    for place, (look, mine) in enumerate(_each(known, looks, "label", "accuracy", "accuracy_half")):
+        x, half = 100 * mine["accuracy"], 100 * mine["accuracy_half"]
+        if not np.isnan(half[0]):
+            ax.hlines(place, x - half, x + half, colors=look.colour, linewidth=1.2)
+        ax.plot(x, [place], **{**look.line, "linestyle": ""})
+        names.append(words.shortened(mine["label"][0], 22))
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
     ax.set_xlabel(f"test accuracy (%), {words.shots_text(rows['shots'].iloc[0])}")
@@ -61,28 +68,29 @@ def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, uni
     """Accuracy over ``x``, a cost in ``unit``; one strategy's marks grow with the shots."""
     shots = sorted(rows["shots"].unique(), key=shots_order)
     sizes = dict(zip(shots, np.linspace(5.5 if len(shots) > 1 else 7, 9, len(shots)), strict=True))
-    for label in _present(rows, looks):
-        look, mine = looks[label], rows[rows["label"] == label]
-        # With the groups that have a gap, whose numbers are NaN, so that the line breaks there.
-        path = {**look.line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
-        ax.plot(mine["x"], 100 * mine["accuracy"], **path)
-        _bars(ax, look, mine["x"].to_numpy(), mine)
+    bars = []
+    for look, mine in _each(rows, looks, "shots", "x", "accuracy", "accuracy_half"):
+        x, y, half = mine["x"], 100 * mine["accuracy"], 100 * mine["accuracy_half"]
+        if len(x) > 1:
+            # With the groups that have a gap, whose numbers are NaN, so that the line breaks there.
+            path = {**look.line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
+            ax.plot(x, y, **path)
+        bars.append((look, x, y, half))
         ax.scatter(
-            mine["x"],
-            100 * mine["accuracy"],
-            s=mine["shots"].map(sizes).astype("float64") ** 2,
+            x,
+            y,
+            s=[sizes[shot] ** 2 for shot in mine["shots"]],
             color=look.colour,
             marker=look.marker,
             edgecolors=PAPER,
             linewidths=MARK["markeredgewidth"],
             zorder=3,
         )
-    for shot in shots:
-        front = rows[rows["front"] & (rows["shots"] == shot)].sort_values("x")
-        if front.empty:
-            continue
-        x, y, size = front["x"], 100 * front["accuracy"], (sizes[shot] + 4.5) ** 2
-        ax.scatter(x, y, s=size, facecolors="none", edgecolors=INK, linewidths=1, zorder=4)
+    _bars(ax, bars)
+    fronts = rows[rows["front"]].sort_values("x")
+    for shot, front in fronts.groupby("shots", sort=False):
+        x, y, size = front["x"].to_numpy(), 100 * front["accuracy"].to_numpy(), sizes[shot] + 4.5
+        ax.scatter(x, y, s=size**2, facecolors="none", edgecolors=INK, linewidths=1, zorder=4)
         ax.plot(x, y, drawstyle="steps-post", color=INK, linewidth=1, linestyle=":", alpha=0.7)
     _log_axis(ax, rows["x"].min(), rows["x"].max(), unit)
     ax.set_xlabel(xlabel)
@@ -92,12 +100,13 @@ def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, uni
 def curves(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
     """``y`` over ``x``, a line for each ``unit`` of each label; marks where points are few."""
     few = rows.groupby(["label", "unit"]).size().max() <= 16
-    for label in _present(rows, looks):
-        style = {**looks[label].line, "markersize": 4.5, "markeredgewidth": 0.6, "linewidth": 1.2}
+    for look, mine in _each(rows, looks, "unit", "x", "y"):
+        style = {**look.line, "markersize": 4.5, "markeredgewidth": 0.6, "linewidth": 1.2}
         if not few:
             style["marker"] = ""
-        for _, line in rows[rows["label"] == label].groupby("unit"):
-            ax.plot(line["x"], line["y"], **style)
+        for one in np.unique(mine["unit"]):
+            line = mine["unit"] == one
+            ax.plot(mine["x"][line], mine["y"][line], **style)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
@@ -105,15 +114,13 @@ def curves(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: s
 
 def over_time(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
     """``y`` over ``x``, seconds: a staircase a label, with a mark at either end."""
-    for label in _present(rows, looks):
-        mine = rows[rows["label"] == label]
-        ends = [0, len(mine) - 1]
+    for look, mine in _each(rows, looks, "x", "y"):
         ax.plot(
             mine["x"],
             mine["y"],
             drawstyle="steps-post",
-            markevery=ends,
-            **{**looks[label].line, "markersize": 4.5, "linewidth": 1.2},
+            markevery=[0, len(mine["x"]) - 1],
+            **{**look.line, "markersize": 4.5, "linewidth": 1.2},
         )
     _log_axis(ax, rows["x"].min(), rows["x"].max(), words.duration)
     ax.set_xlabel(xlabel)
@@ -123,8 +130,7 @@ def over_time(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel
 def reliability(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     """Accuracy over confidence, both in percent; a mark's area tells its bin's share."""
     ax.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
-    for label in _present(rows, looks):
-        look, mine = looks[label], rows[rows["label"] == label]
+    for look, mine in _each(rows, looks, "x", "y", "share"):
         ax.plot(mine["x"], mine["y"], **{**look.line, "marker": "", "linewidth": 1})
         ax.scatter(
             mine["x"],
@@ -142,20 +148,28 @@ def reliability(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     ax.set_ylabel("accuracy (%)")
 
 
-def _present(rows: pd.DataFrame, looks: Looks) -> list[str]:
-    found = set(rows["label"])
-    return [label for label in looks if label in found]
+def _each(
+    rows: pd.DataFrame, looks: Looks, *names: str
+) -> Iterator[tuple[Look, dict[str, NDArray[Any]]]]:
+    """The strategies that are there, in the suite's order: the look of each and its columns.
+
+    As arrays: taken row by row and label by label from the table, they take longer than to draw.
+    """
+    labels = rows["label"].to_numpy(object)
+    columns = {name: rows[name].to_numpy() for name in names}
+    for label, look in looks.items():
+        if (mine := labels == label).any():
+            yield look, {name: column[mine] for name, column in columns.items()}
 
 
-def _of(rows: pd.DataFrame, label: str) -> pd.Series[Any]:
-    return rows[rows["label"] == label].iloc[0]
-
-
-def _bars(ax: Axes, look: Look, x: Any, rows: pd.DataFrame) -> None:
-    """The intervals of accuracies at ``x``, where they are known."""
-    known = rows["accuracy_half"].notna().to_numpy()
-    y, half = 100 * rows["accuracy"][known], 100 * rows["accuracy_half"][known]
-    ax.errorbar(x[known], y, half, fmt="none", ecolor=look.colour, elinewidth=1.2)
+def _bars(ax: Axes, bars: Sequence[tuple[Look, Floats, Floats, Floats]]) -> None:
+    """The intervals of all strategies' accuracies, where they are known: x, y and half widths."""
+    x, y, half = (np.concatenate(parts) for parts in list(zip(*bars, strict=True))[1:])
+    colours = np.repeat([look.colour for look, *_ in bars], [len(part) for _, part, *_ in bars])
+    known = ~np.isnan(half)
+    if known.any():
+        ends = y[known] - half[known], y[known] + half[known]
+        ax.vlines(x[known], *ends, colors=colours[known].tolist(), linewidth=1.2)
 
 
 def _percent_axis(ax: Axes) -> None:

@@ -5,15 +5,16 @@ Ten thousand records hold too much to keep whole: each is read, used and let go.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from harness.record.schema import Coordinates, Record
-from harness.record.store import DAMAGED, PENDING, Store
+from harness.record.store import DAMAGED, PENDING, Rows, Store
+from harness.report.beside import Later, here
 from harness.report.words import value_text
 
 HOURS = {"started", "finished"}
@@ -26,6 +27,9 @@ MACHINE = {"host", "device", "cpu", "cores", "threads", "platform"}
 
 PARTS = ("strategy", "backbone", "source", "problem", "budget")
 """The parts of a suite, in the order that their defaults are told in."""
+
+SHARE = 500
+"""Cells whose records are read at a time, by whoever has the time."""
 
 TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
 
@@ -82,15 +86,23 @@ class Details:
     defaults: list[Default]
 
 
-def collect(store: Store) -> tuple[pd.DataFrame, Details]:
-    """The tidy frame of :meth:`Store.frame` and what goes beyond it, from one reading.
+def collect(store: Store, later: Later = here) -> tuple[pd.DataFrame, Details]:
+    """The tidy frame of :meth:`Store.frame` and what goes beyond it, from one reading, which is
+    shared with others by ``later``.
 
     Raises:
         HarnessError: as ``Store.frame``.
     """
-    gathered = _Gathered()
-    frame = store.frame(gathered.add)
-    return frame, Details(
+    cells = store.plan().cells
+    read = [
+        later(_read, store, cells[first : first + SHARE]) for first in range(0, len(cells), SHARE)
+    ]
+    gathered, rows = _Gathered(), []
+    for part in read:
+        mine, more = part()
+        rows.append(mine)
+        gathered.join(more)
+    return store.together(rows), Details(
         trials=pd.DataFrame(gathered.trials, columns=TRIAL),
         curves=pd.DataFrame(gathered.curves, columns=["cell", "step", "value"]),
         tuned=gathered.tuned,
@@ -109,13 +121,18 @@ def collect(store: Store) -> tuple[pd.DataFrame, Details]:
     )
 
 
+def _read(store: Store, cells: Sequence[Coordinates]) -> tuple[Rows, _Gathered]:
+    gathered = _Gathered()
+    return store.rows(cells, gathered.add), gathered
+
+
 @dataclass
 class _Gathered:
     trials: list[tuple[Any, ...]] = field(default_factory=list)
     curves: list[tuple[str, int, float]] = field(default_factory=list)
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
     faults: dict[tuple[str, str, str], Fault] = field(default_factory=dict)
-    seen: dict[str, Counter[str]] = field(default_factory=dict)
+    seen: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     records: int = 0
@@ -126,7 +143,7 @@ class _Gathered:
             return
         self.records += 1
         for name, value in flat(record.provenance).items():
-            self.seen.setdefault(name, Counter())[value] += 1
+            self.seen[name][value] += 1
         self._defaults(cell, record)
         by_accuracy = "information_val" not in record.metrics
         for trial in record.trials:
@@ -166,6 +183,19 @@ class _Gathered:
     ) -> None:
         told = status, reason or "", traceback or ""
         self.faults.setdefault(told, Fault(*told, [])).cells.append((cell, log))
+
+    def join(self, later: _Gathered) -> None:
+        """Add what was gathered from the cells that come next."""
+        self.trials += later.trials
+        self.curves += later.curves
+        self.tuned |= later.tuned
+        for told, fault in later.faults.items():
+            self.faults.setdefault(told, replace(fault, cells=[])).cells.extend(fault.cells)
+        for name, counts in later.seen.items():
+            self.seen[name].update(counts)
+        for place, values in later.in_force.items():
+            self.in_force.setdefault(place, {}).update(values)
+        self.records += later.records
 
     def facts(self) -> list[Fact]:
         for values in self.seen.values():

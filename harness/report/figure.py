@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import matplotlib as mpl
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -110,9 +109,9 @@ class Plot:
                 "\n".join(textwrap.wrap(facet.title, 36, max_lines=3, placeholder=" …")),
                 loc="left",
                 weight="bold",
+                y=1.0,  # said, or matplotlib looks each time for ticks above the axes
             )
             ax.set_xlabel("\n".join([ax.get_xlabel(), *note]))
-            sns.despine(ax=ax)
         for ax in grid[len(facets) :]:
             ax.set_axis_off()
         return figure

@@ -22,6 +22,8 @@ of a second."""
 
 _TREES = 32
 
+Floats = NDArray[np.float64]
+
 
 def tuned(
     cells: pd.DataFrame,
@@ -39,24 +41,26 @@ def tuned(
     ``choices`` (a list of values, one a cell);
     ``importance`` (0–1, see :func:`importances`), or NaN and then ``reason`` says why.
     """
-    known = trials.merge(cells[["cell", "setting", "label"]], on="cell")
-    by_group = dict(iter(known.groupby(["setting", "label"], sort=False)))
+    of_cell = trials.groupby("cell", sort=False).indices
+    given = {name: trials[name].to_numpy() for name in ("cell", "state", "value", "settings")}
     groups: list[_Group] = []
-    asked: dict[int, tuple[pd.DataFrame, NDArray[np.float64]]] = {}
-    for (setting, label), group in cells.groupby(["setting", "label"], sort=False):
-        if (mine := by_group.get((setting, label))) is None:
+    asked: dict[int, tuple[pd.DataFrame, Floats]] = {}
+    for (setting, label), group in cells.groupby(["setting", "label"], sort=False)["cell"]:
+        at = [of_cell[cell] for cell in group if cell in of_cell]
+        if not at:
             continue
-        tried = mine["settings"].tolist()
+        mine = np.sort(np.concatenate(at))
+        tried = given["settings"][mine]
         varied = [name for name in tried[0] if _varies([one.get(name) for one in tried])]
-        done = mine[mine["state"].eq("complete") & mine["value"].notna()]
+        done = mine[(given["state"][mine] == "complete") & pd.notna(given["value"][mine])]
         reason = _hindrance(len(done), len(varied), len(asked))
         if not reason:
             # What a seed's split adds to all its scores is no work of the settings.
-            scores = done["value"].astype("float64")
-            scores = scores - scores.groupby(done["cell"]).transform("mean")
-            settings = pd.DataFrame(done["settings"].tolist(), index=done.index)
-            asked[len(groups)] = settings[varied], np.asarray(scores, np.float64)
-        picked = [chosen[cell] for cell in group["cell"] if cell in chosen]
+            scores = pd.Series(given["value"][done].astype(np.float64))
+            scores = scores - scores.groupby(given["cell"][done]).transform("mean")
+            settings = pd.DataFrame(given["settings"][done].tolist())
+            asked[len(groups)] = settings[varied], scores.to_numpy()
+        picked = [chosen[cell] for cell in group if cell in chosen]
         defaults = {name: tried[0][name] for name in varied}
         groups.append(_Group(setting, label, defaults, picked, reason))
     return partial(_rows, groups, later(_estimated, asked))
@@ -98,7 +102,7 @@ def _rows(
 
 
 def _estimated(
-    asked: Mapping[int, tuple[pd.DataFrame, NDArray[np.float64]]],
+    asked: Mapping[int, tuple[pd.DataFrame, Floats]],
 ) -> dict[int, dict[str, float]]:
     return {number: importances(*trials) for number, trials in asked.items()}
 
@@ -116,7 +120,7 @@ def _hindrance(finished: int, varied: int, estimated: int) -> str:
     return f"estimated for the first {MOST} only" if estimated >= MOST else ""
 
 
-def importances(settings: pd.DataFrame, scores: NDArray[np.float64]) -> dict[str, float]:
+def importances(settings: pd.DataFrame, scores: Floats) -> dict[str, float]:
     """How much of the scores' variance each hyperparameter explains by itself.
 
     Functional ANOVA of a random forest (Hutter et al. 2014), by Optuna. Numbers go in as their

@@ -13,6 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from harness.data.leakage import WORDS
 from harness.record.durable import write_atomically
 from harness.record.schema import Plan
 from harness.record.store import Store
@@ -73,11 +74,11 @@ def write_report(
     def draw(*plots: Plot) -> list[Drawn]:
         return [Drawn.of(plot, look, later) for plot in plots if plot.facets]
 
-    drawn = {
-        "results": draw(plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table))
-    }
     tuned = tuning(frame, table, details, plan.config.get("budget") or {}, later)
-    drawn["tuning"] = draw(*tuned.plots)
+    drawn = {
+        "results": draw(plots.by_shots(table), plots.by_seconds(table), plots.by_memory(table)),
+        "tuning": draw(*tuned.plots),
+    }
     predicted, unread = predictions.read(directory, frame)
     drawn["predictions"] = draw(predictions.reliability(predicted, table, unread))
     judged = judge(directory, frame, table)
@@ -88,15 +89,12 @@ def write_report(
         ranks_diagram = partial(critical_difference, judged.ranking, look)
         files["ranks"] = later(in_formats, ranks_diagram)
     own = [(section.title, Markup(section.html)) for section in sections()]
-    for stale in [*target.glob("plots/*.*"), *target.glob("tables/*.*")]:
-        stale.unlink()
     texts = tables.files(frame, table, everything, judged)
     texts |= chapters.files(tuned, predicted, table)
-    for name, text in texts.items():
-        write_atomically(target / f"tables/{name}", text.encode())
+    contents = {target / f"tables/{name}": text.encode() for name, text in texts.items()}
     for name, formats in files.items():
         for ending, content in formats().items():
-            write_atomically(target / f"plots/{name}.{ending}", content)
+            contents[target / f"plots/{name}.{ending}"] = content
     page = _template().render(
         plan=plan,
         **_lead(plan, frame),
@@ -125,7 +123,11 @@ def write_report(
         long=LONG,
         many=MANY,
     )
-    write_atomically(target / "index.html", page.encode())
+    # All at once and at the end: who is interrupted still has the report that there was.
+    for stale in {*target.glob("plots/*.*"), *target.glob("tables/*.*")} - contents.keys():
+        stale.unlink()
+    for path, content in {**contents, target / "index.html": page.encode()}.items():
+        write_atomically(path, content)
     return target / "index.html"
 
 
@@ -170,8 +172,6 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
 def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
     """For each problem with identical inputs where there should be none, a sentence for each kind:
     of the cell with most of them."""
-    from harness.data.leakage import WORDS  # its PyTorch is needed by nothing else of a report
-
     most: dict[str, Counter[str]] = {}
     leaking = frame[frame["leaks"] != ""]
     for problem, text in zip(leaking["problem"], leaking["leaks"], strict=True):

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as distributions
+from scipy import special
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -55,7 +55,7 @@ def half_width(sd: ArrayLike, n: ArrayLike) -> Floats:
     """
     n = np.asarray(n, dtype="float64")
     several = np.where(n > 1, n, np.nan)
-    return np.asarray(sd) * distributions.t.ppf((1 + LEVEL) / 2, several - 1) / np.sqrt(several)
+    return np.asarray(sd) * _t_quantile((1 + LEVEL) / 2, several - 1) / np.sqrt(several)
 
 
 def paired_p(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Floats:
@@ -72,7 +72,7 @@ def paired_p(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Floats:
     spread = sd > SAME
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(mean) * np.sqrt(n) / np.where(spread, sd, np.nan)
-        p = 2 * distributions.t.sf(t, np.where(n > 1, n - 1, np.nan))
+        p = 2 * _t_beyond(t, np.where(n > 1, n - 1, np.nan))
     alike = (n > 1) & ~spread & (np.abs(mean) <= SAME)
     return np.where(alike, 1.0, p)
 
@@ -99,8 +99,19 @@ def detectable(sd: ArrayLike, n: ArrayLike, tests: int) -> Floats:
     t(1 - α / 2 tests; n - 1) · sd / √n: Holm's first step, which is the strictest.
     """
     n = np.asarray(n, dtype="float64")
-    quantile = distributions.t.ppf(1 - ALPHA / 2 / tests, np.where(n > 1, n - 1, np.nan))
+    quantile = _t_quantile(1 - ALPHA / 2 / tests, np.where(n > 1, n - 1, np.nan))
     return np.asarray(quantile * np.asarray(sd) / np.sqrt(n))
+
+
+def _t_quantile(p: float, freedom: ArrayLike) -> Floats:
+    # As scipy.stats does it, which takes long to import.
+    return np.asarray(special.stdtrit(np.asarray(freedom, dtype="float64"), p))
+
+
+def _t_beyond(t: ArrayLike, freedom: ArrayLike) -> Floats:
+    """The chance of a value above ``t``."""
+    freedom = np.asarray(freedom, dtype="float64")
+    return np.asarray(special.stdtr(freedom, -np.asarray(t, dtype="float64")))
 
 
 # ── over problems, for these problems ─────────────────────────────────────────────────────────
@@ -129,8 +140,8 @@ def stratified(
         return Estimate(value, 0.0, 1.0 if abs(value) <= SAME else math.nan)
     shares = terms / terms.sum()
     freedom = 1 / sum(share**2 / (len(p) - 1) for share, p in zip(shares, means, strict=True))
-    half = error * distributions.t.ppf((1 + LEVEL) / 2, freedom)
-    return Estimate(value, float(half), float(2 * distributions.t.sf(abs(value) / error, freedom)))
+    half = error * _t_quantile((1 + LEVEL) / 2, freedom)
+    return Estimate(value, float(half), float(2 * _t_beyond(abs(value) / error, freedom)))
 
 
 def sign_flip(paired: Sequence[Floats]) -> float:
@@ -207,7 +218,7 @@ def two_stage_bootstrap(paired: Sequence[Floats]) -> tuple[float, float]:
     drawn = draw.choice(means, (RESAMPLES, problems)).mean(axis=1)
     for _ in range(seeds):
         drawn += draw.choice(residuals, (RESAMPLES, problems)).mean(axis=1) / seeds
-    tail = distributions.norm.cdf(-distributions.t.ppf((1 + LEVEL) / 2, problems - 1))
+    tail = special.ndtr(-_t_quantile((1 + LEVEL) / 2, problems - 1))
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -235,14 +246,17 @@ def ranks(scores: Floats) -> Ranks:
     ``scores`` is [N, k], higher is better, ties share their ranks. As Demšar (2006) has it: the
     problems are the blocks, since results on one problem are no independent evidence.
     """
-    # Loaded here: it brings a good part of statsmodels along.
-    import scikit_posthocs
+    from scipy import stats as distributions
 
     problems, k = scores.shape
     average = distributions.rankdata(-scores, axis=1).mean(axis=0)
     tied = bool((np.ptp(scores, axis=1) == 0).all())
     friedman = 1.0 if tied else float(distributions.friedmanchisquare(*scores.T).pvalue)
-    nemenyi = scikit_posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
+    apart = np.abs(average[:, None] - average) / math.sqrt(k * (k + 1) / (6 * problems))
+    upper = np.triu_indices(k, 1)
+    nemenyi = np.ones((k, k))
+    nemenyi[upper] = distributions.studentized_range.sf(math.sqrt(2) * apart[upper], k, np.inf)
+    nemenyi.T[upper] = nemenyi[upper]
     return Ranks(average, friedman, nemenyi, critical_difference(problems, k))
 
 
@@ -257,6 +271,8 @@ def problems_to_tell_apart(k: int, ranks_apart: float = 1.0) -> int:
 
 
 def _studentised(k: int) -> float:
+    from scipy import stats as distributions
+
     return float(distributions.studentized_range.ppf(LEVEL, k, np.inf)) / math.sqrt(2)
 
 
@@ -298,6 +314,8 @@ def models(left: NDArray[Any], right: NDArray[Any]) -> Models:
 
 
 def _examples(better: int, worse: int, n: int) -> Models:
+    from scipy import stats as distributions
+
     p = distributions.binomtest(better, better + worse).pvalue if better + worse else 1.0
     # Drawing n examples with replacement draws how many are of each of three kinds.
     shares = [better / n, worse / n, (n - better - worse) / n]

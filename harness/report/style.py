@@ -31,6 +31,8 @@ STYLE = {
     "axes.labelcolor": INK,
     "axes.labelsize": 10,
     "axes.linewidth": 0.8,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
     "axes.titlecolor": INK,
     "axes.titlesize": 11,
     "figure.facecolor": "none",
@@ -56,8 +58,8 @@ MARK: dict[str, Any] = {"markersize": 6, "markeredgecolor": PAPER, "markeredgewi
 
 @dataclass(frozen=True)
 class Look:
-    """How a strategy is drawn, the same in every plot. ``dash`` is seaborn's: lengths of marks
-    and gaps, or nothing for a solid line."""
+    """How a strategy is drawn, the same in every plot. ``dash``: lengths of marks and gaps, in
+    widths of the line, or nothing for a solid one."""
 
     colour: str
     marker: str

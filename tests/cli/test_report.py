@@ -1,6 +1,8 @@
 """``harness report``: the report of a results folder, written again."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -21,6 +23,22 @@ def test_a_report_can_be_written_again_without_running_anything(harness, results
     page = (results / "report/index.html").read_text()
     assert "My own section" in page
     assert "<p>4 cells in tiny</p>" in page
+
+
+ALONE = """
+import sys
+from harness.cli import cli
+
+cli.main(["report", sys.argv[1]], standalone_mode=False)
+print([name for name in ("torch", "timm", "optuna", "sklearn") if name in sys.modules])
+"""
+
+
+def test_a_report_of_plain_results_imports_nothing_that_learns(results):
+    ended = subprocess.run(
+        [sys.executable, "-c", ALONE, results], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.parametrize("name", ["nowhere", "results"])

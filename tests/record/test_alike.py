@@ -35,3 +35,12 @@ def test_different_problems_have_different_data(makes, tmp_path):
     found = alike(makes, {})
     found.add(makes.record("b", problem="another", meaning={**MEANING, "data": "1e"}))
     found.require(tmp_path)
+
+
+def test_what_was_gathered_apart_is_judged_together(makes, tmp_path):
+    parts = alike(makes, {}), alike(makes, {"data": "1e"}, {"data": "2d"})
+    found = Alike()
+    for part in parts:
+        found.join(part)
+    with pytest.raises(HarnessError, match=r'"0f" for .*seed 0.* "1e" for .*seed 0'):
+        found.require(tmp_path)

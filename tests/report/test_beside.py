@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,21 @@ def killed_but_in(process: int) -> int:
     return os.getpid()
 
 
+def number(text: str, begun: Path | None = None, seconds: float = 0.0) -> tuple[int, int]:
+    """The number that a text is, and the process that has found it."""
+    if begun:
+        begun.touch()
+    time.sleep(seconds)
+    return int(text), os.getpid()
+
+
+def wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
 def test_here_work_waits_until_its_result_is_asked_for() -> None:
     done: list[int] = []
     with beside(1) as later:
@@ -32,22 +49,62 @@ def test_here_work_waits_until_its_result_is_asked_for() -> None:
     assert later is here
 
 
-def test_two_processes_do_the_work_and_are_gone_afterwards() -> None:
-    with beside(2) as later:
-        asked = [later(os.getpid) for _ in range(4)]
-        workers = {ask() for ask in asked}
-        assert os.getpid() not in workers
+def test_other_processes_are_gone_afterwards() -> None:
+    with beside(3):
+        workers = {child.pid for child in multiprocessing.active_children() if child.pid}
+        assert len(workers) == 2
     assert not workers & {child.pid for child in multiprocessing.active_children()}
     for worker in workers:
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)
 
 
-def test_an_error_in_a_process_is_the_error_of_who_asks() -> None:
+def test_this_process_takes_part_from_the_end_instead_of_waiting(tmp_path: Path) -> None:
     with beside(2) as later:
-        ask = later(partial(int, "seven"))
-        with pytest.raises(ValueError, match="'seven'"):
-            ask()
+        first = later(number, "1", tmp_path / "begun", 0.5)
+        rest = [later(number, text) for text in "2345"]
+        wait_for(tmp_path / "begun")
+        (one, worker), *others = first(), *(ask() for ask in rest)
+    assert worker != os.getpid()
+    assert (one, *(found for found, _ in others)) == (1, 2, 3, 4, 5)
+    assert others[-1] == (5, os.getpid())
+
+
+def test_an_error_is_that_of_who_asks_wherever_it_arose(tmp_path: Path) -> None:
+    with beside(2) as later:
+        there = later(number, "six", tmp_path / "begun", 0.5)
+        _, here = later(number, "0"), later(number, "seven")
+        wait_for(tmp_path / "begun")
+        for ask, text in ((there, "six"), (here, "seven")):
+            with pytest.raises(ValueError, match=f"'{text}'"):
+                ask()
+
+
+INTERRUPTED = """
+import os, sys, time
+from harness.report.beside import beside
+try:
+    with beside(3) as later:
+        later(os.getpid)
+        print("begun", flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no groups of processes")
+@pytest.mark.parametrize("after", [0.0, 0.1])
+def test_an_interrupt_is_for_this_process_alone(after: float) -> None:
+    command = [sys.executable, "-c", INTERRUPTED]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, start_new_session=True, **pipes) as started:
+        assert started.stdout is not None
+        assert started.stdout.readline() == b"begun\n"
+        time.sleep(after)
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does, to all of a command's processes
+        out, complaints = started.communicate(timeout=60)
+    assert (started.returncode, out, complaints) == (130, b"", b"")
 
 
 def test_what_a_killed_process_had_to_do_is_done_here() -> None:

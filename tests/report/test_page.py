@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -372,3 +373,26 @@ def test_what_was_in_force_is_told_once(folder: Folder, cell: Cell, done: Done) 
         ["problem", "digits", "val_fraction = 0.2"],
         ["budget", "", "trials = 8, sampler = random"],
     ]
+
+
+def test_who_is_interrupted_still_has_the_report_that_there_was(
+    folder: Folder, cell: Cell, done: Done, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [done(cell("a", 5, seed), 0.5) for seed in range(2)]
+    directory = folder(records, records)
+
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in (directory / "report").rglob("*.*")}
+
+    write_report(directory)
+    before = files()
+    for record in records:
+        Store(directory).write_record(record.model_copy(update={"metrics": {"accuracy": 0.75}}))
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.report.page._template", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            write_report(directory)
+    assert files() == before
+    write_report(directory)
+    assert files().keys() == before.keys()
+    assert files() != before

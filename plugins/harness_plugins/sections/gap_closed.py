@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from harness.api import Section, hookimpl
+from harness import hookimpl
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.api import Section
 
 LOWER, UPPER = "source_only", "target_supervised"
 """The strategies that bound the gap: nothing of the target, and all of its labels."""
@@ -75,6 +77,8 @@ def harness_report_sections(frame: pd.DataFrame, directory: Path) -> Sequence[Se
         TABLE.format(rows=Markup("\n").join(rows)),
         *map(NOTE.format, notes),
     ]
+    from harness.api import Section  # with it comes PyTorch, which other reports do without
+
     return [Section("Gap closed by adaptation", Markup("\n").join(html))]
 
 
