@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +35,9 @@ def source_episodes(
     Raises:
         HarnessError: the source has too few classes, or too few examples in one.
     """
-    labels = source.examples.labels
-    members = [torch.nonzero(labels == c).flatten().cpu() for c in range(source.classes)]
+    labels = source.examples.labels.cpu()
+    sizes = labels.bincount(minlength=source.classes).tolist()
+    members = labels.argsort(stable=True).split(sizes)
     smallest = min(map(len, members))
     if source.classes < ways or smallest < shots + queries:
         raise HarnessError(
@@ -49,7 +50,7 @@ def source_episodes(
 
 def _sample(
     source: Source,
-    members: list[Tensor],
+    members: Sequence[Tensor],
     ways: int,
     shots: int,
     queries: int,

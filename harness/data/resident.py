@@ -60,7 +60,8 @@ class RotatedPool:
     def _turned(self, images: Tensor, rows: Tensor) -> Tensor:
         turns = rows // len(self.upright)
         for quarter in (1, 2, 3):
-            turned = (turns == quarter).to(images.device)
+            # As places and not as a mask, of which a GPU would have to say how much it selects.
+            turned = (turns == quarter).nonzero().flatten().to(images.device)
             images[turned] = images[turned].rot90(quarter, (-2, -1))
         return images
 
@@ -71,13 +72,15 @@ def make_pool(raw: RawInputs, preprocess: Preprocess, device: torch.device) -> P
     return placed(on_host(raw, preprocess), raw, preprocess, device)
 
 
-def on_host(raw: RawInputs, preprocess: Preprocess) -> Pool:
-    """Prepare a split for the CPU."""
+def on_host(raw: RawInputs, preprocess: Preprocess, threads: int | None = None) -> Pool:
+    """Prepare a split for the CPU, by ``threads`` or as many as torch computes with."""
     sample = preprocess(raw.read([0]))
     if not _fits(sample.numel() * sample.element_size() * len(raw), CPU):
         return StreamedPool(raw, preprocess, CPU)
     everything = [torch.arange(len(raw))]
-    (prepared,) = read_ahead(lambda rows: preprocess(raw.read(rows)), everything, sample)
+    (prepared,) = read_ahead(
+        lambda rows: preprocess(raw.read(rows)), everything, sample, threads=threads
+    )
     return ResidentPool(prepared)
 
 

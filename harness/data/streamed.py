@@ -69,8 +69,10 @@ def read_ahead(
     like: Tensor,
     *,
     pinned: bool = False,
+    threads: int | None = None,
 ) -> Iterator[Tensor]:
-    """The prepared inputs of each batch, in order, read by as many threads as torch computes with.
+    """The prepared inputs of each batch, in order, read by ``threads``: by default as many as torch
+    computes with.
 
     Nothing is read until the first batch is asked for; from then on :data:`AHEAD` batches are read
     besides the one that is waited for. The threads have ended when the iterator has, and when it
@@ -85,7 +87,8 @@ def read_ahead(
     Raises:
         Exception: what ``prepare`` raised, in place of the batch that it was raised for.
     """
-    threads = torch.get_num_threads()
+    before = torch.get_num_threads()
+    threads = threads or before
     # One thread of torch's in each: threads that each ask for several get in each other's way.
     workers = ThreadPoolExecutor(threads, "reader", torch.set_num_threads, (1,))
 
@@ -108,7 +111,7 @@ def read_ahead(
             yield batch
     finally:
         workers.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # the workers' choice is also that of threads to come
+        torch.set_num_threads(before)  # the workers' choice is also that of threads to come
 
 
 def begun_ahead(items: Iterator[T], count: int) -> Iterator[T]:

@@ -101,7 +101,8 @@ class CellJob:
             source_meaning(datasets, cell.source_spec)
             backbone_meaning(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
-            _workbench(self.place.sources, "cpu", self.place.cache, self.place.limits).warm(cell)
+            bench = _workbench(self.place.sources, "cpu", self.place.cache, self.place.limits)
+            bench.warm(cell, provenance.cores() or 1)
 
     def run(self, emit: Emit, device: str) -> None:
         with claimed(self.place.directory, self.cell.cell) as ours:

@@ -93,29 +93,39 @@ class Workbench:
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
-    def pool(self, split: Split, backbone: Backbone, meaning: str) -> Pool:
+    def pool(
+        self, split: Split, backbone: Backbone, meaning: str, threads: int | None = None
+    ) -> Pool:
         """The inputs of ``split`` prepared for ``backbone``, in their ``order``; ``meaning`` says
         which inputs and model they are."""
 
         raw = RawRows(split.inputs, split.order)
-        host = self.on_host.get(meaning, lambda: on_host(raw, backbone.preprocess))
+        host = self.on_host.get(meaning, lambda: on_host(raw, backbone.preprocess, threads))
         return self._pools.get(meaning, lambda: placed(host, raw, backbone.preprocess, self.device))
 
-    def pool_of(self, cell: Cell, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
+    def pool_of(
+        self,
+        cell: Cell,
+        loaded: Loaded,
+        backbone: Backbone,
+        part: str,
+        threads: int | None = None,
+    ) -> Pool:
         """The inputs of a dataset's ``train`` or ``test`` part, prepared for a cell's backbone."""
         split = loaded.data.train if part == "train" else loaded.data.test
         assert split is not None
-        return self.pool(split, backbone, _inputs_of(cell, loaded, part))
+        return self.pool(split, backbone, _inputs_of(cell, loaded, part), threads)
 
-    def warm(self, cell: Cell) -> None:
-        """Prepare a cell's inputs, for processes that are forked from this one."""
+    def warm(self, cell: Cell, threads: int) -> None:
+        """Prepare a cell's inputs by so many threads, for processes that are forked from this
+        one: the threads have ended by then."""
         loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
         parts = ("train",) if loaded.data.test is None else ("train", "test")
         cold = [part for part in parts if _inputs_of(cell, loaded, part) not in self.on_host]
         if cold:
             backbone = self.build(cell.backbone_spec, pretrained=False, seed=0)
             for part in cold:
-                self.pool_of(cell, loaded, backbone, part)
+                self.pool_of(cell, loaded, backbone, part, threads)
 
     def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
         loaded = self.datasets.load(spec.dataset, spec.args)

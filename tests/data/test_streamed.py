@@ -196,6 +196,18 @@ class TestReadingAhead:
             parts = torch.cat(list(read_ahead(together, of_sizes(*sizes), LIKE)))
         assert parts.flatten().tolist() == list(range(sum(sizes)))
 
+    def test_reads_with_more_threads_than_torch_computes_with_if_it_is_told_to(self):
+        both = threading.Barrier(2)
+
+        def together(rows):
+            both.wait(10)
+            return read(rows)
+
+        with computing_with(1):
+            (part,) = read_ahead(together, of_sizes(2 * FEWEST), LIKE, threads=2)
+            assert torch.get_num_threads() == 1
+        assert part.flatten().tolist() == list(range(2 * FEWEST))
+
     def test_keeps_the_order_where_a_later_batch_is_ready_first(self):
         second = threading.Event()
 

@@ -57,6 +57,15 @@ def test_a_record_of_version_1_is_read(written):
     assert path.read_bytes() == before
 
 
+def test_a_record_that_version_1_wrote_is_read_with_all_that_it_says():
+    path = Path(__file__).with_name("record_1.json")
+    content = json.loads(path.read_bytes())
+    record = belief.record(path, content["cell"])
+    said = json.loads(record.model_dump_json(exclude_unset=True))
+    changed = {"schema_version": SCHEMA_VERSION, "attempts": 1, "log": None}
+    assert said | {"checksum": content["checksum"]} == content | changed
+
+
 def test_an_old_record_that_was_edited_is_not_believed(written):
     path = written({**RECORD_1, "checksum": checksum(RECORD_1), "metrics": {"accuracy": 0.95}})
     with pytest.raises(Doubt, match="was changed after it was written"):
