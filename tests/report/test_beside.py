@@ -17,19 +17,20 @@ from harness.record.schema import Coordinates, Record
 from harness.report.beside import beside, here
 from harness.report.page import write_report
 
-
-def killed_but_in(process: int) -> int:
-    if os.getpid() != process:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return os.getpid()
+# What others are to do is code that ``eval`` takes: they are started anew, where a test's module
+# can't be imported.
+KILLED_BUT_HERE = f"os.getpid() == {os.getpid()} or os.kill(os.getpid(), signal.SIGKILL)"
 
 
-def number(text: str, begun: Path | None = None, seconds: float = 0.0) -> tuple[int, int]:
-    """The number that a text is, and the process that has found it."""
-    if begun:
-        begun.touch()
-    time.sleep(seconds)
-    return int(text), os.getpid()
+def number(text: str, begun: Path | None = None, seconds: float = 0.0) -> str:
+    """Code for the number that a text is, and the process that has found it."""
+    steps = [f"open({os.fspath(begun)!r}, 'w').close()"] if begun else []
+    steps += [f"time.sleep({seconds})", f"(int({text!r}), os.getpid())"]
+    return with_modules(f"[{', '.join(steps)}][-1]")
+
+
+def with_modules(code: str) -> str:
+    return f"(lambda os, signal, time: {code})(*map(__import__, ['os', 'signal', 'time']))"
 
 
 def wait_for(path: Path) -> None:
@@ -61,8 +62,8 @@ def test_other_processes_are_gone_afterwards() -> None:
 
 def test_this_process_takes_part_from_the_end_instead_of_waiting(tmp_path: Path) -> None:
     with beside(2) as later:
-        first = later(number, "1", tmp_path / "begun", 0.5)
-        rest = [later(number, text) for text in "2345"]
+        first = later(eval, number("1", tmp_path / "begun", 0.5))
+        rest = [later(eval, number(text)) for text in "2345"]
         wait_for(tmp_path / "begun")
         (one, worker), *others = first(), *(ask() for ask in rest)
     assert worker != os.getpid()
@@ -72,8 +73,8 @@ def test_this_process_takes_part_from_the_end_instead_of_waiting(tmp_path: Path)
 
 def test_an_error_is_that_of_who_asks_wherever_it_arose(tmp_path: Path) -> None:
     with beside(2) as later:
-        there = later(number, "six", tmp_path / "begun", 0.5)
-        _, here = later(number, "0"), later(number, "seven")
+        there = later(eval, number("six", tmp_path / "begun", 0.5))
+        _, here = later(eval, number("0")), later(eval, number("seven"))
         wait_for(tmp_path / "begun")
         for ask, text in ((there, "six"), (here, "seven")):
             with pytest.raises(ValueError, match=f"'{text}'"):
@@ -109,8 +110,8 @@ def test_an_interrupt_is_for_this_process_alone(after: float) -> None:
 
 def test_what_a_killed_process_had_to_do_is_done_here() -> None:
     with beside(2) as later:
-        ask = later(killed_but_in, os.getpid())
-        assert ask() == os.getpid()
+        ask = later(eval, with_modules(KILLED_BUT_HERE))
+        assert ask() is True
         assert later(os.getpid)() == os.getpid()  # none is left
 
 
