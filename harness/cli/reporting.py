@@ -13,8 +13,6 @@ import click
 from harness.record.provenance import cores
 from harness.record.store import Store
 from harness.report.beside import beside
-from harness.report.details import collect
-from harness.report.page import write_report
 from harness.run.events import Events
 
 if TYPE_CHECKING:
@@ -55,6 +53,10 @@ def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFra
     """
     many = len(store.plan().cells) >= MANY
     with beside(min(cores() or 1, MOST) if many else 1) as later:
+        # Imported while the others start: it takes as long.
+        from harness.report.details import collect
+        from harness.report.page import write_report
+
         known = frame, _ = collect(store, later)
 
         def sections() -> list[Section]:

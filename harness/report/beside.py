@@ -6,11 +6,13 @@ Workers are started anew, not forked: this process may have threads, of PyTorch 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -48,55 +50,92 @@ def beside(processes: int) -> Iterator[Later]:
     if processes < 2:
         yield here
         return
-    pool = ProcessPoolExecutor(processes - 1, get_context("spawn"), initializer=_begin)
-    left: list[_Task[Any]] = []
-
-    def later(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
-        instead = partial(function, *args, **kwargs)
-        try:
-            task = _Task(pool.submit(function, *args, **kwargs), instead)
-        except (BrokenProcessPool, OSError):  # no process could be started, or none is left
-            return instead
-        left.append(task)
-
-        def result() -> T:
-            while left and not task.future.done():
-                left.pop().take()
-            if task in left:  # it may be large, and is the asker's from now on
-                left.remove(task)
-            return task.result()
-
-        return result
-
+    team = _Team(processes - 1)
     try:
         with _deaf():
             for _ in range(processes - 1):  # all begin now, with the imports that drawing needs
-                later(import_module, "harness.report.drawn")
-        yield later
+                team.later(import_module, "harness.report.drawn")
+        yield team.later
     finally:
-        pool.shutdown(cancel_futures=True)
+        team.dismiss()
 
 
 class _Task(Generic[T]):
-    """What another process was given to do, unless this one is faster."""
+    """Something to do, and what came of it."""
 
-    def __init__(self, future: Future[T], instead: Callable[[], T]) -> None:
-        self.future, self._instead = future, instead
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.work, self.future = work, Future[T]()
 
-    def take(self) -> None:
-        """Do it here, if no other has begun."""
-        if self.future.cancel():
-            self.future = Future()
-            try:
-                self.future.set_result(self._instead())
-            except Exception as error:
-                self.future.set_exception(error)
-
-    def result(self) -> T:
+    def do(self) -> None:
         try:
-            return self.future.result()
+            self.future.set_result(self.work())
+        except Exception as error:
+            self.future.set_exception(error)
+
+
+class _Team:
+    """Other processes, and the tasks that none has begun.
+
+    Each is given one task at a time: an executor would queue one more behind it, which this process
+    could not take when it has nothing to do.
+    """
+
+    def __init__(self, others: int) -> None:
+        self._pool = ProcessPoolExecutor(others, get_context("spawn"), initializer=_begin)
+        self._idle = others
+        self._waiting: deque[_Task[Any]] = deque()
+        # Reentrant: a task may be done before it is listened for.
+        self._lock = threading.RLock()
+
+    def later(
+        self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[], T]:
+        task = _Task(partial(function, *args, **kwargs))
+        self._waiting.append(task)
+        self._hand_out()
+        return partial(self._result, task)
+
+    def dismiss(self) -> None:
+        self._waiting.clear()
+        self._pool.shutdown(cancel_futures=True)
+
+    def _hand_out(self) -> None:
+        with self._lock:
+            while self._idle and self._waiting:
+                task = self._waiting.popleft()
+                try:
+                    begun = self._pool.submit(task.work)
+                except (RuntimeError, OSError):  # no process could be started, or none is left
+                    self._waiting.appendleft(task)
+                    return
+                self._idle -= 1
+                begun.add_done_callback(partial(self._learn, task))
+
+    def _learn(self, task: _Task[T], begun: Future[T]) -> None:
+        """What came of a task in another process."""
+        if begun.cancelled():
+            return
+        error = begun.exception()
+        if error is None:
+            task.future.set_result(begun.result())
+        else:
+            task.future.set_exception(error)
+        if not isinstance(error, BrokenProcessPool):
+            with self._lock:
+                self._idle += 1
+                self._hand_out()
+
+    def _result(self, task: _Task[T]) -> T:
+        while not task.future.done() and (mine := self._last()):
+            mine.do()
+        try:
+            return task.future.result()
         except BrokenProcessPool:
-            return self._instead()
+            return task.work()
+
+    def _last(self) -> _Task[Any] | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting else None
 
 
 @contextmanager
@@ -116,9 +155,11 @@ def _deaf() -> Iterator[None]:
 def _begin() -> None:
     """Leave interrupts to the process that this one works for, and end with it.
 
-    Nor is garbage collected: a few plots leave little, and it takes a sixth of the time.
+    Nor is garbage collected, at the end neither: a few plots leave little, and to look for it takes
+    a sixth of the time.
     """
     gc.disable()
+    atexit.register(gc.freeze)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_follow, daemon=True).start()
 

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from harness.cli import reporting
 from harness.record.store import Store
+from harness.report import page
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def test_an_edited_metric_is_a_gap_in_the_report(harness, results, cell):
     record["metrics"]["accuracy"] = 0.99
     cell.write_text(json.dumps(record))
     assert harness("report", results).status == 0
-    page = (results / "report/index.html").read_text()
-    assert "its record was changed after it was written" in page
-    assert "1 of 2 damaged" in page
-    assert not re.search(r"\b99\.0\b", page)
+    html = (results / "report/index.html").read_text()
+    assert "its record was changed after it was written" in html
+    assert "1 of 2 damaged" in html
+    assert not re.search(r"\b99\.0\b", html)
 
 
 def test_a_cell_with_an_edited_record_is_run_again(harness, results, cell, tiny_suite, no_report):
@@ -39,9 +39,9 @@ def test_damaged_predictions_are_told_and_the_rest_of_the_report_is_written(harn
     file = sorted((results / "predictions").glob("*.npz"))[0]
     file.write_bytes(file.read_bytes()[:-100])
     assert harness("report", results).status == 0
-    page = (results / "report/index.html").read_text()
-    assert f"is left out: {file.name} is damaged, or no npz file" in page
-    assert "predictions damaged" in page
+    html = (results / "report/index.html").read_text()
+    assert f"is left out: {file.name} is damaged, or no npz file" in html
+    assert "predictions damaged" in html
 
 
 def test_an_edited_plan_is_refused_in_one_line(harness, results):
@@ -62,7 +62,7 @@ def mixed(harness, results, edited):
 
     def mix(*replacements):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reporting, "write_report", lambda directory, *rest: directory)
+            patch.setattr(page, "write_report", lambda directory, *rest: directory)
             assert harness("suite", edited(*replacements), "--results", "other").status == 0
         other = results.parents[1] / "other/tiny"
         for folder in ("records", "splits", "predictions"):

@@ -22,11 +22,13 @@ from harness.report.page import write_report
 KILLED_BUT_HERE = f"os.getpid() == {os.getpid()} or os.kill(os.getpid(), signal.SIGKILL)"
 
 
-def number(text: str, begun: Path | None = None, seconds: float = 0.0) -> str:
-    """Code for the number that a text is, and the process that has found it."""
+def number(text: str, begun: Path | None = None, until: Path | None = None) -> str:
+    """Code for the number that a text is, and the process that has found it: it makes one file when
+    it has begun, and waits for the other."""
     steps = [f"open({os.fspath(begun)!r}, 'w').close()"] if begun else []
-    steps += [f"time.sleep({seconds})", f"(int({text!r}), os.getpid())"]
-    return with_modules(f"[{', '.join(steps)}][-1]")
+    if until:
+        steps += [f"[time.sleep(0.01) for _ in range(3000) if not os.path.exists({str(until)!r})]"]
+    return with_modules(f"[{', '.join([*steps, f'(int({text!r}), os.getpid())'])}][-1]")
 
 
 def with_modules(code: str) -> str:
@@ -62,19 +64,19 @@ def test_other_processes_are_gone_afterwards() -> None:
 
 def test_this_process_takes_part_from_the_end_instead_of_waiting(tmp_path: Path) -> None:
     with beside(2) as later:
-        first = later(eval, number("1", tmp_path / "begun", 0.5))
-        rest = [later(eval, number(text)) for text in "2345"]
+        first = later(eval, number("1", tmp_path / "begun", until=tmp_path / "last"))
+        second = later(eval, number("2", tmp_path / "last"))
+        rest = [later(eval, number(text)) for text in "345"]
         wait_for(tmp_path / "begun")
-        (one, worker), *others = first(), *(ask() for ask in rest)
-    assert worker != os.getpid()
-    assert (one, *(found for found, _ in others)) == (1, 2, 3, 4, 5)
-    assert others[-1] == (5, os.getpid())
+        (one, worker), *others = first(), second(), *(ask() for ask in rest)
+    assert (one, worker != os.getpid()) == (1, True)
+    assert others == [(found, os.getpid()) for found in (2, 3, 4, 5)]
 
 
 def test_an_error_is_that_of_who_asks_wherever_it_arose(tmp_path: Path) -> None:
     with beside(2) as later:
-        there = later(eval, number("six", tmp_path / "begun", 0.5))
-        _, here = later(eval, number("0")), later(eval, number("seven"))
+        there = later(eval, number("six", tmp_path / "begun", until=tmp_path / "last"))
+        _, here = later(eval, number("0", tmp_path / "last")), later(eval, number("seven"))
         wait_for(tmp_path / "begun")
         for ask, text in ((there, "six"), (here, "seven")):
             with pytest.raises(ValueError, match=f"'{text}'"):

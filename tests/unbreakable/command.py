@@ -9,12 +9,13 @@ import multiprocessing
 import os
 import sys
 
-from harness.cli import main, reporting
+from harness.cli import main
+from harness.report import page
 from harness.run import server
 
 server.start = lambda: None
 server.context = lambda: multiprocessing.get_context("fork")
-reporting.write_report = lambda directory, *rest: directory
+page.write_report = lambda directory, *rest: directory
 
 os.chdir(folder)  # noqa: F821
 for stream, file in ((1, out), (2, err)):  # noqa: F821

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import reporting
 from harness.record.store import Store
+from harness.report import page
 
 PLUGIN = Path(__file__).parent / "evil_plugin.py"
 
@@ -36,7 +36,7 @@ def deeds():
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    monkeypatch.setattr(reporting, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
 
 
 def mixed(evil):

@@ -11,8 +11,8 @@ from harness_plugins.executors.inline import Inline
 from harness_plugins.executors.local import Local
 
 from harness.api import HarnessError
-from harness.cli import reporting
 from harness.record.store import Store
+from harness.report import page
 
 CRASH = """
     import os
@@ -93,7 +93,7 @@ def test_a_suite_may_ask_for_more_attempts(crashing, crashes, status):
 
 
 def test_inline_needs_no_process(harness, tiny_suite, plugin_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(reporting, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
     where = """
         import os
         from harness.api import hookimpl

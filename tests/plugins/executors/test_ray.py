@@ -11,8 +11,8 @@ import pytest
 from harness_plugins.executors.ray import Ray
 
 from harness.api import HarnessError
-from harness.cli import reporting
 from harness.record.store import Store
+from harness.report import page
 
 ray = pytest.importorskip("ray")
 
@@ -100,8 +100,9 @@ problems = [{ dataset = "digits", shots = 2 }]
 """
 
 COMMAND = """
-from harness.cli import main, reporting
-reporting.write_report = lambda directory, *rest: directory
+from harness.cli import main
+from harness.report import page
+page.write_report = lambda directory, *rest: directory
 main()
 """
 """The command line, without drawing a report."""
@@ -192,7 +193,7 @@ def test_events_of_a_cell_arrive_whole_and_in_order(records, folder):
 def test_records_are_bit_for_bit_those_of_the_local_executor(
     records, folder, harness, unmeasured, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(reporting, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
     (tmp_path / "spread_plugin.py").write_text(PLUGIN)
     only = ("--only", "label=witness,full_finetune")
     alone = harness("suite", folder / "spread.toml", "--plugin", "spread_plugin.py", *only)

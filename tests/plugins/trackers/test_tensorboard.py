@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness.cli import reporting
 from harness.record.store import Store
+from harness.report import page
 
 pytest.importorskip("tensorboard")
 
@@ -29,7 +29,7 @@ FAILS = """
 @pytest.fixture
 def track(harness, tiny_suite, plugin_file, tmp_path, monkeypatch):
     """Runs one seed of the tiny suite and a strategy that fails; gives what was recorded."""
-    monkeypatch.setattr(reporting, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
 
     def run(strategies, *words, error="ValueError('it <b>broke</b>')", status=1):
         plugin = plugin_file("fails", FAILS.format(error=error))
