@@ -92,37 +92,36 @@ def write_report(
     texts = tables.files(frame, table, everything, judged)
     texts |= chapters.files(tuned, predicted, table)
     contents = {target / f"tables/{name}": text.encode() for name, text in texts.items()}
-    for name, formats in files.items():
-        for ending, content in formats().items():
-            contents[target / f"plots/{name}.{ending}"] = content
-    page = _template().render(
-        plan=plan,
+    told: dict[str, Any] = {
         **_lead(plan, frame),
         **_found(frame, table, judged),
         **_tested(table, judged, look),
-        plots={name: [_plot(one, look) for one in chapter] for name, chapter in drawn.items()},
-        best=chapters.highest(tuned.shown["best"], labels(frame[frame["oracle"] == "labels"])),
-        budgets=list(tuned.shown["best"].columns),
-        as_run=tuned.as_run,
-        hyperparameters=tuned.shown["tuned"],
-        enough=importance.ENOUGH,
-        consumed=tuned.shown["consumed"],
-        predictions=chapters.predictions(predicted),
-        unread=unread,
-        defaults=chapters.defaults(details.defaults),
-        machines=chapters.machines(details.facts),
-        cost=tables.cost(table),
-        metrics=tables.metrics(table),
-        cells=tables.cells(frame),
-        faults=[_fault(fault) for fault in details.faults],
-        tuned=_tuned(frame, details),
-        facts=details.facts,
-        budget=_budget(plan.config.get("budget", {})),
-        config=json.dumps(plan.config, indent=2, ensure_ascii=False, default=str),
-        sections=own,
-        long=LONG,
-        many=MANY,
-    )
+        "best": chapters.highest(tuned.shown["best"], labels(frame[frame["oracle"] == "labels"])),
+        "budgets": list(tuned.shown["best"].columns),
+        "as_run": tuned.as_run,
+        "hyperparameters": tuned.shown["tuned"],
+        "enough": importance.ENOUGH,
+        "consumed": tuned.shown["consumed"],
+        "predictions": chapters.predictions(predicted),
+        "unread": unread,
+        "defaults": chapters.defaults(details.defaults),
+        "machines": chapters.machines(details.facts),
+        "cost": tables.cost(table),
+        "metrics": tables.metrics(table),
+        "cells": tables.cells(frame),
+        "faults": [_fault(fault) for fault in details.faults],
+        "tuned": _tuned(frame, details),
+        "facts": details.facts,
+        "budget": _budget(plan.config.get("budget", {})),
+        "config": json.dumps(plan.config, indent=2, ensure_ascii=False, default=str),
+        "sections": own,
+    }
+    # Plots are waited for last of all.
+    for name, formats in files.items():
+        for ending, content in formats().items():
+            contents[target / f"plots/{name}.{ending}"] = content
+    shown = {name: [_plot(one, look) for one in chapter] for name, chapter in drawn.items()}
+    page = _template().render(plan=plan, plots=shown, long=LONG, many=MANY, **told)
     # All at once and at the end: who is interrupted still has the report that there was.
     for stale in {*target.glob("plots/*.*"), *target.glob("tables/*.*")} - contents.keys():
         stale.unlink()
