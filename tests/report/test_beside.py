@@ -84,8 +84,9 @@ def test_an_error_is_that_of_who_asks_wherever_it_arose(tmp_path: Path) -> None:
 
 
 INTERRUPTED = """
-import os, sys, time
+import os, signal, sys, time
 from harness.report.beside import beside
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 try:
     with beside(3) as later:
         later(os.getpid)
