@@ -85,12 +85,22 @@ def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, uni
             edgecolors=PAPER,
             linewidths=MARK["markeredgewidth"],
             zorder=3,
+            clip_on=False,  # a mark near 100 % is as whole as any
         )
     _bars(ax, bars)
     fronts = rows[rows["front"]].sort_values("x")
     for shot, front in fronts.groupby("shots", sort=False):
         x, y, size = front["x"].to_numpy(), 100 * front["accuracy"].to_numpy(), sizes[shot] + 4.5
-        ax.scatter(x, y, s=size**2, facecolors="none", edgecolors=INK, linewidths=1, zorder=4)
+        ax.scatter(
+            x,
+            y,
+            s=size**2,
+            facecolors="none",
+            edgecolors=INK,
+            linewidths=1,
+            zorder=4,
+            clip_on=False,
+        )
         ax.plot(x, y, drawstyle="steps-post", color=INK, linewidth=1, linestyle=":", alpha=0.7)
     _log_axis(ax, rows["x"].min(), rows["x"].max(), unit)
     ax.set_xlabel(xlabel)
