@@ -96,7 +96,8 @@ class _Team:
         return partial(self._result, task)
 
     def dismiss(self) -> None:
-        self._waiting.clear()
+        with self._lock:
+            self._waiting.clear()
         self._pool.shutdown(cancel_futures=True)
 
     def _hand_out(self) -> None:
