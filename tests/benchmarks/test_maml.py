@@ -145,6 +145,35 @@ def test_a_meta_step_against_learn2learns(
     print(f"{counter.get_total_flops():.3g} FLOPs: {bound / seconds:.0%} of the bound")
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("shots", [1, 5])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_meta_gradient_replayed_from_a_graph(compare, backbone, steps, shots):
+    """What a CUDA graph would take off the launches of the batched gradient, which is as exact for
+    episodes that it was not captured with."""
+    device = torch.device("cuda")
+    captured, others = ([an_episode(shots, device) for _ in range(TASKS)] for _ in range(2))
+    with batched(backbone, Inner(RATE, steps, WAYS), TASKS) as meta_gradient:
+        apart = torch.cuda.Stream()
+        apart.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(apart):  # what is made at the first call only is not to be captured
+            for _ in range(3):
+                meta_gradient(captured)
+        torch.cuda.current_stream().wait_stream(apart)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            loss, gradients = meta_gradient(captured)
+
+        for mine, other in zip(captured, others, strict=True):
+            mine.support.copy_(other.support)
+            mine.query.copy_(other.query)
+        graph.replay()
+        eager_loss, eager = meta_gradient(others)
+        torch.testing.assert_close([loss, *gradients], [eager_loss, *eager], rtol=1e-3, atol=1e-4)
+        compare(lambda: meta_gradient(others), graph.replay)
+
+
 @pytest.fixture
 def convolution_rate(device, now):
     """FLOPs a second of a convolution of 64 channels by 64, of images of 14 pixels."""
