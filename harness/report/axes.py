@@ -151,6 +151,7 @@ def reliability(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
             edgecolors=PAPER,
             linewidths=0.6,
             zorder=3,
+            clip_on=False,
         )
     ax.set_xlim(-3, 103)
     ax.set_ylim(-3, 103)
