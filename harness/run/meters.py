@@ -17,7 +17,9 @@ import torch
 from harness.record.journal import Partial
 
 _STATUS = Path("/proc/self/status")
-_RESET = Path("/proc/self/clear_refs")
+_LOWER = Path("/proc/self/clear_refs")
+# Counts of resident pages that are read apart differ by what each core has yet to add.
+_SLACK = 16 * 2**20
 
 
 class Clock:
@@ -72,7 +74,9 @@ class Clock:
 class PeakMemory:
     """Peak bytes on the host (resident set) and on a CUDA device, since it was entered.
 
-    Linux resets its own high-water mark on request. Elsewhere a thread looks every 20 ms.
+    Linux keeps a high-water mark and lowers it on request. Where there is none, or the request is
+    refused or does nothing (as in some sandboxes), a thread looks every 5 ms; a mark that was
+    raised meanwhile is the peak even there.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -84,7 +88,10 @@ class PeakMemory:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
-        self._sampler = None if _reset_high_water_mark() else _Sampler()
+        _lower_high_water_mark()
+        self._mark = _high_water_mark()
+        lowered = abs(self._mark - _resident()) < _SLACK
+        self._sampler = None if lowered else _Sampler()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -96,7 +103,8 @@ class PeakMemory:
         """Note the peaks so far."""
         if self._device.type == "cuda":
             self.on_device = torch.cuda.max_memory_allocated(self._device)
-        self.host = self._sampler.peak if self._sampler else _high_water_mark()
+        mark = _high_water_mark()
+        self.host = mark if not self._sampler or mark > self._mark else self._sampler.peak
 
 
 class Energy:
@@ -174,34 +182,37 @@ def _millijoules(device: torch.device) -> int | None:
 
 class _Sampler:
     def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._peak = 0
+        self._peak = _resident()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def _watch(self) -> None:
-        while not self._done.wait(0.02):
-            self._peak = max(self._peak, self._process.memory_info().rss)
+        while not self._done.wait(0.005):
+            self._peak = max(self._peak, _resident())
 
     @property
     def peak(self) -> int:
-        return max(self._peak, self._process.memory_info().rss)
+        return max(self._peak, _resident())
 
     def stop(self) -> None:
         self._done.set()
         self._thread.join()
 
 
-def _reset_high_water_mark() -> bool:
+def _resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def _lower_high_water_mark() -> None:
     with contextlib.suppress(OSError):
-        _RESET.write_text("5")
-        return _STATUS.exists()
-    return False
+        _LOWER.write_text("5")
 
 
 def _high_water_mark() -> int:
-    _, found, rest = _STATUS.read_bytes().partition(b"\nVmHWM:")
-    if found:
-        return int(rest.split(maxsplit=1)[0]) * 1024
-    return psutil.Process().memory_info().rss
+    """Bytes; 0 where none is kept."""
+    with contextlib.suppress(OSError):
+        _, found, rest = _STATUS.read_bytes().partition(b"\nVmHWM:")
+        if found:
+            return int(rest.split(maxsplit=1)[0]) * 1024
+    return 0

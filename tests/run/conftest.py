@@ -1,5 +1,7 @@
 """Cells of small suites, run in this process with strategies that a test brings."""
 
+import mmap
+import time
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,16 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path):
     return Bench(tmp_path)
+
+
+@pytest.fixture
+def take():
+    """Have so many bytes resident for so many seconds, and give them back. By the system itself:
+    an allocator may keep what was freed."""
+
+    def take(size, seconds=0.0):
+        with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as block:
+            block[:: mmap.PAGESIZE] = bytes(len(range(0, size, mmap.PAGESIZE)))
+            time.sleep(seconds)
+
+    return take
