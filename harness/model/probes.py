@@ -86,7 +86,8 @@ def _train(
             with run.scoring():
                 accuracy, likelihood = heads.score(models[0], task.val)
                 heads.offer(accuracy, likelihood)
-                run.report(step, accuracy.tolist())
+                told = accuracy.tolist()
+                run.report(step, told if len(models) > 1 else told[0])
         run.keep(step, training)
 
 

@@ -95,11 +95,17 @@ class CellRun:
         return autocast(self.precision, self.device)
 
     def report(self, step: int, value: float | Sequence[float]) -> None:
+        self.note(step, value)
+        if self.trial is None or isinstance(value, Sequence):
+            return
+        if self.trial.should_prune():
+            raise optuna.TrialPruned(f"pruned at step {step} with {value:.3f}")
+
+    def note(self, step: int, value: float | Sequence[float]) -> None:
+        """Add to the curve, and tell the tuner what is of one setting."""
         self.curve.append((step, value))
-        if self.trial is not None and isinstance(value, float):
+        if self.trial is not None and not isinstance(value, Sequence):
             self.trial.report(value, step)
-            if self.trial.should_prune():
-                raise optuna.TrialPruned(f"pruned at step {step} with {value:.3f}")
 
     def progress(self, done: int, total: int) -> None:
         self._progress(self.stage, done, total)

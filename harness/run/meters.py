@@ -15,6 +15,7 @@ import psutil
 import torch
 
 from harness.record.journal import Partial
+from harness.run.heap import give_back
 
 _STATUS = Path("/proc/self/status")
 _LOWER = Path("/proc/self/clear_refs")
@@ -88,6 +89,7 @@ class PeakMemory:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
+        give_back()  # what was freed before does not count
         _lower_high_water_mark()
         self._mark = _high_water_mark()
         lowered = abs(self._mark - _resident()) < _SLACK

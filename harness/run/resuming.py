@@ -93,9 +93,7 @@ class Resuming:
         """
         run = self._run
         for step, value in notes["curve"][len(run.curve) :]:
-            run.curve.append((step, value))
-            if run.trial is not None:
-                run.trial.report(value, step)
+            run.note(step, value)
         run.clock.read("fit")
         for phase, seconds in notes["seconds"].items():
             run.clock.seconds[phase] = self._seconds.get(phase, 0.0) + seconds

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import optuna
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.api import Augment, Diverged, Recipe, Task, fit, fit_heads
-from harness.testing import a_run, cut_short, digits, shots, small_backbone
+from harness.testing import a_run, digits, shots, small_backbone
 
 SETTINGS = [(1e-3, 0.0), (1e-1, 1e-4), (1.0, 1e-1), (3e-2, 1e-2)]
 
@@ -121,15 +122,12 @@ def test_a_head_that_is_not_a_number_ends_them_all(backbone, task):
         fit_heads(declared, [task] * 5, a_run())
 
 
-def test_goes_on_to_the_bit_where_it_was_cut_short(backbone, task, tmp_path):
-    def work(run):
-        models = fit_heads(recipes(backbone), [task] * 4, run)
-        return [model.head.weight for model in models], run.curve
-
-    whole = work(a_run(steps=20))
-    weights, curve = cut_short(work, tmp_path / "checkpoint", after=11)
-    assert curve == whole[1]
-    assert all(torch.equal(a, b) for a, b in zip(weights, whole[0], strict=True))
+def test_a_pruner_ends_one_that_trains_alone(backbone, task):
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(lower=1.1))
+    run = a_run(steps=20)
+    run.begin(0, study.ask())
+    with pytest.raises(optuna.TrialPruned, match="step 5 with 0"):
+        fit_heads(recipes(backbone)[:1], [task], run)
 
 
 def test_where_images_are_augmented_each_is_fitted_alone(backbone, task):

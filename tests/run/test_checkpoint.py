@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from harness.api import Recipe, Source, Task, Training, fit
+from harness.api import Recipe, Source, Task, Training, fit, fit_heads
 from harness.run import stopping
 from harness.run.checkpoint import Checkpoint
 from harness.testing import CutShort, a_run, cut_short, digits, shots, small_backbone, whole
@@ -103,6 +103,19 @@ def probe_then_all(run):
     return model.trained, run.curve
 
 
+def heads(count):
+    """So many settings of a probe, trained at once."""
+
+    def work(run):
+        recipes = [
+            Recipe(backbone(), (), lr=0.1 / n, standardise=True) for n in range(1, count + 1)
+        ]
+        models = fit_heads(recipes, [task()] * count, run)
+        return {f"{n}": model.head.weight for n, model in enumerate(models)}, run.curve
+
+    return work
+
+
 def by_prepare(strategy, hp):
     def work(run):
         source = Source(shots(digits(backbone()), 10, 6), 6)
@@ -114,6 +127,8 @@ def by_prepare(strategy, hp):
 
 WORK = {
     **{kind: (by_fit(kind), STEPS) for kind in RECIPES},
+    "a head by itself": (heads(1), STEPS),
+    "heads at once": (heads(3), STEPS),
     "two trainings": (probe_then_all, 2 * STEPS),
     "MAML": (
         by_prepare(
@@ -244,22 +259,27 @@ def test_of_two_trainings_at_once_the_later_one_is_kept(folder):
     assert tensors["training.model.weight"].item() == 2.0
 
 
+ALL = by_fit("AdamW, batch norm")
+
+
 class TestBookkeeping:
-    def killed(self, file, **begun_with):
+    def killed(self, file, work=ALL, **begun_with):
         run = a_run(steps=STEPS, checkpoint=CutShort(file, 7))
         run.begin(0, **begun_with)
         run.clock.seconds["fit"] += 100.0
         with pytest.raises(CutShort.Killed), run.clock.phase("fit"):
-            fit(everything(), task(), run)
+            work(run)
 
-    def test_a_tuner_is_told_again_what_was_reported(self, folder):
+    @pytest.mark.parametrize("work", [ALL, heads(1), heads(3)])
+    def test_a_tuner_is_told_again_what_was_reported(self, work, folder):
         study = optuna.create_study()
-        self.killed(folder / "told", trial=study.ask())
+        self.killed(folder / "told", work, trial=study.ask())
         run = a_run(steps=STEPS, checkpoint=Checkpoint(folder / "told", every=math.inf))
         run.begin(0, trial := study.ask(), curve := [])
-        fit(everything(), task(), run)
+        work(run)
         assert [step for step, _ in curve] == [3, 6, 9, 12]
-        assert study.get_trials()[trial.number].intermediate_values == dict(curve)
+        of_one = {step: value for step, value in curve if not isinstance(value, list)}
+        assert study.get_trials()[trial.number].intermediate_values == of_one
 
     def test_seconds_are_billed_once_whoever_spent_them(self, folder):
         self.killed(folder / "billed")
