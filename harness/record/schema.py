@@ -105,6 +105,9 @@ class Record(Coordinates):
     ``episodes``), ``test`` and ``total``
     (all but ``pretrain``, which every strategy on that backbone shares); ``cached`` names the
     phases whose work an earlier cell did and that are billed at what it cost then.
+    ``peak_device_bytes`` is the most that torch had allocated; ``peak_host_bytes`` the most that
+    was resident of the cell's process, libraries included, and what processes that it began had
+    for themselves.
 
     ``flops`` has ``fit`` (adapting once with the selected settings, features included, validation
     not; in ``episodes`` one episode) and ``predict`` (one example), a multiplication and an

@@ -53,7 +53,7 @@ def by_memory(table: pd.DataFrame) -> Plot:
         table.assign(x=table["peak_device_bytes" if device else "peak_host_bytes"]),
         "accuracy_by_memory",
         "Accuracy against memory",
-        "peak memory of the accelerator" if device else "peak memory of the process",
+        "peak memory of the accelerator" if device else "peak memory on the host",
         words.size,
         "Up and to the left is better: more accurate in less memory.",
     )

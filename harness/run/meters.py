@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from harness.record.journal import Partial
-from harness.run.heap import give_back
-
-_STATUS = Path("/proc/self/status")
-_LOWER = Path("/proc/self/clear_refs")
-# Counts of resident pages that are read apart differ by what each core has yet to add.
-_SLACK = 16 * 2**20
+from harness.run.memory import PeakMemory
 
 
 class Clock:
@@ -70,43 +62,6 @@ class Clock:
         if self._stack:
             self.seconds[self._stack[-1]] += now - self._since
         self._since = now
-
-
-class PeakMemory:
-    """Peak bytes on the host (resident set) and on a CUDA device, since it was entered.
-
-    Linux keeps a high-water mark and lowers it on request. Where there is none, or the request is
-    refused or does nothing (as in some sandboxes), a thread looks every 5 ms; a mark that was
-    raised meanwhile is the peak even there.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self.host = 0
-        self.on_device: int | None = None
-
-    def __enter__(self) -> PeakMemory:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-            torch.cuda.reset_peak_memory_stats(self._device)
-        give_back()  # what was freed before does not count
-        _lower_high_water_mark()
-        self._mark = _high_water_mark()
-        lowered = abs(self._mark - _resident()) < _SLACK
-        self._sampler = None if lowered else _Sampler()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.look()
-        if self._sampler:
-            self._sampler.stop()
-
-    def look(self) -> None:
-        """Note the peaks so far."""
-        if self._device.type == "cuda":
-            self.on_device = torch.cuda.max_memory_allocated(self._device)
-        mark = _high_water_mark()
-        self.host = mark if not self._sampler or mark > self._mark else self._sampler.peak
 
 
 class Energy:
@@ -180,41 +135,3 @@ def _millijoules(device: torch.device) -> int | None:
         handle = pynvml.nvmlDeviceGetHandleByUUID(uuid)
         return int(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle))
     return None
-
-
-class _Sampler:
-    def __init__(self) -> None:
-        self._peak = _resident()
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-
-    def _watch(self) -> None:
-        while not self._done.wait(0.005):
-            self._peak = max(self._peak, _resident())
-
-    @property
-    def peak(self) -> int:
-        return max(self._peak, _resident())
-
-    def stop(self) -> None:
-        self._done.set()
-        self._thread.join()
-
-
-def _resident() -> int:
-    return int(psutil.Process().memory_info().rss)
-
-
-def _lower_high_water_mark() -> None:
-    with contextlib.suppress(OSError):
-        _LOWER.write_text("5")
-
-
-def _high_water_mark() -> int:
-    """Bytes; 0 where none is kept."""
-    with contextlib.suppress(OSError):
-        _, found, rest = _STATUS.read_bytes().partition(b"\nVmHWM:")
-        if found:
-            return int(rest.split(maxsplit=1)[0]) * 1024
-    return 0

@@ -1,0 +1,133 @@
+"""Peak memory of a cell: of its process, of those that it began, and of its CUDA device."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import torch
+
+from harness.run.heap import give_back
+
+_STATUS = Path("/proc/self/status")
+_LOWER = Path("/proc/self/clear_refs")
+# Counts of resident pages that are read apart differ by what each core has yet to add.
+_SLACK = 16 * 2**20
+
+
+class PeakMemory:
+    """Peak bytes on the host (resident set) and on a CUDA device, since it was entered.
+
+    Of this process Linux keeps a high-water mark and lowers it on request. Where there is none, or
+    the request is refused or does nothing (as in some sandboxes), a thread looks every 5 ms; a mark
+    that was raised meanwhile is the peak even there. To that comes the most that processes begun
+    since were seen to have for themselves, by a thread that spends a fiftieth of its time on it.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self.host = 0
+        self.on_device: int | None = None
+
+    def __enter__(self) -> PeakMemory:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+            torch.cuda.reset_peak_memory_stats(self._device)
+        give_back()  # what was freed before does not count
+        _lower_high_water_mark()
+        self._mark = _high_water_mark()
+        self._lowered = abs(self._mark - _resident()) < _SLACK
+        self._watch = _Watch(every=0.05 if self._lowered else 0.005)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.look()
+        self._watch.stop()
+
+    def look(self) -> None:
+        """Note the peaks so far."""
+        if self._device.type == "cuda":
+            self.on_device = torch.cuda.max_memory_allocated(self._device)
+        mark = _high_water_mark()
+        own = mark if self._lowered or mark > self._mark else max(self._watch.own, _resident())
+        self.host = own + self._watch.others
+
+
+class _Watch:
+    """A thread that looks for what no mark tells when it is over."""
+
+    def __init__(self, every: float) -> None:
+        self.own = self.others = 0
+        self._every, self._strangers = every, set(_begun())
+        self._seen: dict[psutil.Process, tuple[int, int]] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        due = 0.0
+        while not self._done.wait(self._every):
+            self.own = max(self.own, _resident())
+            began = time.monotonic()
+            if began >= due:
+                self.others = max(self.others, sum(map(self._alone, _begun())))
+                due = began + 50 * (time.monotonic() - began)
+
+    def _alone(self, process: psutil.Process) -> int:
+        """Bytes that a process has for itself alone; 0 if it was there before."""
+        if process in self._strangers:
+            return 0
+        with contextlib.suppress(psutil.Error):
+            # Whose a page is takes long to find out: only of a process that has grown, or shrunk.
+            now = process.memory_info().rss
+            before, alone = self._seen.get(process, (0, 0))
+            if abs(now - before) > 0.01 * now:
+                alone = int(process.memory_full_info().uss)
+                self._seen[process] = now, alone
+            return alone
+        return 0
+
+
+def _begun() -> list[psutil.Process]:
+    """Processes that this one began, and that they began."""
+    if _is_childless():
+        return []
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process().children(recursive=True)
+    return []
+
+
+def _is_childless() -> bool:
+    """Whether this process has begun no other; ``False`` where that is not told at once."""
+    if not hasattr(os, "waitid"):
+        return False
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return False
+    return True
+
+
+def _resident() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
+def _lower_high_water_mark() -> None:
+    with contextlib.suppress(OSError):
+        _LOWER.write_text("5")
+
+
+def _high_water_mark() -> int:
+    """Bytes; 0 where none is kept."""
+    with contextlib.suppress(OSError):
+        _, found, rest = _STATUS.read_bytes().partition(b"\nVmHWM:")
+        if found:
+            return int(rest.split(maxsplit=1)[0]) * 1024
+    return 0
