@@ -26,7 +26,7 @@ from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.run.cell import run_cell
 from harness.run.ends import KEPT
-from harness.run.heap import give_back, keep_freed
+from harness.run.heap import keep_freed
 from harness.run.workbench import Recent, Workbench
 
 GIB = 2**30
@@ -103,7 +103,6 @@ class CellJob:
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
             bench = _workbench(self.place.sources, "cpu", self.place.cache, self.place.limits)
             bench.warm(cell, provenance.cores() or 1)
-        give_back()  # once here, and not in each fork
 
     def run(self, emit: Emit, device: str) -> None:
         with claimed(self.place.directory, self.cell.cell) as ours:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from harness.run.heap import give_back
 
 _STATUS = Path("/proc/self/status")
 _LOWER = Path("/proc/self/clear_refs")
-# Counts of resident pages that are read apart differ by what each core has yet to add.
+# What this process may take between asking for the mark to be lowered and reading it.
 _SLACK = 16 * 2**20
 
 
@@ -37,49 +38,43 @@ class PeakMemory:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
             torch.cuda.reset_peak_memory_stats(self._device)
-        give_back()  # what was freed before does not count
+        give_back()
         _lower_high_water_mark()
-        self._mark = _high_water_mark()
-        self._lowered = abs(self._mark - _resident()) < _SLACK
+        self._mark, now = _resident()
+        self._lowered = 0 < self._mark < now + _SLACK
         self._watch = _Watch(every=0.05 if self._lowered else 0.005)
+        self._watched = _watches(os.getpid())
+        self._watched.append(self._watch)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.look()
-        self._watch.stop()
+        self._watched.remove(self._watch)
 
     def look(self) -> None:
         """Note the peaks so far."""
         if self._device.type == "cuda":
             self.on_device = torch.cuda.max_memory_allocated(self._device)
-        mark = _high_water_mark()
-        own = mark if self._lowered or mark > self._mark else max(self._watch.own, _resident())
+        mark, now = _resident()
+        own = mark if self._lowered or mark > self._mark else max(self._watch.own, now)
         self.host = own + self._watch.others
 
 
 class _Watch:
-    """A thread that looks for what no mark tells when it is over."""
+    """What a thread sees that no mark tells when it is over."""
 
     def __init__(self, every: float) -> None:
-        self.own = self.others = 0
-        self._every, self._strangers = every, set(_begun())
+        self.every, self.own, self.others = every, 0, 0
+        self._strangers = set(_begun())
         self._seen: dict[psutil.Process, tuple[int, int]] = {}
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._due = 0.0
 
-    def stop(self) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        due = 0.0
-        while not self._done.wait(self._every):
-            self.own = max(self.own, _resident())
-            began = time.monotonic()
-            if began >= due:
-                self.others = max(self.others, sum(map(self._alone, _begun())))
-                due = began + 50 * (time.monotonic() - began)
+    def look(self) -> None:
+        self.own = max(self.own, _resident()[1])
+        began = time.monotonic()
+        if began >= self._due:
+            self.others = max(self.others, sum(map(self._alone, _begun())))
+            self._due = began + 50 * (time.monotonic() - began)
 
     def _alone(self, process: psutil.Process) -> int:
         """Bytes that a process has for itself alone; 0 if it was there before."""
@@ -94,6 +89,22 @@ class _Watch:
                 self._seen[process] = now, alone
             return alone
         return 0
+
+
+@cache
+def _watches(process: int) -> list[_Watch]:
+    """Those that a thread of this process looks after. It outlives them: to begin one and to end it
+    would take as long as a tenth of a small cell."""
+    watches: list[_Watch] = []
+
+    def work() -> None:
+        while True:
+            time.sleep(min((watch.every for watch in [*watches]), default=0.05))
+            for watch in [*watches]:
+                watch.look()
+
+    threading.Thread(target=work, name=f"memory of {process}", daemon=True).start()
+    return watches
 
 
 def _begun() -> list[psutil.Process]:
@@ -115,19 +126,16 @@ def _is_childless() -> bool:
     return True
 
 
-def _resident() -> int:
-    return int(psutil.Process().memory_info().rss)
-
-
 def _lower_high_water_mark() -> None:
     with contextlib.suppress(OSError):
         _LOWER.write_text("5")
 
 
-def _high_water_mark() -> int:
-    """Bytes; 0 where none is kept."""
+def _resident() -> tuple[int, int]:
+    """Bytes at most, or 0 where no such mark is kept, and bytes now."""
     with contextlib.suppress(OSError):
-        _, found, rest = _STATUS.read_bytes().partition(b"\nVmHWM:")
-        if found:
-            return int(rest.split(maxsplit=1)[0]) * 1024
-    return 0
+        told = dict(line.split(b":", 1) for line in _STATUS.read_bytes().splitlines())
+        if b"VmHWM" in told:
+            most, now = (int(told[name].split()[0]) for name in (b"VmHWM", b"VmRSS"))
+            return most * 1024, now * 1024
+    return 0, int(psutil.Process().memory_info().rss)

@@ -12,7 +12,7 @@ import psutil
 import torch
 
 from harness.run.heap import give_back, keep_freed
-from harness.run.meters import PeakMemory
+from harness.run.memory import PeakMemory
 
 def resident():
     return psutil.Process().memory_info().rss
