@@ -10,6 +10,8 @@ from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.linear_probe import LinearProbe
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.run.heap import MUCH
+
 WIDTH, CLASSES, SHOTS, BATCH, STEPS = 8, 10, 2, 16, 4
 """Of the small suite that the cells below are of: conv4 on digits, brought to 16 pixels."""
 
@@ -178,14 +180,15 @@ def test_memory_that_was_taken_and_given_back_is_in_the_peak(bench):
 
         def adapt(self, backbone, task, hp, run):
             block = torch.ones(size, dtype=torch.uint8)
-            time.sleep(0.05)
+            time.sleep(0.05)  # where the system keeps no mark, a thread has to see it
             del block
             return super().adapt(backbone, task, hp, run)
 
     bench.run("linear_probe")
     (idle,) = bench.run("linear_probe", folder="again")
     (busy,) = bench.run(bench.add(Hungry))
-    assert busy.peak_host_bytes - idle.peak_host_bytes == pytest.approx(size, rel=0.05)
+    # What was freed earlier, and was too little to be given back, may be part of the block.
+    assert busy.peak_host_bytes - idle.peak_host_bytes == pytest.approx(size, abs=1.5 * MUCH)
 
 
 def test_no_joules_are_made_up_where_nothing_counts_them(bench):
