@@ -20,6 +20,7 @@ from harness.plan.meaning import (
     strategy_meaning,
 )
 from harness.plan.refusals import refusals
+from harness.plan.revisions import revisions
 from harness.plan.suite import (
     AdaptationProblem,
     BackboneSpec,
@@ -112,6 +113,10 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "source": source_meaning(datasets, source),
                 "budget": suite.budget.meaning(),
             }
+            revised = {
+                strategy.title: revisions(registry, datasets, backbone, problem, strategy)
+                for strategy in suite.strategies
+            }
             cells += [
                 _cell(
                     suite,
@@ -119,7 +124,14 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                     problem,
                     source,
                     strategy,
-                    {**shared, **split, "strategy": meaning, "shots": shots, "seed": seed},
+                    {
+                        **shared,
+                        **split,
+                        "strategy": meaning,
+                        "shots": shots,
+                        "seed": seed,
+                        **revised[strategy.title],
+                    },
                     _oracle(registry, strategy, problem),
                 )
                 for seed in suite.seeds
