@@ -373,6 +373,8 @@ def check(kind: Kind, cls: Any) -> str | None:
 
 
 def _check_spaces(cls: Any) -> str | None:
+    from harness.choices import unfit  # here, as a report needs no Optuna
+
     twice = set(cls.prepare_space) & set(cls.space)
     if twice:
         return f"strategy '{cls.name}' has {sorted(twice)} in both spaces"
@@ -391,4 +393,6 @@ def _check_spaces(cls: Any) -> str | None:
                 f"strategy '{cls.name}': the default of {name}, {default!r}, lies outside "
                 f"{distribution}"
             )
+        for mistake in unfit(name, default, distribution):
+            return f"strategy '{cls.name}': {mistake}"
     return None

@@ -14,11 +14,12 @@ from harness.plugins import BUILT_IN, KINDS, SECTIONS, Sources, load
 HEAD = """
 from dataclasses import dataclass
 from typing import ClassVar
+import numpy as np
 from harness.api import *
 from harness_plugins.strategies.linear_probe import LinearProbe
 
 """
-"""Six lines."""
+"""Seven lines."""
 
 STRATEGY = (
     HEAD
@@ -391,6 +392,7 @@ def test_what_is_no_python_file_is_refused(tmp_path, fresh_process):
 # ── what is wrong with a class ────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
 @pytest.mark.parametrize(
     ("body", "line"),
     [
@@ -422,6 +424,16 @@ def test_what_is_no_python_file_is_refused(tmp_path, fresh_process):
             "class Mine(LinearProbe):\n  name = 'mine'\n  defaults = {'way': 'c'}\n"
             "  space = {'way': CategoricalDistribution(['a', 'b'])}",
             "strategy 'mine': the default of way, 'c', lies outside CategoricalDistribution(",
+        ),
+        (
+            "class Mine(LinearProbe):\n  name = 'mine'\n  defaults = {'way': np.int64(1)}\n"
+            "  space = {'way': CategoricalDistribution(list(np.arange(3)))}",
+            "strategy 'mine': way cannot be np.int64(1), which JSON does not hold as it is",
+        ),
+        (
+            "class Mine(LinearProbe):\n  name = 'mine'\n  defaults = {'way': 1}\n"
+            "  space = {'way': CategoricalDistribution([1, True])}",
+            "strategy 'mine': way cannot tell the choices 1 and True apart",
         ),
         (
             "class Mine(LinearProbe):\n  name = 'mine'\n  space = {'lr': 3, 'weight_decay': 4}",

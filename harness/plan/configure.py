@@ -16,6 +16,7 @@ from optuna.distributions import (
 )
 from pydantic import TypeAdapter, ValidationError
 
+from harness.choices import own_choice, own_settings
 from harness.data.loading import Loaded, load
 from harness.errors import HarnessError, did_you_mean
 from harness.plan import splitfile
@@ -45,7 +46,8 @@ class ConfiguredStrategy:
 
     def defaults(self) -> dict[str, Any]:
         """Trial 0."""
-        return {**self.strategy.defaults, **self.fixed}
+        space = {**self.strategy.prepare_space, **self.strategy.space}
+        return own_settings({**self.strategy.defaults, **self.fixed}, space)
 
     def _free(self, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
         return {name: d for name, d in space.items() if name not in self.fixed}
@@ -141,7 +143,9 @@ def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
     """
     plugin = registry.get("strategy", spec.name)
     space = {**plugin.cls.prepare_space, **plugin.cls.space}
-    fixed = {name: value for name, value in spec.args.items() if name in space}
+    fixed = {
+        name: own_choice(value, space[name]) for name, value in spec.args.items() if name in space
+    }
     mistakes = [line for name in fixed for line in _unfit(name, fixed[name], space[name])]
     own = {name: value for name, value in spec.args.items() if name not in space}
     known = [*plugin.arguments(), *space]
@@ -172,7 +176,7 @@ def _unfit(name: str, value: object, distribution: BaseDistribution) -> Iterator
     """A fixed value may leave the range that is searched, but not the type."""
     match distribution:
         case CategoricalDistribution():
-            if value not in distribution.choices:
+            if not any(value is choice for choice in distribution.choices):
                 yield f"{name} is one of {list(distribution.choices)}, not {value!r}"
         case IntDistribution():
             if not isinstance(value, int) or isinstance(value, bool):

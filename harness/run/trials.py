@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from harness.api import Diverged, Emit, HarnessError, Inputs, Predictor, Strategy, Task, Unsupported
+from harness.choices import own_settings
 from harness.model.backbone import Backbone
 from harness.plan.cells import Cell
 from harness.plan.configure import ConfiguredStrategy
@@ -98,6 +99,9 @@ class Trials:
         run.clock.seconds.update(done.seconds)
         run.restore_paid(done.billed)
         run.features_reused = done.features_reused
+        space = {**configured.strategy.prepare_space, **configured.strategy.space}
+        for trial in done.trials:
+            trial.settings = own_settings(trial.settings, space)
         record.trials, record.cached = done.trials, done.cached
         self.prepare_seconds = done.prepare_seconds
         run.at_once = min([run.at_once, *(t.at_once for t in done.trials if t.at_once)])
