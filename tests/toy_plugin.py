@@ -31,18 +31,21 @@ class Toy(Dataset):
     seed: int = 0
     tested: bool = False
     trouble: str = ""
+    channels: int = 1
+    names: tuple[str, ...] = ()
 
     def load(self) -> Data:
         if self.trouble:
             raise ValueError(self.trouble)
         count = self.each * self.classes
         generator = torch.Generator().manual_seed(self.seed)
-        pixels = torch.randint(0, 256, (count, 1, 8, 8), dtype=torch.uint8, generator=generator)
+        shape = (count, self.channels, 8, 8)
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
         split = Split(ArrayInputs(pixels), torch.arange(count) % self.classes)
         return Data(
             train=split,
             test=replace(split) if self.tested else None,
-            classes=tuple(f"class {index}" for index in range(self.classes)),
+            classes=self.names or tuple(f"class {index}" for index in range(self.classes)),
             held_out=frozenset(self.held_out),
         )
 

@@ -106,6 +106,7 @@ def command(
     from harness.plan.cells import plan, select
     from harness.plan.configure import Datasets
     from harness.plan.estimate import estimate
+    from harness.plan.notes import notes_told
     from harness.plan.read import find, read
     from harness.record.store import Store
     from harness.run.job import Place
@@ -113,7 +114,8 @@ def command(
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
-    planned = plan(read(path, overrides, registry), registry, Datasets(registry), where=str(path))
+    datasets = Datasets(registry)
+    planned = plan(read(path, overrides, registry), registry, datasets, where=str(path))
     chosen = select(planned.cells, only)
     directory = (results / planned.suite.name).resolve()
     retried = _statuses(retry)
@@ -138,6 +140,8 @@ def command(
     from harness.run.events import Events
     from harness.run.progress import Progress
 
+    for title, sentence in notes_told(datasets, chosen):
+        _say(f"problem '{title}': {sentence}")
     followers["progress"] = Progress(sys.stderr)
     for name, follower in followers.items():
         registry.manager.register(follower, name=name)

@@ -24,7 +24,8 @@ def command(
     """Check a suite without running it: keys, types, plugins, data and combinations.
 
     All mistakes are shown at once. Exit status: 0 if there are none, else 2. Examples that occur
-    on both sides of a split are told, and are no mistake: they may be how the data is.
+    on both sides of a split are told, and so is what of the data is not used; these are no
+    mistakes: they may be how the data is.
 
     \b
     Examples:
@@ -33,6 +34,7 @@ def command(
     """
     from harness.plan.cells import plan
     from harness.plan.configure import Datasets
+    from harness.plan.notes import notes_told
     from harness.plan.read import find, read
     from harness.plan.targets import leaks_told
 
@@ -41,6 +43,9 @@ def command(
     datasets = Datasets(registry)
     planned = plan(read(path, overrides, registry), registry, datasets, where=str(path))
     click.echo(f"{path}: {len(planned.cells)} cells, no mistakes")
-    for title, sentence in leaks_told(datasets, planned.cells):
+    for title, sentence in (
+        *notes_told(datasets, planned.cells),
+        *leaks_told(datasets, planned.cells),
+    ):
         click.echo(f"problem '{title}': {sentence}")
     return 0

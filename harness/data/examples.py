@@ -7,16 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from harness.errors import HarnessError
 
+if TYPE_CHECKING:
+    from harness.data.images import Facts
+
 RawBatch: TypeAlias = "Tensor | list[Tensor] | list[str]"
 """Images as uint8 ``[B, C, H, W]``, or one ``[C, H, W]`` each where sizes differ, or texts."""
+
+
+Fit: TypeAlias = Literal["crop", "pad", "squash"]
+"""How an image becomes square: the middle of it, all of it between bars, or all of it distorted."""
 
 
 class RawInputs(Protocol):
@@ -58,7 +64,8 @@ class ArrayInputs:
 
 @dataclass(frozen=True)
 class FileInputs:
-    """Image files, decoded when asked for, each to uint8 ``[1 or 3, H, W]``, upright."""
+    """Image files, decoded when asked for, each to uint8 ``[1 or 3, H, W]``: upright, grey of 16
+    bits scaled to 8, on white where they are transparent, and the first of several frames."""
 
     paths: tuple[Path, ...]
 
@@ -70,30 +77,42 @@ class FileInputs:
 
     @staticmethod
     def _decode(path: Path) -> Tensor:
-        from PIL import Image, ImageOps
+        from harness.data.images import decode
 
         try:
-            with Image.open(path) as image:
-                if image.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-                    grey = np.asarray(image).astype(np.uint16) >> 8
-                    return torch.from_numpy(grey.astype(np.uint8))[None]
-                if image.mode in ("I", "F"):
-                    raise ValueError(f"pixels of mode {image.mode} have no known range")
-                upright = ImageOps.exif_transpose(image)
-                pixels = np.array(upright.convert("L" if image.mode in ("1", "L") else "RGB"))
+            return decode(path.read_bytes())
         except Exception as error:  # what a damaged file raises depends on its format
             raise HarnessError(
                 f"cannot read the image {path}: {error}", "Repair or remove the file"
             ) from error
-        return torch.from_numpy(pixels.reshape(*pixels.shape[:2], -1)).permute(2, 0, 1)
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:
-        """SHA-256 of each file, read once."""
-        return tuple(hashlib.sha256(path.read_bytes()).digest() for path in self.paths)
+        """SHA-256 of each file, read once; empty of one that cannot be opened."""
+        return tuple(map(_file_digest, self.paths))
+
+    @cached_property
+    def facts(self) -> tuple[Facts | str, ...]:
+        """What there is to know of each file, or why it cannot be decoded."""
+        from harness.data.inspection import inspect
+
+        return tuple(inspect(self.paths, self.digests))
+
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """The files that cannot be decoded, each with the reason."""
+        pairs = zip(self.paths, self.facts, strict=True)
+        return {path: found for path, found in pairs if isinstance(found, str)}
 
     def digest(self) -> str:
         return hashlib.sha256(b"".join(self.digests)).hexdigest()
+
+
+def _file_digest(path: Path) -> bytes:
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,8 @@ class RawRows:
 
     raw: RawInputs
     rows: Tensor
+    reading: str = ""
+    """How they are decoded or prepared, where that is not what it always was."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -130,7 +151,8 @@ class RawRows:
         return self.raw.read(self.rows[list(rows)].tolist())
 
     def digest(self) -> str:
-        return hashlib.sha256(f"{self.raw.digest()}:{self.rows.tolist()}".encode()).hexdigest()
+        content = f"{self.raw.digest()}:{self.rows.tolist()}{self.reading}"
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -178,13 +200,15 @@ class Data:
 
     ``test`` is the official test split; where there is none the harness draws one.
     ``held_out`` names the classes that are kept for ``episodes``: as a source, the dataset
-    then shows the others only.
+    then shows the others only. ``notes`` are sentences on what was left out, for the user; the
+    digest does not cover them.
     """
 
     train: Split
     classes: tuple[str, ...]
     test: Split | None = None
     held_out: frozenset[str] = field(default_factory=frozenset)
+    notes: tuple[str, ...] = ()
 
     def digest(self) -> str:
         parts = [self.train.digest(), self.test.digest() if self.test else "-"]

@@ -6,8 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
+from harness.data.classes import one_name
 from harness.data.digests import example_digests
-from harness.data.examples import Data, Split
+from harness.data.examples import ArrayInputs, Data, FileInputs, Split
+from harness.data.images import CORRECTIONS, Facts
+from harness.data.inspection import listed
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
@@ -36,6 +41,61 @@ class Loaded:
         """A hash of each input that is tested from: the official test split's, or the same."""
         return example_digests(self.data.test.inputs) if self.data.test else self.train_digests
 
+    @property
+    def parts(self) -> tuple[Split, ...]:
+        """The training data and, where there is one, the official test split."""
+        return (self.data.train, self.data.test) if self.data.test else (self.data.train,)
+
+    @cached_property
+    def corrections(self) -> list[str]:
+        """What has changed in how these data are decoded since the harness first did: names for
+        the meaning of all that is made of them, whose digests don't tell."""
+        return [
+            name
+            for field, name in CORRECTIONS.items()
+            if any(getattr(fact, field) for fact in self._facts)
+        ]
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what of the data is not used."""
+        several = sum(fact.frames for fact in self._facts)
+        frames = (
+            f"{several:,} of {len(self._facts):,} images have several frames, of which the first "
+            "is used"
+        )
+        return (*self.data.notes, *([frames] if several else []))
+
+    @cached_property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Height and width of each image, in both parts; of arrays, whose images are all of one
+        size, that size once; of other inputs nothing."""
+        return [
+            *((fact.height, fact.width) for fact in self._facts),
+            *dict.fromkeys((images.shape[2], images.shape[3]) for images in self._arrays),
+        ]
+
+    @cached_property
+    def channels(self) -> set[int]:
+        """How many channels images have; of inputs that are neither files nor arrays nothing."""
+        return {fact.channels for fact in self._facts} | {len(a[0]) for a in self._arrays}
+
+    @property
+    def _arrays(self) -> list[Tensor]:
+        return [
+            split.inputs.images for split in self.parts if isinstance(split.inputs, ArrayInputs)
+        ]
+
+    @cached_property
+    def _facts(self) -> list[Facts]:
+        return [
+            fact
+            for split in self.parts
+            if isinstance(split.inputs, FileInputs)
+            for fact in split.inputs.facts
+            if not isinstance(fact, str)
+        ]
+
     @cached_property
     def has_twins(self) -> bool:
         """Whether any two inputs are identical, in either part."""
@@ -48,9 +108,11 @@ def load(dataset: Dataset) -> Loaded:
     """Load and check a dataset.
 
     Raises:
-        HarnessError: it cannot be read, or its labels are of one class or none.
+        HarnessError: it cannot be read, or its labels are of one class or none, or two of its
+            classes are spellings of one, or an image cannot be decoded.
     """
     data = dataset.load()
+    one_name(data.classes, f"dataset {dataset.name}")
     _check(data.train, "training", len(data.classes), dataset.name)
     if data.test is not None:
         _check(data.test, "test", len(data.classes), dataset.name)
@@ -70,4 +132,10 @@ def _check(split: Split, part: str, classes: int, name: str) -> None:
             f"dataset {name}: {part} labels run from {low} to {high}, but it names {classes} "
             "classes",
             "Number the classes from 0",
+        )
+    if isinstance(split.inputs, FileInputs) and (unreadable := split.inputs.unreadable):
+        raise HarnessError(
+            f"dataset {name}: {len(unreadable):,} of {len(split.labels):,} images cannot be "
+            f"decoded: {listed(unreadable)}",
+            "Repair or remove what is damaged",
         )

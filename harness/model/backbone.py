@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as image_ops
 
-from harness.data.examples import RawBatch, tensor_digest
+from harness.data.examples import Fit, RawBatch, tensor_digest
+from harness.errors import HarnessError
 
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """What differs between two equal functions where a module names one of its own."""
@@ -321,25 +322,66 @@ class ImageBackbone(Backbone):
         scaled = (inputs.to(self.mean.dtype) - self.mean) / self.std
         return scaled.contiguous(memory_format=torch.channels_last)
 
-    def preprocess(self, raw: RawBatch) -> Tensor:
-        """Resize the shorter side to ``input_size``, crop the middle, match the channels."""
-        if isinstance(raw, Tensor):
-            return self._fit(raw)
-        return torch.cat([self._fit(image[None]) for image in raw if isinstance(image, Tensor)])
+    def preprocess(self, raw: RawBatch, fit: Fit = "crop") -> Tensor:
+        """Make images square and of ``input_size``, and match the channels.
 
-    def _fit(self, images: Tensor) -> Tensor:
-        channels, size = len(self.mean), [self.input_size, self.input_size]
-        if images.shape[1] != channels:
-            to_grey = image_ops.rgb_to_grayscale
-            images = (
-                to_grey(images) if channels == 1 else images[:, :1].expand(-1, channels, -1, -1)
-            )
-        if list(images.shape[-2:]) != size:
-            images = image_ops.resize(
-                images, [self.input_size], interpolation=self.interpolation, antialias=True
-            )
-            images = image_ops.center_crop(images, size)
+        ``crop`` resizes the shorter side and takes the middle; ``pad`` resizes the longer side
+        and puts the rest between bars of the model's mean colour; ``squash`` resizes both.
+
+        Raises:
+            HarnessError: the channels are not the model's, and not grey for colour or the reverse.
+        """
+        if isinstance(raw, Tensor):
+            return self._fit(raw, fit)
+        return torch.cat(
+            [self._fit(image[None], fit) for image in raw if isinstance(image, Tensor)]
+        )
+
+    def _fit(self, images: Tensor, fit: Fit) -> Tensor:
+        images = self._coloured(images)
+        side = self.input_size
+        if list(images.shape[-2:]) != [side, side]:
+            match fit:
+                case "crop":
+                    images = image_ops.center_crop(self._resized(images, [side]), [side, side])
+                case "squash":
+                    images = self._resized(images, [side, side])
+                case "pad":
+                    longer = max(images.shape[-2:])
+                    shape = [max(1, round(side * edge / longer)) for edge in images.shape[-2:]]
+                    images = self._between_bars(self._resized(images, shape))
         return images.contiguous()
+
+    def _coloured(self, images: Tensor) -> Tensor:
+        channels, wanted = images.shape[1], len(self.mean)
+        if channels == wanted:
+            return images
+        if not channels_fit(channels, wanted):
+            raise HarnessError(
+                f"images of {channels} channels do not fit a model that takes {wanted}",
+                "Give a model with as many, or images of 1 or 3 channels to a model of 3 or 1",
+            )
+        return image_ops.rgb_to_grayscale(images) if wanted == 1 else images.expand(-1, 3, -1, -1)
+
+    def _resized(self, images: Tensor, size: list[int]) -> Tensor:
+        resized: Tensor = image_ops.resize(
+            images, size, interpolation=self.interpolation, antialias=True
+        )
+        return resized
+
+    def _between_bars(self, images: Tensor) -> Tensor:
+        """The images in the middle of a square of the mean colour, which normalises to zero."""
+        height, width = images.shape[-2:]
+        top, left = (self.input_size - height) // 2, (self.input_size - width) // 2
+        colour = self.mean.round().to(images)
+        square = colour.expand(len(images), -1, self.input_size, self.input_size).clone()
+        square[..., top : top + height, left : left + width] = images
+        return square
+
+
+def channels_fit(given: int, wanted: int) -> bool:
+    """Whether images can be given to a model: grey is repeated, and colour is mixed to grey."""
+    return given == wanted or {given, wanted} == {1, 3}
 
 
 class _Reached(Exception):

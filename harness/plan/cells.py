@@ -106,11 +106,9 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "schema": keys.MEANING_VERSION,
                 "harness": __version__,
                 "data": loaded.digest,
-                "problem": problem.model_dump(
-                    mode="json", exclude={"dataset", "args", "label", "shots", "source", "splits"}
-                ),
+                "problem": problem.meaning(),
                 "backbone": weights,
-                "source": source_meaning(datasets, source),
+                "source": source_meaning(datasets, source, problem.fit),
                 "budget": suite.budget.meaning(),
             }
             revised = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.data.examples import Fit
 from harness.data.loading import Loaded
 from harness.data.splits import Shots
 from harness.plan import configure, keys
@@ -48,21 +49,33 @@ def backbone_meaning(
         case FileWeights():
             meaning["weights"] = {"file": keys.file_digest(weights.file)}
         case SourceWeights():
-            data = datasets.load(weights.source, weights.args).digest
-            settings = weights.model_dump(mode="json", exclude={"source", "args"})
+            source = datasets.load(weights.source, weights.args)
             code = keys.source_digest(registry.get("pretraining", weights.method.name).file)
-            meaning["weights"] = {"source": data, **settings, "code": code}
+            meaning["weights"] = {
+                "source": source.digest,
+                **weights.meaning(),
+                "code": code,
+                **_corrected(source),
+            }
         case _:
             meaning["weights"] = weights
     return meaning
 
 
-def source_meaning(datasets: Datasets, source: SourceSpec | None) -> dict[str, Any] | None:
-    """What ``prepare`` sees."""
+def source_meaning(
+    datasets: Datasets, source: SourceSpec | None, fit: Fit | None
+) -> dict[str, Any] | None:
+    """What ``prepare`` sees; its images are made square as those of the problem are."""
     if source is None:
         return None
-    digest = datasets.load(source.dataset, source.args).digest
-    return {"data": digest, "rotations": source.rotations}
+    loaded = datasets.load(source.dataset, source.args)
+    meaning = {"data": loaded.digest, "rotations": source.rotations, **_corrected(loaded)}
+    return meaning if fit is None else {**meaning, "fit": fit}
+
+
+def _corrected(loaded: Loaded) -> dict[str, list[str]]:
+    """What has changed in how data are decoded, or nothing where that concerns none of them."""
+    return {"corrections": loaded.corrections} if loaded.corrections else {}
 
 
 def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceSpec | None:

@@ -33,4 +33,4 @@ def _revisions(
     problem: Problem,
     strategy: StrategySpec,
 ) -> Iterator[Any]:
-    yield from ()
+    yield from datasets.load(problem.dataset, problem.args).corrections

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from harness.data.examples import Fit
+
 
 class _Table(BaseModel):
     model_config = ConfigDict(
@@ -139,7 +141,7 @@ class SourceWeights(_Table):
     """Weights that the harness trains itself, on a dataset, by a pretraining plugin.
 
     ``steps`` of ``batch_size`` at a peak rate of ``lr``; ``rotations`` makes four classes of
-    each, turned by quarters.
+    each, turned by quarters. ``fit`` makes images square, as a problem's does.
     """
 
     source: str
@@ -151,6 +153,12 @@ class SourceWeights(_Table):
     lr: PositiveFloat = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     seed: Seed = 0
+    fit: Fit | None = None
+
+    def meaning(self) -> dict[str, Any]:
+        """What a key hashes besides the source's data."""
+        later = {"fit"} if self.fit is None else set()
+        return self.model_dump(mode="json", exclude={"source", "args"} | later)
 
 
 class FileWeights(_Table):
@@ -210,10 +218,21 @@ class SourceSpec(_Table):
 
 
 class _Problem(_Table):
+    """``fit`` makes images that are not square so, those of a source too: ``crop`` takes their
+    middle, as is done where nothing is said, ``pad`` puts all of it between bars of the model's
+    mean colour, and ``squash`` distorts it."""
+
     dataset: str
     args: Args = Field(default_factory=dict)
     label: str = ""
     source: SourceSpec | None = None
+    fit: Fit | None = None
+
+    def meaning(self) -> dict[str, Any]:
+        """What a key hashes of how data becomes tasks: what came later counts where it is used."""
+        apart = {"dataset", "args", "label", "shots", "source", "splits"}
+        later = {"fit"} if self.fit is None else set()
+        return self.model_dump(mode="json", exclude=apart | later)
 
     @property
     def title(self) -> str:

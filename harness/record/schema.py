@@ -113,7 +113,8 @@ class Record(Coordinates):
     not; in ``episodes`` one episode) and ``predict`` (one example), a multiplication and an
     addition being two; ``throughput`` has predicted examples a second by how many at once;
     ``joules`` is what the cell took of a CUDA device, or nothing is known. ``leaks`` counts
-    examples that are tested (or validate) and have an identical twin elsewhere, by where.
+    examples that are tested (or validate) and have an identical twin elsewhere, by where;
+    ``notes`` are sentences on what of the data was not used.
 
     ``attempts`` counts how often the cell was begun anew by ``--retry`` or the suite's own
     ``retries``, this time included; ``log`` names the file, from the results folder, that holds
@@ -144,6 +145,7 @@ class Record(Coordinates):
     throughput: dict[Count, float] = Field(default_factory=dict)
     joules: float | None = None
     leaks: dict[str, int] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
     provenance: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("metrics")

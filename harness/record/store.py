@@ -32,7 +32,7 @@ COLUMNS = (
     "seconds_pretrain seconds_prepare seconds_features seconds_tune seconds_fit seconds_test "
     "seconds_total peak_device_bytes peak_host_bytes joules flops_fit flops_predict "
     "throughput_one throughput_many trainable_params total_params trials trials_failed "
-    "split_hash leaks cached oracle attempts log"
+    "split_hash leaks notes cached oracle attempts log"
 ).split()
 """The tidy frame: one row a planned cell."""
 
@@ -289,6 +289,7 @@ def _row(cell: Coordinates, record: Record | None, doubt: str) -> dict[str, Any]
         "trials_failed": sum(trial.state in ("failed", "diverged") for trial in record.trials),
         "split_hash": record.split_hash,
         "leaks": ", ".join(f"{n} {where}" for where, n in record.leaks.items() if n) or None,
+        "notes": "; ".join(record.notes) or None,
         "cached": " ".join(record.cached) or None,
         "attempts": record.attempts,
         "log": record.log,

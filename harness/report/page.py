@@ -165,6 +165,7 @@ def _lead(plan: Plan, frame: pd.DataFrame) -> dict[str, Any]:
         ],
         "cached": bool(frame["cached"].ne("").any()),
         "leaks": _leaks(frame),
+        "unused": frame[frame["notes"] != ""].groupby("problem", sort=False)["notes"].first(),
     }
 
 

@@ -61,7 +61,7 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
         HarnessError: two cells differ in nothing that a reader could tell them apart by.
     """
     frame = frame.reset_index(drop=True)
-    for name in ("reason", "cached", "oracle", "leaks"):
+    for name in ("reason", "cached", "oracle", "leaks", "notes"):
         # A column with nothing in it comes as floats, all NaN.
         texts = frame[name].astype(object)
         frame[name] = texts.where(texts.notna(), "")

@@ -35,6 +35,7 @@ from harness.model.precision import products, suited
 from harness.model.views import Augment
 from harness.plan import configure, keys
 from harness.plan.cells import Cell
+from harness.plan.notes import notes
 from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
 from harness.plan.targets import cell_manifest, shown_before, target_leaks
 from harness.record.journal import Journal
@@ -132,6 +133,7 @@ class Experiment:
             self.record.cached.append("pretrain")
         self.record.total_params = made.backbone.num_parameters
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
+        self.record.notes = notes(self.bench.datasets, self.cell)
         run, precision = self.run_context, self.cell.budget.precision
         run.precision = suited(made.backbone, run.device) if precision == "auto" else precision
         with products(run.precision):

@@ -98,7 +98,7 @@ class CellJob:
         provenance.environment()
         with suppress(Exception):  # it will fail in the cell, and be told there
             datasets.load(cell.dataset, cell.problem_spec.args)
-            source_meaning(datasets, cell.source_spec)
+            source_meaning(datasets, cell.source_spec, cell.problem_spec.fit)
             backbone_meaning(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
             bench = _workbench(self.place.sources, "cpu", self.place.cache, self.place.limits)

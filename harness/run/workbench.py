@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.api import BackboneFactory, Brought, Source, Strategy
-from harness.data.examples import Pool, RawRows, Split
+from harness.data.examples import Fit, Pool, RawRows
 from harness.data.loading import Loaded
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import on_host, placed
@@ -35,6 +35,7 @@ from harness.plugins import Registry
 from harness.record.durable import write_atomically
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress, seed_of
+from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
 from harness.run.sealed import Damaged, read_sealed, write_sealed
 from harness.run.shelf import DiskShelf
@@ -94,14 +95,22 @@ class Workbench:
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
     def pool(
-        self, split: Split, backbone: Backbone, meaning: str, threads: int | None = None
+        self,
+        loaded: Loaded,
+        part: str,
+        backbone: Backbone,
+        model: str,
+        fit: Fit | None,
+        threads: int | None = None,
     ) -> Pool:
-        """The inputs of ``split`` prepared for ``backbone``, in their ``order``; ``meaning`` says
-        which inputs and model they are."""
-
-        raw = RawRows(split.inputs, split.order)
-        host = self.on_host.get(meaning, lambda: on_host(raw, backbone.preprocess, threads))
-        return self._pools.get(meaning, lambda: placed(host, raw, backbone.preprocess, self.device))
+        """The inputs of a dataset's ``train`` or ``test`` part prepared for ``backbone``, in their
+        ``order``; ``model`` says what preprocessing depends on."""
+        split = loaded.data.train if part == "train" else loaded.data.test
+        assert split is not None
+        raw = RawRows(split.inputs, split.order, reading(loaded, fit))
+        prepare, meaning = preparation(backbone, fit), inputs_of(model, loaded, part, fit)
+        host = self.on_host.get(meaning, lambda: on_host(raw, prepare, threads))
+        return self._pools.get(meaning, lambda: placed(host, raw, prepare, self.device))
 
     def pool_of(
         self,
@@ -112,24 +121,24 @@ class Workbench:
         threads: int | None = None,
     ) -> Pool:
         """The inputs of a dataset's ``train`` or ``test`` part, prepared for a cell's backbone."""
-        split = loaded.data.train if part == "train" else loaded.data.test
-        assert split is not None
-        return self.pool(split, backbone, _inputs_of(cell, loaded, part), threads)
+        model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
+        return self.pool(loaded, part, backbone, model, fit, threads)
 
     def warm(self, cell: Cell, threads: int) -> None:
         """Prepare a cell's inputs by so many threads, for processes that are forked from this
         one: the threads have ended by then."""
         loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
         parts = ("train",) if loaded.data.test is None else ("train", "test")
-        cold = [part for part in parts if _inputs_of(cell, loaded, part) not in self.on_host]
+        model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
+        cold = [part for part in parts if inputs_of(model, loaded, part, fit) not in self.on_host]
         if cold:
             backbone = self.build(cell.backbone_spec, pretrained=False, seed=0)
             for part in cold:
                 self.pool_of(cell, loaded, backbone, part, threads)
 
-    def source(self, spec: SourceSpec, backbone: Backbone, model: str) -> Source:
+    def source(self, spec: SourceSpec, backbone: Backbone, model: str, fit: Fit | None) -> Source:
         loaded = self.datasets.load(spec.dataset, spec.args)
-        pool = self.pool(loaded.data.train, backbone, f"{model}:{loaded.digest}:train")
+        pool = self.pool(loaded, "train", backbone, model, fit)
         return make_source(loaded.data, pool, rotations=spec.rotations, device=self.device)
 
     # ── weights ───────────────────────────────────────────────────────────────────────────────
@@ -217,6 +226,7 @@ class Workbench:
                 SourceSpec(dataset=weights.source, args=weights.args, rotations=weights.rotations),
                 backbone,
                 model_id(spec),
+                weights.fit,
             )
             trained, scores = method.pretrain(
                 backbone, source, run, lr=weights.lr, weight_decay=weights.weight_decay
@@ -239,7 +249,7 @@ class Workbench:
         backbone, source, seed and settings."""
         if not overrides(strategy, "prepare"):
             return Made(backbone, 0.0, False)
-        source = cell.source_spec
+        source, fit = cell.source_spec, cell.problem_spec.fit
         meaning = {
             "strategy": {
                 "name": strategy.name,
@@ -247,7 +257,7 @@ class Workbench:
                 "source": cell.meaning["strategy"]["source"],
             },
             "backbone": backbone.digest(),
-            "source": source_meaning(self.datasets, source),
+            "source": source_meaning(self.datasets, source, fit),
             "settings": settings,
             "steps": cell.budget.steps,
             "batch_size": cell.budget.batch_size,
@@ -255,7 +265,8 @@ class Workbench:
         }
 
         def make(start: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
-            shown = self.source(source, start, model_id(cell.backbone_spec)) if source else None
+            model = model_id(cell.backbone_spec)
+            shown = self.source(source, start, model, fit) if source else None
             return strategy.prepare(start, shown, settings, run).eval(), {}
 
         def find_or_make() -> Made:
@@ -387,17 +398,3 @@ def overrides(plugin: Brought, method: str) -> bool:
     """Whether a plugin's class does more in ``method`` than its base in :mod:`harness.api`."""
     own = getattr(type(plugin), method)
     return bool(own.__module__ != Brought.__module__)
-
-
-def _inputs_of(cell: Cell, loaded: Loaded, part: str) -> str:
-    return f"{model_id(cell.backbone_spec)}:{loaded.digest}:{part}"
-
-
-def model_id(spec: BackboneSpec) -> str:
-    """What preprocessing depends on: the model, and what it may have learned from its source."""
-    parts = {"model": True, "input_size": True, "args": True}
-    if isinstance(spec.weights, SourceWeights):
-        return keys.canonical(
-            spec.model_dump(mode="json", include={**parts, "weights": {"source", "args"}})
-        )
-    return keys.canonical(spec.model_dump(mode="json", include=parts))

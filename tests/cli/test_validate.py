@@ -113,7 +113,7 @@ BAD = {
     ),
     "corrupt image": (
         (DIGITS, 'dataset = "folder"\nargs = { root = "corrupt" }'),
-        "Repair or remove it",
+        "Repair or remove what is damaged",
     ),
     "one class only": (
         (DIGITS, 'dataset = "folder"\nargs = { root = "single" }'),
@@ -180,6 +180,24 @@ def test_a_suite_that_is_not_there_is_answered_with_the_nearest(harness):
         "harness: there is no suite 'quikstart' (did you mean 'quickstart'?). Give the path of a "
         "TOML file or the name of a suite that comes with the harness"
     )
+
+
+def test_what_is_not_used_of_the_data_is_told_by_both_commands(harness, edited, tmp_path):
+    folder(tmp_path / "mixed", a=5, b=5)
+    Image.new("L", (8, 30), 99).save(tmp_path / "mixed/a/long.png")
+    (tmp_path / "mixed/b/scan.pdf").write_text("no image")
+    path = edited(DIGITS, 'dataset = "folder"\nlabel = "scans"\nargs = { root = "mixed" }')
+    lines = [
+        "problem 'scans': 1 of 12 files are no images and were passed over: 1 .pdf",
+        "problem 'scans': 1 of 11 images lose more than a fifth of their area, as their middle is "
+        "cropped: fit = 'pad' or 'squash' keeps all of it",
+    ]
+    assert harness("validate", path, "--set", "problems.0.shots=1").out.splitlines()[1:3] == lines
+    ended = harness("suite", path, "--set", "problems.0.shots=1", "--inline", "--set", "seeds=[0]")
+    assert ended.status == 0
+    assert [line.removeprefix("harness: ") for line in ended.err.splitlines()[:2]] == lines
+    page = (tmp_path / "results/tiny/report/index.html").read_text()
+    assert "1 of 12 files are no images and were passed over: 1 .pdf" in page
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read anything")

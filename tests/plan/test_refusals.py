@@ -221,3 +221,60 @@ def test_whatever_is_asked_for_is_planned_or_refused(planned, any_suites, data):
     table = data.draw(any_suites.nearly_small)
     with contextlib.suppress(HarnessError):
         assert planned(table)
+
+
+@pytest.mark.parametrize(
+    ("channels", "model", "args", "fits"),
+    [
+        (1, "conv4", {"channels": 3}, True),
+        (3, "conv4", {}, True),
+        (4, "conv4", {"channels": 4}, True),
+        (2, "conv4", {}, False),
+        (4, "conv4", {"channels": 3}, False),
+        (3, "resnet18", {"in_chans": 4}, False),
+        (1, "resnet18", {"in_chans": 4}, False),
+        (4, "resnet18", {"in_chans": 4}, True),
+        (3, "resnet18", {"in_chans": 1}, True),
+    ],
+)
+def test_only_grey_and_colour_are_turned_into_each_other(
+    planned, table, channels, model, args, fits
+):
+    table["backbones"] = [{"model": model, "weights": "random", "input_size": 16, "args": args}]
+    table["problems"][0]["args"] = {"channels": channels}
+    if fits:
+        assert planned(table)
+    else:
+        (line,) = refused(planned, table)
+        wanted = args.get("channels", args.get("in_chans", 1))
+        assert line == (
+            f"backbone '{model}' takes images of {wanted} channels, but those of dataset 'toy' "
+            "have "
+            f"{channels}: only grey and colour (1 and 3) are turned into each other. Give a model "
+            "or data with as many"
+        )
+
+
+def test_a_source_of_other_channels_is_refused_too(planned, table):
+    table["problems"] = [ADAPTATION | {"source": {"dataset": "toy", "args": {"channels": 2}}}]
+    table["strategies"] = ["source_only"]
+    (line,) = refused(planned, table)
+    assert line.startswith(
+        "backbone 'conv4' takes images of 1 channels, but those of dataset 'toy'"
+    )
+
+
+def test_texts_do_not_fit(planned, table, tmp_path):
+    (tmp_path / "texts.csv").write_text("text,label\n" + "a,x\nb,y\n" * 20)
+    args = {"train": str(tmp_path / "texts.csv")}
+    table["problems"] = [{"dataset": "csv_text", "args": args, "fit": "pad", "shots": 1}]
+    assert "problem 'csv_text': fit makes images square, but dataset 'csv_text' is text" in refused(
+        planned, table
+    )
+
+
+def test_nearly_equal_classes_of_any_dataset_are_refused(planned, table):
+    table["problems"][0]["args"] = {"names": ["a", "a ", "b", "c"]}
+    assert refused(planned, table) == [
+        "dataset toy: classes differ only in spelling: 'a', 'a '. Rename one"
+    ]

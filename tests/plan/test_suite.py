@@ -65,6 +65,7 @@ batch_size = 16
 lr = 1e-2
 weight_decay = 0
 seed = 3
+fit = "squash"
 
 [[backbones]]
 model = "conv4"
@@ -79,6 +80,7 @@ model = "resnet34"
 weights = "random"
 
 [[problems]]
+fit = "pad"
 dataset = "digits"
 label = "digits without labels"
 args = {}
@@ -90,6 +92,7 @@ val_fraction = 0.3
 test_fraction = 0.1
 
 [[problems]]
+fit = "pad"
 dataset = "digits"
 label = "published digits"
 protocol = "adaptation"
@@ -97,12 +100,14 @@ source = { dataset = "glyphs" }
 splits = "target.json"
 
 [[problems]]
+fit = "pad"
 dataset = "digits"
 label = "as in VTAB"
 shots = "vtab1k"
 splits = "published.json"
 
 [[problems]]
+fit = "pad"
 dataset = "digits"
 label = "ten digits"
 args = {}
@@ -114,6 +119,7 @@ test_fraction = 0.5
 source = { dataset = "glyphs", args = { size = 28 }, rotations = true }
 
 [[problems]]
+fit = "pad"
 dataset = "folder"
 args = { root = "data/omniglot" }
 label = "characters"
@@ -218,6 +224,19 @@ def test_options_that_came_later_count_in_a_key_only_where_they_are_used():
     assert "evaluations" not in used
 
 
+def test_how_images_become_square_counts_in_a_key_only_where_it_is_said():
+    weights = {"source": "glyphs"}
+    backbones = [{"model": "conv4", "weights": weights}]
+    plain = parse(SMALLEST | {"backbones": backbones}, "here")
+    assert "fit" not in plain.problems[0].meaning()
+    assert "fit" not in plain.backbones[0].weights.meaning()
+    given = [{"dataset": "digits", "fit": "crop"}]
+    assert parse(SMALLEST | {"problems": given}, "here").problems[0].meaning()["fit"] == "crop"
+    weights["fit"] = "pad"
+    pretrained = parse(SMALLEST | {"backbones": backbones}, "here").backbones[0].weights
+    assert pretrained.meaning()["fit"] == "pad"
+
+
 def test_seconds_replace_trials():
     budget = parse(SMALLEST | {"budget": {"seconds": 60}}, "here").budget
     assert (budget.trials, budget.seconds) == (None, 60)
@@ -299,8 +318,8 @@ def test_a_suite_that_is_not_there(name):
         ),
         (
             {"problems": [{"dataset": "digits", "episodes": 3}]},
-            "problems[0].episodes: unknown key (known: args, dataset, label, protocol, shots, "
-            "source, splits, test_fraction, val_fraction, val_shots)",
+            "problems[0].episodes: unknown key (known: args, dataset, fit, label, protocol, "
+            "shots, source, splits, test_fraction, val_fraction, val_shots)",
         ),
         (
             {"problems": [{"dataset": "folder", "protocol": "episodes", "querys": 3}]},
@@ -312,8 +331,8 @@ def test_a_suite_that_is_not_there(name):
         ),
         (
             {"problems": [{"dataset": "digits", "file": "a"}]},
-            "problems[0].file: unknown key (known: args, dataset, label, protocol, shots, source, "
-            "splits, test_fraction, val_fraction, val_shots)",
+            "problems[0].file: unknown key (known: args, dataset, fit, label, protocol, shots, "
+            "source, splits, test_fraction, val_fraction, val_shots)",
         ),
         (
             {"a\nb": 1},

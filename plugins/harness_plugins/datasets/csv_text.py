@@ -13,9 +13,13 @@ from typing import ClassVar, TypeAlias
 import torch
 
 from harness.api import Data, Dataset, HarnessError, Mistakes, Split, TextInputs, hookimpl
+from harness.data.classes import natural, one_name
 
 LONGEST_FIELD = 2**31 - 1
 """Characters: what fits a C long everywhere. The csv module's own limit is an essay's length."""
+
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+"""What may stand between fields, with its name."""
 
 Rows: TypeAlias = list[tuple[str, str]]
 """Texts, each with its label."""
@@ -25,14 +29,17 @@ Rows: TypeAlias = list[tuple[str, str]]
 class CsvText(Dataset):
     """A text and a label in each row of a CSV file whose first row names the columns.
 
-    UTF-8, fields apart by commas, quoted as in RFC 4180. The distinct labels of ``train`` are
-    the classes, in alphabetical order. Texts are given as they stand, blank lines passed over.
+    UTF-8, quoted as in RFC 4180. Fields are apart by commas, or by the semicolons or tabs by which
+    the first row names both columns. The distinct labels of ``train`` are the classes, in natural
+    order (``2`` before ``10``). Texts are given as they stand, blank lines passed over.
 
     Args:
         train: the CSV file.
         test: another with the same columns: the official test split.
         text: the column of the texts.
         label: the column of the labels.
+        merge_classes: whether labels that differ only in white space, in how an accent is composed
+            or in how a number is written are one class; else they are refused.
     """
 
     name: ClassVar[str] = "csv_text"
@@ -43,6 +50,7 @@ class CsvText(Dataset):
     test: Path | str | None = None
     text: str = "text"
     label: str = "label"
+    merge_classes: bool = False
 
     def load(self) -> Data:
         """Read the files: texts as they stand, labels int64 ``[N]``.
@@ -51,12 +59,16 @@ class CsvText(Dataset):
             HarnessError: there is no such file, or all that is wrong inside.
         """
         train = self._read(self.train)
-        classes = tuple(sorted({label for _, label in train}))
+        test = None if self.test is None else self._read(self.test)
+        labels = [label for _, label in (*train, *(test or ()))]
+        names = one_name(labels, str(self.train), merge=self.merge_classes)
+        train = [(text, names[label]) for text, label in train]
+        classes = tuple(sorted({label for _, label in train}, key=natural))
         if len(classes) < 2:
             found = f"of one class only: {classes[0]}" if classes else "none"
             raise HarnessError(f"{self.train}: labels are {found}", "Give at least two classes")
-        test = None if self.test is None else self._read(self.test)
-        if unseen := sorted({label for _, label in test or ()} - {*classes}):
+        test = None if test is None else [(text, names[label]) for text, label in test]
+        if unseen := sorted({label for _, label in test or ()} - {*classes}, key=natural):
             raise HarnessError(
                 f"{self.test} has labels that {self.train} lacks: {_listed(unseen)}",
                 "Correct them, or leave their rows out",
@@ -75,18 +87,25 @@ class CsvText(Dataset):
         """
         rows: Rows = []
         wrong: dict[str, list[int]] = {}
-        (_, header), *records = _records(Path(path).expanduser()) or [(1, [])]
+        file = Path(path).expanduser()
+        content = _decoded(file)
+        separator = _separator(content, {self.text, self.label})
+        (_, header), *records = _records(content, file, separator) or [(1, [])]
         for column in (self.text, self.label):
             if header.count(column) != 1:
                 much = "no column" if column not in header else "more than one column"
                 names = ", ".join(header) or "none"
                 raise Mistakes(
-                    str(path), [f"{much} '{column}'; there are: {names}. Name it in args"]
+                    str(path),
+                    [
+                        f"{much} '{column}'; there are: {names} (split at "
+                        f"{SEPARATORS[separator]}s). Name it in args"
+                    ],
                 )
         text, label = header.index(self.text), header.index(self.label)
         for line, fields in records:
             if len(fields) != len(header):
-                reason = f"not {len(header)} fields; quote what holds a comma"
+                reason = f"not {len(header)} fields; quote what holds a {SEPARATORS[separator]}"
             elif not fields[text].strip():
                 reason = "an empty text; leave the row out"
             elif not fields[label].strip():
@@ -102,9 +121,24 @@ class CsvText(Dataset):
         return rows
 
 
-def _records(path: Path) -> list[tuple[int, list[str]]]:
+def _separator(content: str, columns: set[str]) -> str:
+    """What is between the names in the first row: the one by which all wanted columns are there,
+    else the one by which there are most, and the comma wherever it is as good."""
+
+    def worth(separator: str) -> tuple[int, int]:
+        rows = csv.reader(io.StringIO(content, newline=""), delimiter=separator)
+        header: list[str] = next(filter(None, rows), [])
+        return len(columns.intersection(header)), len(header)
+
+    try:
+        return max(SEPARATORS, key=worth)
+    except csv.Error:  # told with its line where the whole file is read
+        return ","
+
+
+def _records(content: str, path: Path, separator: str) -> list[tuple[int, list[str]]]:
     """The records of a CSV file that are not blank, each with the line that it starts on."""
-    reader = csv.reader(io.StringIO(_decoded(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(content, newline=""), delimiter=separator, strict=True)
     records = []
     limit = csv.field_size_limit(LONGEST_FIELD)
     line = 1

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar, NoReturn
+from typing import ClassVar, Literal, NoReturn
 
 import torch
-from PIL import Image
 
 from harness.api import Data, Dataset, FileInputs, HarnessError, Split, hookimpl
 from harness.data.archives import is_archive, unpacked
+from harness.data.classes import natural, one_name
+from harness.data.images import is_image
+from harness.data.inspection import listed
 from harness.data.unpacking import ARCHIVES
-from harness.errors import did_you_mean
+from harness.errors import Mistakes, did_you_mean
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What these files may hold, whatever they are called: Pillow knows others that run programs."""
+SUFFIXES = set(
+    ".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif .tiff "
+    ".webp".split()
+)
+"""Of files that have to be images. Others are asked for the bytes that they begin with."""
 
 SPLITS = ("train", "training", "test", "testing", "val", "valid", "validation", "dev")
 """What people call a split. Taken for groups of classes, they would give each class a double."""
@@ -37,8 +40,9 @@ class Folder(Dataset):
 
     The depth is seen from the images; with two levels a class is called ``group/class``. Where
     ``root`` holds ``train`` and ``test``, each with such a tree inside, the test split is
-    official; ``train`` alone will do too. Hidden files, ``__MACOSX`` and files that are no images
-    are passed over.
+    official; ``train`` alone will do too. Images are known by their suffix, and others by their
+    first bytes. Hidden files and ``__MACOSX`` are passed over, and so are files that are no
+    images; ``harness validate`` tells how many of these there are.
 
     An archive of such a tree will do: zip, or tar as it is or with gz, bz2 or xz. It is unpacked
     once, into ``~/.cache/transfer-harness`` or the folder that ``HARNESS_CACHE`` names; a single
@@ -48,6 +52,10 @@ class Folder(Dataset):
         root: the folder, or the archive.
         held_out: a class or a group of them, or several: ``episodes`` are made of these, and a
             backbone with this source does not see them.
+        unreadable: what to do about images that cannot be decoded: ``"refuse"`` the dataset, or
+            ``"leave_out"`` these, which reports and records then name.
+        merge_classes: whether classes whose names differ only in white space, in how an accent is
+            composed or in how a number is written are one; else they are refused.
     """
 
     name: ClassVar[str] = "folder"
@@ -55,14 +63,16 @@ class Folder(Dataset):
 
     root: Path | str
     held_out: str | Sequence[str] = ()
+    unreadable: Literal["refuse", "leave_out"] = "refuse"
+    merge_classes: bool = False
 
     def load(self) -> Data:
         """Find the files, each to be decoded when needed to uint8 ``[3, H, W]``; labels int64.
 
         Raises:
             HarnessError: the tree has another shape, a folder has no image, there is one class
-                only, ``held_out`` names no class, a file is no image, or the archive is damaged
-                or not safe.
+                only or two that are spelled nearly alike, ``held_out`` names no class, an image
+                cannot be decoded, or the archive is damaged or not safe.
         """
         root = Path(self.root).expanduser()
         if not is_archive(root):
@@ -70,11 +80,16 @@ class Folder(Dataset):
         tree = unpacked(root)
         try:
             return self._load(tree)
-        except HarnessError as error:  # of places in the archive, which its owner knows
+        except Mistakes as error:  # of places in the archive, which its owner knows
+            lines = [line.replace(str(tree), str(root)) for line in error.lines]
+            raise Mistakes(error.where.replace(str(tree), str(root)), lines) from error
+        except HarnessError as error:
             raise HarnessError(error.message.replace(str(tree), str(root)), error.remedy) from error
 
     def _load(self, root: Path) -> Data:
-        train, test = _train_and_test(root)
+        train, test, passed = _train_and_test(root)
+        names = one_name([*train, *test], str(root), merge=self.merge_classes)
+        train, test = _merged(train, names), _merged(test, names)
         if len(train) < 2:
             raise HarnessError(f"{root} has labels of one class only: {next(iter(train))}", LAYOUT)
         for name in test:
@@ -84,18 +99,34 @@ class Folder(Dataset):
                     f"{did_you_mean(name, train)}"
                 )
         held_out = _held_out(self.held_out, train)
-        _verify(path for classes in (train, test) for paths in classes.values() for path in paths)
-        names = tuple(train)
+        classes = tuple(train)
+        splits = [_split(half, classes) for half in (train, test) if half]
+        found = sum(len(split.labels) for split in splits)
+        notes = _passed_over(passed, found)
+        if bad := {path: why for split in splits for path, why in _unreadable(split).items()}:
+            if self.unreadable == "refuse":
+                raise HarnessError(
+                    f"{root}: {len(bad):,} of {found:,} images cannot be decoded: "
+                    f"{listed(bad, root)}",
+                    'Repair or remove what is damaged, or set unreadable = "leave_out"',
+                )
+            notes.append(
+                f"{len(bad):,} of {found:,} images cannot be decoded and are left out: "
+                f"{listed(bad, root)}"
+            )
+            splits = [_split(_without(half, bad), classes) for half in (train, test) if half]
         return Data(
-            train=_split(train, names),
-            classes=names,
-            test=_split(test, names) if test else None,
+            train=splits[0],
+            classes=classes,
+            test=splits[1] if test else None,
             held_out=held_out,
+            notes=tuple(notes),
         )
 
 
-def _train_and_test(root: Path) -> tuple[Classes, Classes]:
-    """The two trees beneath ``root``; the second is empty where there is no official split."""
+def _train_and_test(root: Path) -> tuple[Classes, Classes, Counter[str]]:
+    """The two trees beneath ``root``, of which the second is empty where there is no official
+    split, and how many files were passed over, by suffix."""
     if not root.is_dir():
         raise HarnessError(
             f"{root} is a file" if root.exists() else f"there is no folder {root}",
@@ -106,21 +137,26 @@ def _train_and_test(root: Path) -> tuple[Classes, Classes]:
     splits = {
         path.name
         for path in tops
-        if path.name.casefold() in SPLITS and not any(map(_is_image, os.listdir(path)))
+        if path.name.casefold() in SPLITS and not any(map(_is_image, path.iterdir()))
     }
+    passed: Counter[str] = Counter()
     if not splits:
-        return _classes(root), {}
+        return _classes(root, passed), {}, passed
     names = {path.name for path in tops}
     if "train" not in splits or not names <= {"train", "test"}:
         raise HarnessError(
             f"{root} holds {_listed(names)}: beside 'train' only 'test' may stand",
             "Rename them, and merge a validation split into 'train': the harness draws its own",
         )
-    return _classes(root / "train"), _classes(root / "test") if "test" in names else {}
+    passed.update(
+        _suffix(path) for path in root.iterdir() if _visible(path.name) and path.is_file()
+    )
+    train = _classes(root / "train", passed)
+    return train, _classes(root / "test", passed) if "test" in names else {}, passed
 
 
-def _classes(root: Path) -> Classes:
-    """The images beneath ``root`` by class.
+def _classes(root: Path, passed: Counter[str]) -> Classes:
+    """The images beneath ``root`` by class; visible files that are none are counted by suffix.
 
     Raises:
         HarnessError: a folder has no image or a name that is no text, or the images lie at another
@@ -132,9 +168,12 @@ def _classes(root: Path) -> Classes:
         name = Path(place).relative_to(root).as_posix()
         depth = len(PurePosixPath(name).parts)
         # Deeper than is allowed, so as to tell where images are; but a link to a parent must end.
-        folders[:] = sorted(filter(_visible, folders), key=_natural) if depth < 6 else []
-        if images := sorted(filter(_is_image, files), key=_natural):
-            found[name] = [Path(place, image) for image in images]
+        folders[:] = sorted(filter(_visible, folders), key=natural) if depth < 6 else []
+        paths = [Path(place, file) for file in sorted(filter(_visible, files), key=natural)]
+        images = [path for path in paths if _is_image(path)]
+        passed.update(_suffix(path) for path in {*paths}.difference(images))
+        if images:
+            found[name] = images
         elif not folders and depth < 6:
             empty.append(place)
     if empty or not found:
@@ -163,14 +202,23 @@ def _visible(name: str) -> bool:
     return not name.startswith(".") and name != "__MACOSX"
 
 
-def _is_image(name: str) -> bool:
-    return _visible(name) and os.path.splitext(name)[1].lower() in SUFFIXES
+def _is_image(path: Path) -> bool:
+    return _visible(path.name) and (_suffix(path) in SUFFIXES or is_image(path))
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts ``a2`` before ``a10``, and ``a02`` always on the same side of ``a2``."""
-    parts = re.split("([0-9]+)", name)
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
+def _suffix(path: Path) -> str:
+    return path.suffix.lower()
+
+
+def _passed_over(passed: Mapping[str, int], used: int) -> list[str]:
+    """A sentence on the files that are no images, if there are any."""
+    if not passed:
+        return []
+    kinds = ", ".join(
+        f"{count:,} {suffix or 'without suffix'}" for suffix, count in sorted(passed.items())
+    )
+    count = sum(passed.values())
+    return [f"{count:,} of {count + used:,} files are no images and were passed over: {kinds}"]
 
 
 def _refuse(error: OSError) -> NoReturn:
@@ -192,21 +240,32 @@ def _held_out(wanted: str | Sequence[str], classes: Iterable[str]) -> frozenset[
     return frozenset(name for name in group if name in wanted or group[name] in wanted)
 
 
-def _verify(paths: Iterable[Path]) -> None:
-    """Open every file, without decoding it: better a word now than in the middle of a run."""
-    broken: list[tuple[Path, Exception]] = []
-    for path in paths:
-        try:
-            with Image.open(path, formats=FORMATS) as image:
-                image.verify()
-        except Exception as error:  # Pillow's parsers let through whatever a broken file provokes
-            broken.append((path, error))
-    if broken:
-        first, reason = broken[0]
-        others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise HarnessError(
-            f"cannot read the image {first}{others}: {reason}", "Repair or remove it"
-        ) from reason
+def _merged(classes: Classes, names: Mapping[str, str]) -> Classes:
+    """The images of each class under its one name, in natural order."""
+    merged: Classes = {}
+    for name in sorted(classes, key=lambda name: [*map(natural, name.split("/"))]):
+        merged.setdefault(names[name], []).extend(classes[name])
+    return merged
+
+
+def _without(classes: Classes, bad: Collection[Path]) -> Classes:
+    """The same without some images.
+
+    Raises:
+        HarnessError: a class would have none.
+    """
+    kept = {name: [path for path in paths if path not in bad] for name, paths in classes.items()}
+    for name, paths in kept.items():
+        if not paths:
+            raise HarnessError(
+                f"no image of {classes[name][0].parent} can be decoded", "Repair or remove them"
+            )
+    return kept
+
+
+def _unreadable(split: Split) -> dict[Path, str]:
+    assert isinstance(split.inputs, FileInputs)
+    return split.inputs.unreadable
 
 
 def _split(classes: Classes, names: Sequence[str]) -> Split:
@@ -217,7 +276,7 @@ def _split(classes: Classes, names: Sequence[str]) -> Split:
 
 
 def _listed(names: Iterable[str], most: int = 3) -> str:
-    ordered = sorted(names, key=_natural)
+    ordered = sorted(names, key=natural)
     shown = ", ".join(ordered[:most])
     return f"{shown} and {len(ordered) - most} more" if len(ordered) > most else shown
 

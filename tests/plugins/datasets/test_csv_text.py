@@ -90,6 +90,62 @@ def test_what_the_csv_module_writes_is_read_as_it_was(tmp_path_factory, texts, q
     assert [data.classes[label] for label in data.train.labels.tolist()] == labels
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_the_first_row_tells_what_separates_fields(tmp_path, separator):
+    rows_in = [("id", "text", "label"), ("1", "Sun, at last; really", "glad"), ("2", "Rain", "sad")]
+    path = tmp_path / "train.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows_in)
+    assert rows(CsvText(path).load().train) == [("Sun, at last; really", 0), ("Rain", 1)]
+
+
+@given(
+    texts=st.lists(st.text().filter(str.strip), min_size=2, max_size=4),
+    separator=st.sampled_from([",", ";", "\t"]),
+    further=st.lists(st.sampled_from(["a;b", "c,d", "e\tf", "id"]), max_size=2, unique=True),
+)
+def test_any_separator_is_found_whatever_other_columns_and_texts_hold(
+    tmp_path_factory, texts, separator, further
+):
+    path = tmp_path_factory.mktemp("csv") / "train.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter=separator, quoting=csv.QUOTE_ALL)
+        writer.writerow([*further, "text", "label"])
+        for place, text in enumerate(texts):
+            writer.writerow([*further, text, "even" if place % 2 == 0 else "odd"])
+    assert CsvText(path).load().train.inputs == TextInputs(tuple(texts))
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ("a;b\nc;d\n", "no column 'text'; there are: a, b (split at semicolons). Name it in args"),
+        ("a\tb\tc\n", "no column 'text'; there are: a, b, c (split at tabs)"),
+        ("text;label\nx;y;z\n", "line 2: not 2 fields; quote what holds a semicolon"),
+    ],
+)
+def test_messages_name_the_separator(tmp_path, content, line):
+    path = written(tmp_path, content)
+    with pytest.raises(HarnessError) as caught:
+        CsvText(path).load()
+    assert str(caught.value).startswith(f"{path}: {line}")
+
+
+def test_labels_that_are_numbers_are_in_the_order_of_numbers(tmp_path):
+    content = "text,label\n" + "".join(f"word,{label}\n" for label in (10, 2, 1))
+    assert CsvText(written(tmp_path, content)).load().classes == ("1", "2", "10")
+
+
+def test_nearly_equal_labels_are_refused_or_merged_across_both_files(tmp_path):
+    train = written(tmp_path, "text,label\na,pos\nb,pos \nc,neg\n")
+    test = written(tmp_path, "text,label\nd, pos\n", "test.csv")
+    with pytest.raises(HarnessError, match=r"' pos', 'pos', 'pos '.*merge_classes = true"):
+        CsvText(train, test).load()
+    data = CsvText(train, test, merge_classes=True).load()
+    assert data.classes == ("neg", "pos")
+    assert (data.train.labels.tolist(), data.test.labels.tolist()) == ([1, 1, 0], [1])
+
+
 @pytest.mark.parametrize(
     ("content", "line"),
     [
