@@ -316,7 +316,7 @@ def test_what_cannot_be_got_at_is_not_taken_for_damaged(mixed, monkeypatch):
         patch.setattr(belief, "read_file", fail)
         with pytest.raises(HarnessError, match=r"plan.json can't be read: Too many open files. "):
             mixed.set_aside(cells)
-        assert "Too many open files" in mixed.judged(cells[0])[1]
+        assert "Too many open files" in str(mixed.judged(cells[0])[1])
     assert contents(mixed.directory) == before
 
 
