@@ -10,7 +10,6 @@ from threadpoolctl import threadpool_info
 
 from harness.model.features import numerics
 from harness.plan.suite import Budget
-from harness.record.belief import checksum
 from harness.run.threads import computing_with
 from harness.run.workbench import Workbench
 
@@ -45,12 +44,3 @@ def test_what_is_kept_for_other_cells_tells_its_threads(tmp_path):
             found.append((json.dumps(bench._rounding()), numerics(cpu)))
     assert found[0] == found[2]
     assert all(one != two for one, two in zip(found[0], found[1], strict=True))
-
-
-def aged(store, cell, threads, device="cpu"):
-    """A record as if it had been computed with other threads."""
-    path = store.directory / f"records/{cell}.json"
-    content = json.loads(path.read_text())
-    del content["checksum"]
-    content["provenance"] |= {"threads": threads, "device": device}
-    path.write_text(json.dumps({**content, "checksum": checksum(content)}))
