@@ -1,8 +1,9 @@
 """What four busy loops beside a small suite cost it: its CPU time should hardly know of them.
 
 Run with ``pytest tests/benchmarks --benchmark-enable -s``. The suite runs by itself and beside the
-loops, in turn, each time from nothing; CPU seconds are those of the command and of its cells. Ratios are printed, with what the wall clock's would be if cores were shared out evenly; no
-time is asserted.
+loops, in turn, each time from nothing; CPU seconds are those of the command and of its cells.
+Ratios are printed, with what the wall clock's would be if cores were shared out evenly; no time is
+asserted.
 """
 
 import multiprocessing
