@@ -415,6 +415,11 @@ class Job(Protocol):
         ...
 
     @property
+    def threads(self) -> int:
+        """CPU threads that it computes with."""
+        ...
+
+    @property
     def log(self) -> Path:
         """Where its process is to send what it prints."""
         ...

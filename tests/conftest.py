@@ -124,6 +124,7 @@ class Ended:
 
 MEASURED = {
     *("seconds", "fit_seconds", "peak_host_bytes", "peak_device_bytes", "throughput", "joules"),
+    "cpu_seconds",
     *("provenance", "cached", "attempts", "log"),
 }
 

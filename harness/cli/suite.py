@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """The executor that runs cells in processes of their own, on this machine."""
 
+INLINE = "inline"
+"""The executor that runs one cell after the other in this process."""
+
 
 @click.command("suite")
 @click.argument("suite", metavar="SUITE")
@@ -45,13 +49,14 @@ LOCAL = "local"
 @click.option(
     "--jobs",
     type=click.IntRange(1),
-    help="Cells at a time, by default one a device. Cores, and a GPU's memory, are divided.",
+    help="Cells at a time: by default one a GPU, and on the CPU alone as many as there are cores "
+    "and memory for. A cell computes with [budget] threads, whatever is said here.",
 )
 @click.option("--executor", default=LOCAL, show_default=True, help="The executor plugin.")
 @click.option(
     "--inline",
     "executor",
-    flag_value="inline",
+    flag_value=INLINE,
     help="Run cells in this process, for debuggers: without limits, and a crash ends the run.",
 )
 @click.option(
@@ -110,7 +115,7 @@ def command(
     from harness.plan.read import find, read
     from harness.record.store import Store
     from harness.run.job import Place
-    from harness.run.suite import pick_workers, run_suite, threads_each, unfinished
+    from harness.run.suite import pick_workers, readers_each, room_for, run_suite, unfinished
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)
@@ -119,21 +124,25 @@ def command(
     chosen = select(planned.cells, only)
     directory = (results / planned.suite.name).resolve()
     retried = _statuses(retry)
-    workers = pick_workers(device, jobs)
+    limits, threads = planned.suite.limits, planned.suite.budget.threads
+    known = Store(directory).records()
+    room = 1 if executor == INLINE else room_for(threads, limits, known)
+    workers = pick_workers(device, jobs, room)
     place = Place(
         sources=sources(plugin, plugins_dir),
         directory=directory,
         cache=directory.parent / ".cache",
         workers=workers,
-        threads=threads_each(len(workers)),
-        limits=planned.suite.limits,
+        readers=readers_each(len(workers)),
+        limits=limits,
     )
     runner = registry.get("executor", executor).cls()
     followers = {name: registry.get("tracker", name).cls() for name in tracker}
     if dry_run:
         todo = unfinished(chosen, Store(directory), retried)
-        seconds = estimate(todo, Store(directory).records(), registry, workers[0])
+        seconds = estimate(todo, known, registry, workers[0])
         _show_plan(chosen, seconds, directory, output)
+        _show_stale(todo, Store(directory))
         return 0
 
     from harness.run import stopping
@@ -206,6 +215,14 @@ def _show_plan(
     click.echo(
         f"{len(chosen)} cells, {len(chosen) - len(seconds)} done, {len(seconds)} to do{total}"
     )
+
+
+def _show_stale(todo: list[Cell], store: Store) -> None:
+    """Say which cells have records that don't count any more, and why, with how many there are."""
+    doubts = Counter(str(doubt) for cell in todo if (doubt := store.judged(cell)[1]))
+    for why, count in doubts.items():
+        one = "1 cell runs" if count == 1 else f"{count} cells run"
+        _say(f"{one} again: the record {why}")
 
 
 def _duration(seconds: Any) -> str:

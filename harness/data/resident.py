@@ -73,10 +73,10 @@ def make_pool(raw: RawInputs, preprocess: Preprocess, device: torch.device) -> P
 
 
 def on_host(raw: RawInputs, preprocess: Preprocess, threads: int | None = None) -> Pool:
-    """Prepare a split for the CPU, by ``threads`` or as many as torch computes with."""
+    """Prepare a split for the CPU, by ``threads`` as ``read_ahead`` has them."""
     sample = preprocess(raw.read([0]))
     if not _fits(sample.numel() * sample.element_size() * len(raw), CPU):
-        return StreamedPool(raw, preprocess, CPU)
+        return StreamedPool(raw, preprocess, CPU, threads)
     everything = [torch.arange(len(raw))]
     (prepared,) = read_ahead(
         lambda rows: preprocess(raw.read(rows)), everything, sample, threads=threads
@@ -84,13 +84,19 @@ def on_host(raw: RawInputs, preprocess: Preprocess, threads: int | None = None) 
     return ResidentPool(prepared)
 
 
-def placed(host: Pool, raw: RawInputs, preprocess: Preprocess, device: torch.device) -> Pool:
+def placed(
+    host: Pool,
+    raw: RawInputs,
+    preprocess: Preprocess,
+    device: torch.device,
+    threads: int | None = None,
+) -> Pool:
     """What was prepared for the CPU, for another device."""
     if device == CPU:
         return host
     if isinstance(host, ResidentPool) and _fits(host.prepared.nbytes, device):
         return ResidentPool(host.prepared.to(device), host.digest)
-    return StreamedPool(raw, preprocess, device)
+    return StreamedPool(raw, preprocess, device, threads)
 
 
 def held(inputs: Inputs) -> Inputs:

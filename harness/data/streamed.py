@@ -32,14 +32,21 @@ class StreamedPool:
 
     Strategies hold pools, and may not find their way from one to the files: a folder's names are
     labels. So a pool does not have its raw inputs as an attribute, nor has what it hands out.
-    Threads read them, because other processes would have to be sent them.
+    Threads read them, because other processes would have to be sent them; what comes out does not
+    depend on how many.
     """
 
     held = "streamed"
 
-    def __init__(self, raw: RawInputs, preprocess: Preprocess, device: torch.device) -> None:
+    def __init__(
+        self,
+        raw: RawInputs,
+        preprocess: Preprocess,
+        device: torch.device,
+        threads: int | None = None,
+    ) -> None:
         _raw[self] = raw
-        self.preprocess, self.device = preprocess, device
+        self.preprocess, self.device, self._threads = preprocess, device, threads
         first = preprocess(raw.read(range(min(8, len(raw)))))
         self._like = first[:1]
         self.digest = hashlib.sha256(f"{raw.digest()}:{tensor_digest(first)}".encode()).hexdigest()
@@ -53,7 +60,8 @@ class StreamedPool:
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         pinned = self.device.type == "cuda"
-        for batch in read_ahead(self._prepared, batches, self._like, pinned=pinned):
+        read = read_ahead(self._prepared, batches, self._like, pinned=pinned, threads=self._threads)
+        for batch in read:
             yield batch.to(self.device, non_blocking=True)
 
     def _prepared(self, rows: list[int]) -> Tensor:

@@ -236,7 +236,8 @@ def agree(stored: Tensor, anew: Tensor) -> bool:
 
 def numerics(device: torch.device) -> str:
     """What besides the model decides on how activations are rounded."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    threads = f"{device.type} with {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
     kind = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else None
     return f"{name}, {kind}, {torch.get_float32_matmul_precision()}"
 

@@ -71,7 +71,8 @@ class Budget(_Table):
     A training is scored on validation ``evaluations`` times on its way, and ends early where
     ``patience`` of them were no better than one before. Models compute in ``precision``; ``auto``
     is what suits device and model. ``augment`` draws views of training images: frozen blocks are
-    then run in every step, as nothing can be stored of them.
+    then run in every step, as nothing can be stored of them. On the CPU a cell computes with
+    ``threads`` threads, however many cores the machine has: another number rounds otherwise.
     """
 
     trials: PositiveInt | None = None
@@ -85,6 +86,7 @@ class Budget(_Table):
     patience: PositiveInt | None = None
     precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
     augment: AugmentSpec | None = None
+    threads: PositiveInt = 1
 
     @model_validator(mode="before")
     @classmethod
@@ -98,7 +100,7 @@ class Budget(_Table):
 
     def meaning(self) -> dict[str, Any]:
         """What a cell's key hashes: options that came later count where they are used."""
-        later = {"evaluations", "patience", "precision", "augment"}
+        later = {"evaluations", "patience", "precision", "augment", "threads"}
         used = self.model_dump(mode="json", include=later, exclude_defaults=True)
         return {**self.model_dump(mode="json", exclude=later), **used}
 

@@ -10,16 +10,19 @@ from harness.plan.configure import Datasets
 from harness.plan.keys import differences
 from harness.plan.read import parse
 from harness.plugins import Registry
+from harness.record.belief import Doubt
 from harness.record.schema import Record
 from harness.record.store import Store
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A cell as it is now, its record if there is one, and every record of the same title."""
+    """A cell as it is now, its record or why there is none that counts, and every record of the
+    same title."""
 
     cell: Cell
     record: Record | None
+    doubt: Doubt | None
     before: list[Record]
 
     def known_as(self, start: str) -> bool:
@@ -30,6 +33,8 @@ class Candidate:
         yield f"{self.cell.cell}  {self.cell.title}"
         if self.record is not None:
             yield f"is done ({self.record.status}): nothing that it depends on has changed"
+        elif self.doubt is not None:
+            yield f"has to run again: its record {self.doubt}"
         elif not self.before:
             yield "has to run: there is no record of such a cell yet"
         else:
@@ -51,4 +56,4 @@ def candidates(store: Store, registry: Registry) -> Iterator[Candidate]:
     for record in store.records():
         before.setdefault(record.title, []).append(record)
     for cell in planned.cells:
-        yield Candidate(cell, store.record(cell.cell), before.get(cell.title, []))
+        yield Candidate(cell, *store.judged(cell), before.get(cell.title, []))

@@ -31,6 +31,8 @@ class Doubt(Exception):
     """Why what is in a file can't be believed: the rest of a sentence that begins with it."""
 
     remedy = "Run the suite again: finished cells are kept"
+    status = "damaged"
+    """Of a planned cell whose record can't be believed."""
 
 
 class Newer(Doubt):
@@ -43,6 +45,24 @@ class Unreadable(Doubt):
     """It may well be right, but the machine does not hand it over."""
 
     remedy = "Make it readable, or choose another folder (--results); nothing here was changed"
+
+
+class Stale(Doubt):
+    """It is right, and not what a run would give now."""
+
+    status = "stale"
+
+
+def require_threads(record: Record) -> None:
+    """
+    Raises:
+        Stale: it was computed on the CPU with another number of threads than its budget says.
+    """
+    threads, told = record.meaning.get("budget", {}).get("threads", 1), record.provenance
+    if told.get("device") == "cpu" and told.get("threads", threads) != threads:
+        raise Stale(
+            f"was computed with {told['threads']} CPU threads, and its budget says {threads}"
+        )
 
 
 def record(path: Path, cell: str) -> Record:

@@ -22,6 +22,7 @@ class Partial(BaseModel):
 
     ``seconds`` are the clock's phases; ``prepare_seconds`` what ``prepare`` cost, by its settings;
     ``billed`` which activations were paid for, by what they are: one bit a row, in base 64.
+    ``threads`` it was computed with: with others, nobody goes on from it.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -35,6 +36,8 @@ class Partial(BaseModel):
     peak_host_bytes: int = 0
     peak_device_bytes: int | None = None
     joules: float | None = None
+    cpu_seconds: float = 0.0
+    threads: int | None = None
 
 
 class Journal:

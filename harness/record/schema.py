@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
@@ -105,6 +105,9 @@ class Record(Coordinates):
     ``episodes``), ``test`` and ``total``
     (all but ``pretrain``, which every strategy on that backbone shares); ``cached`` names the
     phases whose work an earlier cell did and that are billed at what it cost then.
+    ``cpu_seconds`` is the CPU time that the cell's own processes took, all threads together,
+    ``pretrain`` left out: what an earlier cell did is not in there, and neighbours lengthen it less
+    than ``seconds``, which are of wall clock.
     ``peak_device_bytes`` is the most that torch had allocated; ``peak_host_bytes`` the most that
     was resident of the cell's process, libraries included, and what processes that it began had
     for themselves.
@@ -144,6 +147,7 @@ class Record(Coordinates):
     flops: dict[str, float] = Field(default_factory=dict)
     throughput: dict[Count, float] = Field(default_factory=dict)
     joules: float | None = None
+    cpu_seconds: float | None = None
     leaks: dict[str, int] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     provenance: dict[str, Any] = Field(default_factory=dict)

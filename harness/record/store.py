@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from harness.errors import HarnessError
 from harness.record import belief
 from harness.record.alike import Alike
-from harness.record.belief import Doubt, Newer, Unreadable, checksum
+from harness.record.belief import Doubt, Newer, Stale, Unreadable, checksum
 from harness.record.durable import CannotWrite, make_folder, move, write_atomically
 from harness.record.schema import Coordinates, Plan, Record
 
@@ -32,19 +32,19 @@ COLUMNS = (
     "seconds_pretrain seconds_prepare seconds_features seconds_tune seconds_fit seconds_test "
     "seconds_total peak_device_bytes peak_host_bytes joules flops_fit flops_predict "
     "throughput_one throughput_many trainable_params total_params trials trials_failed "
-    "split_hash leaks notes cached oracle attempts log"
+    "split_hash leaks notes cached oracle attempts log cpu_seconds_total"
 ).split()
 """The tidy frame: one row a planned cell."""
 
-PENDING, DAMAGED = "pending", "damaged"
-"""The status, in the frame, of a planned cell that has no record yet, or one that can't be
-believed."""
+PENDING = "pending"
+"""The status, in the frame, of a planned cell that has no record yet; that of one whose record
+does not count is its doubt's."""
 
 IDENTITY = ("strategy", "dataset", "protocol", "shots", "ways", "seed")
 """What a record and its plan say alike; labels may have changed since."""
 
-Meet: TypeAlias = Callable[[Coordinates, Record | None, str], None]
-"""Is shown a planned cell, its record, and why the one that is there can't be believed."""
+Meet: TypeAlias = Callable[[Coordinates, Record | None, Doubt | None], None]
+"""Is shown a planned cell, its record, and why the one that is there does not count."""
 
 
 class Rows(NamedTuple):
@@ -122,18 +122,21 @@ class Store:
         except Doubt:
             return None
 
-    def judged(self, cell: Coordinates) -> tuple[Record | None, str]:
-        """The record of a planned cell, or why the one that is there can't be believed."""
+    def judged(self, cell: Coordinates) -> tuple[Record | None, Doubt | None]:
+        """The record of a planned cell, or why the one that is there does not count: it can't be
+        believed, or is stale."""
         try:
-            return self._planned(cell), ""
+            return self._planned(cell), None
         except Doubt as doubt:
-            return None, f"its record {doubt}"
+            return None, doubt
 
     def _planned(self, cell: Coordinates) -> Record | None:
         record = self._read(cell.cell)
         for name in IDENTITY if record is not None else ():
             if getattr(cell, name) != getattr(record, name):
                 raise Doubt(f"is that of another {name}")
+        if record is not None:
+            belief.require_threads(record)
         return record
 
     def _read(self, cell: str) -> Record | None:
@@ -163,8 +166,9 @@ class Store:
     def frame(self) -> pd.DataFrame:
         """The tidy frame: one row a planned cell, in the plan's order, ``COLUMNS`` first.
 
-        A cell without a record has status ``pending``, and one whose record can't be believed
-        has ``damaged``; what a cell does not have is NaN or None.
+        A cell without a record has status ``pending``, one whose record can't be believed
+        ``damaged``, and one whose record is no more what a run would give ``stale``; what a cell
+        does not have is NaN or None.
 
         Raises:
             HarnessError: the cells are not of one budget, or not of one version of a dataset.
@@ -222,6 +226,8 @@ class Store:
         for cell in cells:
             try:
                 self._planned(cell)
+            except Stale:
+                pass  # it may stay until there is another
             except (Newer, Unreadable) as doubt:
                 path = self._record(cell.cell)
                 raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
@@ -268,10 +274,12 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def _row(cell: Coordinates, record: Record | None, doubt: str) -> dict[str, Any]:
+def _row(cell: Coordinates, record: Record | None, doubt: Doubt | None) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(cell, name) for name in Coordinates.model_fields}
     if record is None:
-        return {**row, "status": DAMAGED if doubt else PENDING, "reason": doubt or None}
+        if doubt is None:
+            return {**row, "status": PENDING, "reason": None}
+        return {**row, "status": doubt.status, "reason": f"its record {doubt}"}
     return {
         **record.metrics,  # first: whatever a metric is called, it is none of the following
         **row,
@@ -281,6 +289,7 @@ def _row(cell: Coordinates, record: Record | None, doubt: str) -> dict[str, Any]
         "peak_device_bytes": record.peak_device_bytes,
         "peak_host_bytes": record.peak_host_bytes,
         "joules": record.joules,
+        "cpu_seconds_total": record.cpu_seconds,
         **{f"flops_{part}": flops for part, flops in record.flops.items()},
         **_throughput(record),
         "trainable_params": record.trainable_params,

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness.record.belief import Doubt
 from harness.record.schema import Coordinates, Record
-from harness.record.store import DAMAGED, PENDING, Rows, Store
+from harness.record.store import PENDING, Rows, Store
 from harness.report.beside import Later, here
 from harness.report.words import value_text
 
@@ -137,9 +138,10 @@ class _Gathered:
     known: set[str] = field(default_factory=set)
     records: int = 0
 
-    def add(self, cell: Coordinates, record: Record | None, doubt: str) -> None:
+    def add(self, cell: Coordinates, record: Record | None, doubt: Doubt | None) -> None:
         if record is None:
-            self._fault(cell, DAMAGED if doubt else PENDING, doubt, "")
+            status, why = (doubt.status, f"its record {doubt}") if doubt else (PENDING, "")
+            self._fault(cell, status, why, "")
             return
         self.records += 1
         for name, value in flat(record.provenance).items():

@@ -29,7 +29,10 @@ has learned, the other nothing of the domain that it is tested on."""
 
 PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
 SECONDS = [f"seconds_{phase}" for phase in PHASES]
-COUNTS = ["flops_fit", "flops_predict", "throughput_one", "throughput_many", "joules"]
+COUNTS = [
+    *("flops_fit", "flops_predict", "throughput_one", "throughput_many", "joules"),
+    "cpu_seconds_total",
+]
 METRICS = [
     *("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "precision_weighted"),
     *("recall_weighted", "f1_weighted", "auroc_macro", "log_loss", "ece"),

@@ -107,6 +107,8 @@ def cost(table: pd.DataFrame) -> pd.DataFrame:
     shown = _places(table)
     seconds = table["seconds_total"].map(words.significant)
     shown["total (s)"] = seconds.where(table["gap"] == "", table["gap"])
+    if table["cpu_seconds_total"].notna().any():
+        shown["CPU time (s)"] = table["cpu_seconds_total"].map(words.significant)
     for phase, column in zip(PHASES, SECONDS, strict=True):
         if phase == "total":
             continue

@@ -47,6 +47,10 @@ STATES: Mapping[str, tuple[str, str]] = {
         "left a record that can't be believed",
         "Run the suite again: the cell is done anew.",
     ),
+    "stale": (
+        "has a result that a run would not give any more",
+        "Run the suite again: the cell is done anew, and the record stays until then.",
+    ),
     "pending": ("not run yet", "Run the suite again: it goes on where it stopped."),
 }
 """For each status, what it means and what to do about it."""

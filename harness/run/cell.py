@@ -23,6 +23,7 @@ from harness.run.chance import seeded
 from harness.run.ends import KEPT, classify
 from harness.run.experiment import Experiment
 from harness.run.meters import Meters
+from harness.run.threads import computing_with
 from harness.run.workbench import Workbench
 
 
@@ -43,7 +44,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     reason, trace = None, None
     status: Status
     interrupt: KeyboardInterrupt | None = None
-    with _seeded(cell.seed, bench.device):
+    with _seeded(cell.seed, bench.device), computing_with(cell.budget.threads):
         with meters:
             try:
                 experiment.run()
@@ -75,7 +76,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
             "seconds": experiment.seconds(),
             **meters.read(),
             "provenance": {
-                **provenance.of_run(str(bench.device), torch.get_num_threads()),
+                **provenance.of_run(str(bench.device), cell.budget.threads),
                 **experiment.means(),
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -27,6 +27,7 @@ from harness.record.store import Store
 from harness.run.cell import run_cell
 from harness.run.ends import KEPT
 from harness.run.heap import keep_freed
+from harness.run.threads import libraries
 from harness.run.workbench import Recent, Workbench
 
 GIB = 2**30
@@ -34,13 +35,14 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Place:
-    """Where cells run and where what they leave goes. ``workers`` has the device of each."""
+    """Where cells run and where what they leave goes. ``workers`` has the device of each, and
+    ``readers`` threads read what a cell asks for and does not fit into memory."""
 
     sources: Sources
     directory: Path
     cache: Path
     workers: tuple[str, ...]
-    threads: int
+    readers: int
     limits: Limits
 
 
@@ -71,6 +73,10 @@ class CellJob:
         return int(psutil.virtual_memory().available)
 
     @property
+    def threads(self) -> int:
+        return self.cell.budget.threads
+
+    @property
     def log(self) -> Path:
         return self._journal.log
 
@@ -84,7 +90,7 @@ class CellJob:
 
     def settled(self) -> Record | None:
         """The record that was asked for, once it is there."""
-        record = self._store.record(self.cell.cell)
+        record, _ = self._store.judged(self.cell)
         return record if record is not None and record.attempts > self.attempts else None
 
     def wanted(self) -> bool:
@@ -96,26 +102,27 @@ class CellJob:
         datasets = _datasets(self.place.sources)
         registry = load_once(self.place.sources)
         provenance.environment()
+        libraries()
         with suppress(Exception):  # it will fail in the cell, and be told there
             datasets.load(cell.dataset, cell.problem_spec.args)
             source_meaning(datasets, cell.source_spec, cell.problem_spec.fit)
             backbone_meaning(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
-            bench = _workbench(self.place.sources, "cpu", self.place.cache, self.place.limits)
-            bench.warm(cell, provenance.cores() or 1)
+            self._bench("cpu").warm(cell, provenance.cores() or 1)
 
     def run(self, emit: Emit, device: str) -> None:
         with claimed(self.place.directory, self.cell.cell) as ours:
             if not ours or self.settled() is not None:
                 return
-            torch.set_num_threads(self.place.threads)
             keep_freed()
             if device.startswith("cuda"):
                 share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
                 torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
-            place = self.place
-            bench = _workbench(place.sources, device, place.cache, place.limits)
-            run_cell(self.cell, bench, self._store, emit, self.attempts + 1)
+            run_cell(self.cell, self._bench(device), self._store, emit, self.attempts + 1)
+
+    def _bench(self, device: str) -> Workbench:
+        place = self.place
+        return _workbench(place.sources, device, place.cache, place.limits, place.readers)
 
     def _neighbours(self, device: str) -> int:
         """How many workers share the device."""
@@ -137,7 +144,7 @@ class CellJob:
                     config=cell.config(),
                     meaning=cell.meaning,
                     trials=self._journal.read().trials,
-                    provenance=provenance.of_run(device, self.place.threads),
+                    provenance=provenance.of_run(device, self.threads),
                 )
                 self._store.write_record(record)
                 if status not in KEPT:
@@ -152,9 +159,11 @@ def _datasets(sources: Sources) -> Datasets:
 
 
 @cache
-def _workbench(sources: Sources, device: str, cache: Path, limits: Limits) -> Workbench:
+def _workbench(
+    sources: Sources, device: str, cache: Path, limits: Limits, readers: int
+) -> Workbench:
     """One a process: cells that follow each other share data, weights and features."""
-    bench = Workbench(load_once(sources), torch.device(device), cache, limits)
+    bench = Workbench(load_once(sources), torch.device(device), cache, limits, readers)
     bench.datasets, bench.on_host = _datasets(sources), _on_host()
     return bench
 

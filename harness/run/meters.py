@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -86,12 +87,26 @@ class Energy:
             self.joules = (after - self._before) / 1000
 
 
+def cpu_seconds() -> float:
+    """CPU time of this process, of all of its threads, and of processes that it began and that
+    have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 class Meters:
-    """Peak memory and energy of a cell, with what it took of an earlier process that began it."""
+    """Peak memory, CPU time and energy of a cell, with what it took of an earlier process that
+    began it."""
 
     def __init__(self, device: torch.device) -> None:
         self._memory, self._energy = PeakMemory(device), Energy(device)
         self._earlier = Partial()
+        self.restart_cpu()
+
+    def restart_cpu(self) -> None:
+        """CPU time counts from now on."""
+        self._cpu_before = cpu_seconds()
+        self._cpu = 0.0
 
     def __enter__(self) -> Meters:
         self._memory.__enter__()
@@ -101,6 +116,7 @@ class Meters:
     def __exit__(self, *exception: object) -> None:
         self._energy.__exit__()
         self._memory.__exit__()
+        self._cpu = cpu_seconds() - self._cpu_before
 
     def add(self, earlier: Partial) -> None:
         self._earlier = earlier
@@ -109,6 +125,7 @@ class Meters:
         """Note what was taken so far."""
         self._memory.look()
         self._energy.look()
+        self._cpu = cpu_seconds() - self._cpu_before
 
     def read(self) -> dict[str, Any]:
         """What was noted last, by the names it has in a record."""
@@ -119,6 +136,7 @@ class Meters:
             "peak_host_bytes": max(memory.host, earlier.peak_host_bytes),
             "peak_device_bytes": max(devices, default=None),
             "joules": sum(joules) if joules else None,
+            "cpu_seconds": self._cpu + earlier.cpu_seconds,
         }
 
 

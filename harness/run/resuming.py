@@ -35,7 +35,8 @@ class Resuming:
         run.clock.read("fit")  # brings the phase that is running up to date
         self._seconds = dict(run.clock.seconds)
         left = checkpoint.load()
-        self._left = left if left is not None and left[1].get("name") == name else None
+        mine = {"name": name, "threads": torch.get_num_threads()}
+        self._left = left if left is not None and mine.items() <= left[1].items() else None
 
     @property
     def due(self) -> bool:
@@ -69,6 +70,7 @@ class Resuming:
         with run.clock.phase("checkpoint"):
             notes = {
                 "name": self._name,
+                "threads": torch.get_num_threads(),
                 "training": self._number,
                 "step": step,
                 "curve": run.curve,

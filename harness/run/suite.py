@@ -6,26 +6,31 @@ asks for another attempt.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import psutil
 import torch
 
 from harness.api import Executor
 from harness.errors import HarnessError
 from harness.plan.cells import Cell, Planned
+from harness.plan.suite import Limits
 from harness.record.claims import is_claimed
 from harness.record.durable import remove_leftovers
 from harness.record.provenance import cores
+from harness.record.schema import Record
 from harness.record.store import Store
 from harness.run import stopping
 from harness.run.events import Events
-from harness.run.job import CellJob, Place
+from harness.run.job import GIB, CellJob, Place
 
 WAIT = 0.5
 """Seconds between looks at cells that other runners are at."""
+
+USUAL = 2 * GIB
+"""Bytes that a cell is taken to need where nothing is known of its like."""
 
 IDLE_ROUNDS = 5
 """Rounds without any progress after which an executor is held to leave cells undone."""
@@ -85,7 +90,7 @@ class _Rounds:
         self._executor, self._place, self._events = executor, place, events
         self._left: dict[str, CellJob] = {}
         for cell in todo:
-            record = store.record(cell.cell)
+            record, _ = store.judged(cell)
             self._left[cell.cell] = CellJob(cell, place, record.attempts if record else 0)
         self._announced: set[str] = set()
 
@@ -138,12 +143,13 @@ class _Rounds:
         self._events.emit(hook, arguments)
 
 
-def pick_workers(asked: str, jobs: int | None) -> tuple[str, ...]:
-    """The device of each worker: ``jobs`` of them, by default one a device.
+def pick_workers(asked: str, jobs: int | None, on_cpu: int = 1) -> tuple[str, ...]:
+    """The device of each worker: ``jobs`` of them, by default one a GPU, or ``on_cpu``.
 
     Args:
         asked: ``auto`` (the first GPU if there is one), ``cpu``, ``cuda``, ``cuda:N``, or several
             GPUs, as ``cuda:0,1``; workers take turns on them.
+        on_cpu: how many there are by default on the CPU alone.
 
     Raises:
         HarnessError: there is no such device.
@@ -155,7 +161,22 @@ def pick_workers(asked: str, jobs: int | None) -> tuple[str, ...]:
     ]
     if len(set(devices)) < len(devices):
         raise HarnessError(f"--device {asked} names a device twice", "Use --jobs to share one")
-    return tuple(devices[i % len(devices)] for i in range(jobs or len(devices)))
+    count = jobs or (on_cpu if devices == ["cpu"] else len(devices))
+    return tuple(devices[i % len(devices)] for i in range(count))
+
+
+def room_for(threads: int, limits: Limits, records: Iterable[Record]) -> int:
+    """How many cells of so many threads this machine has cores and free memory for, at least one.
+
+    Args:
+        limits: whose ``memory`` a cell is taken to need, where it says one.
+        records: of the same suite: a cell is else taken to need the most that one of them did, or
+            :data:`USUAL`, where nothing is known.
+    """
+    known = [record.peak_host_bytes for record in records if record.peak_host_bytes]
+    needed = limits.memory * GIB if limits.memory else max(known, default=USUAL)
+    free = psutil.virtual_memory().available
+    return max(1, min((cores() or 1) // threads, int(free // needed)))
 
 
 def _device(asked: str) -> str:
@@ -180,8 +201,6 @@ def _device(asked: str) -> str:
     return asked
 
 
-def threads_each(workers: int) -> int:
-    """CPU threads a worker, so that workers don't fight over cores; ``OMP_NUM_THREADS`` wins."""
-    if (given := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
-        return max(1, int(given))
+def readers_each(workers: int) -> int:
+    """Threads that read for a worker, so that workers don't fight over cores."""
     return max(1, (cores() or 1) // workers)

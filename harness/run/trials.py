@@ -94,7 +94,8 @@ class Trials:
         self._cell, self._configured, self._run, self._record = cell, configured, run, record
         self._journal, self._meters, self._emit = journal, meters, emit
         self._make, self._plugin, self._accumulate = prepare, plugin, accumulate
-        done = journal.read()
+        left = journal.read()
+        done = left if left.threads == cell.budget.threads else Partial()
         meters.add(done)
         run.clock.seconds.update(done.seconds)
         run.restore_paid(done.billed)
@@ -315,6 +316,7 @@ class Trials:
                 cached=self._record.cached,
                 features_reused=self._run.features_reused,
                 billed=self._run.paid(),
+                threads=self._cell.budget.threads,
                 **self._meters.read(),
             )
         )

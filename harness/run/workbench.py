@@ -81,9 +81,10 @@ class Workbench:
         device: torch.device,
         cache: Path,
         limits: Limits | None = None,
+        readers: int | None = None,
     ) -> None:
         self.registry, self.device, self.cache = registry, device, cache
-        self.limits = limits or Limits()
+        self.limits, self.readers = limits or Limits(), readers
         self.datasets = Datasets(registry)
         kept = round(self.limits.features * 2**30)
         self.features = FeatureStore(DiskShelf(cache / "features", kept) if kept else None)
@@ -109,8 +110,9 @@ class Workbench:
         assert split is not None
         raw = RawRows(split.inputs, split.order, reading(loaded, fit))
         prepare, meaning = preparation(backbone, fit), inputs_of(model, loaded, part, fit)
+        threads = threads or self.readers
         host = self.on_host.get(meaning, lambda: on_host(raw, prepare, threads))
-        return self._pools.get(meaning, lambda: placed(host, raw, prepare, self.device))
+        return self._pools.get(meaning, lambda: placed(host, raw, prepare, self.device, threads))
 
     def pool_of(
         self,
@@ -192,9 +194,8 @@ class Workbench:
         """The cell's backbone with its weights."""
         spec = cell.backbone_spec
         seed = cell.seed if spec.weights == "random" else 0
-        key = keys.canonical(
-            {"meaning": backbone_meaning(self.registry, self.datasets, spec), "seed": seed}
-        )
+        meaning = backbone_meaning(self.registry, self.datasets, spec)
+        key = keys.canonical({"meaning": meaning, "seed": seed, **self._rounding()})
         return self._reused(key, lambda: self._weights(spec, seed, progress))
 
     def _reused(self, key: str, make: Callable[[], Made]) -> Made:
@@ -218,7 +219,10 @@ class Workbench:
                 return Made(backbone, 0.0, False)
 
     def _pretrained(self, spec: BackboneSpec, weights: SourceWeights, progress: Progress) -> Made:
-        meaning = backbone_meaning(self.registry, self.datasets, spec)
+        meaning = {
+            **backbone_meaning(self.registry, self.datasets, spec),
+            **self._rounding(),
+        }
         method = configure.pretraining(self.registry, weights.method)
 
         def make(backbone: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
@@ -262,6 +266,7 @@ class Workbench:
             "steps": cell.budget.steps,
             "batch_size": cell.budget.batch_size,
             "seed": cell.seed,
+            **self._rounding(),
         }
 
         def make(start: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
@@ -278,6 +283,11 @@ class Workbench:
             return self._artefact("prepared", meaning, start, run, make)
 
         return self._reused(keys.canonical(meaning), find_or_make)
+
+    def _rounding(self) -> dict[str, int]:
+        """What weights depend on that were computed here, beside what a cell means: none is taken
+        on the CPU that was computed with another number of threads, or elsewhere."""
+        return {"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}
 
     def _run(
         self, seed: int, steps: int, batch_size: int, stage: str, progress: Progress

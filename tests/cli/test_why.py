@@ -22,6 +22,42 @@ def test_a_cell_that_is_done_has_not_to_run(harness, key):
     ]
 
 
+@pytest.fixture
+def stale(results, key):
+    """A record of what the cell is now, computed with two threads where its budget says one."""
+    store = Store(results)
+    record = store.record(key)
+    record.provenance["threads"] = 2
+    store.write_record(record)
+    return store
+
+
+WITH_TWO = "was computed with 2 CPU threads, and its budget says 1"
+
+
+class TestARecordOfAnotherNumberOfThreads:
+    def test_is_no_reason_for_a_cell_not_to_run(self, harness, stale, key):
+        assert harness("why", key).out.splitlines()[1:] == [
+            f"has to run again: its record {WITH_TWO}"
+        ]
+
+    def test_is_told_of_by_a_dry_run_and_computed_anew(self, harness, tiny_suite, stale, key):
+        dry = harness("suite", tiny_suite, "--dry-run")
+        assert dry.err == f"harness: 1 cell runs again: the record {WITH_TWO}\n"
+        assert ", 1 to do" in dry.out
+        assert stale.frame().set_index("cell").status[key] == "stale"
+        assert harness("suite", tiny_suite).status == 0
+        anew = stale.record(key)
+        assert (anew.provenance["threads"], anew.attempts) == (1, 1)
+        assert set(stale.frame().status) == {"ok"}
+
+    def test_of_a_gpu_is_right(self, harness, stale, key):
+        record = stale.record(key)
+        record.provenance["device"] = "NVIDIA H200"
+        stale.write_record(record)
+        assert harness("why", key).out.splitlines()[1].startswith("is done")
+
+
 def test_the_beginning_of_a_key_will_do(harness, key):
     assert harness("why", key[:8]).out.startswith(key)
 

@@ -37,6 +37,7 @@ pruner = "median"
 evaluations = 8
 patience = 3
 precision = "bfloat16"
+threads = 2
 augment = { crop_scale = 0.5, shift = 0.1, rotate = 10, flip = true, jitter = 0.3 }
 
 [limits]

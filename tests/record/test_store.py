@@ -121,8 +121,8 @@ def edited(change):
         (lambda text: text.replace("0.75", "0.95"), "was changed after it was written"),
         (edited(lambda r: r | {"metrics": {"accuracy": 1.0}}), "was changed after it was written"),
         (edited(lambda r: r | {"checksum": None}), "was changed after it was written"),
-        (spoiled(lambda r: r | {"schema_version": NEWER}), "by a newer version of the harness (3;"),
-        (edited(lambda r: r | {"schema_version": 99}), "(99; this one reads up to 2)"),
+        (spoiled(lambda r: r | {"schema_version": NEWER}), "by a newer version of the harness (4;"),
+        (edited(lambda r: r | {"schema_version": 99}), "(99; this one reads up to 3)"),
         (spoiled(lambda r: r | {"schema_version": "2"}), "does not say of which version it is"),
         (spoiled(lambda r: r | {"status": "splendid"}), "is not a valid one"),
         (spoiled(lambda r: r | {"cell": "b"}), "is that of another cell, 'b'"),
@@ -169,8 +169,8 @@ def test_no_bytes_at_all_break_reading(tmp_path_factory, content):
         ('{"suite": "small", "schema_version": 2}', "was changed after it was written. Run the"),
         ('{"suite": 7, "schema_version": 1}', "is not a valid one: Input should be a valid string"),
         (
-            '{"suite": "small", "schema_version": 3}',
-            "was written by a newer version of the harness (3; this one reads up to 2). Use that",
+            '{"suite": "small", "schema_version": 4}',
+            "was written by a newer version of the harness (4; this one reads up to 3). Use that",
         ),
     ],
 )
@@ -291,7 +291,7 @@ def test_what_a_newer_harness_wrote_is_refused_and_left_alone(mixed, name):
     with pytest.raises(HarnessError) as caught:
         mixed.set_aside(cells)
     assert str(caught.value) == (
-        f"{path} was written by a newer version of the harness (3; this one reads up to 2). Use "
+        f"{path} was written by a newer version of the harness (4; this one reads up to 3). Use "
         "that version, or another folder (--results); nothing here was changed"
     )
     if name == "plan":
@@ -316,7 +316,7 @@ def test_what_cannot_be_got_at_is_not_taken_for_damaged(mixed, monkeypatch):
         patch.setattr(belief, "read_file", fail)
         with pytest.raises(HarnessError, match=r"plan.json can't be read: Too many open files. "):
             mixed.set_aside(cells)
-        assert "Too many open files" in mixed.judged(cells[0])[1]
+        assert "Too many open files" in str(mixed.judged(cells[0])[1])
     assert contents(mixed.directory) == before
 
 

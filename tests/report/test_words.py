@@ -2,10 +2,11 @@
 
 from typing import get_args
 
+from harness.record.belief import Doubt, Stale
 from harness.record.schema import Status
-from harness.record.store import DAMAGED, PENDING
+from harness.record.store import PENDING
 from harness.report import words
 
 
 def test_whatever_becomes_of_a_cell_has_words() -> None:
-    assert set(words.STATES) == {*get_args(Status), DAMAGED, PENDING}
+    assert set(words.STATES) == {*get_args(Status), Doubt.status, Stale.status, PENDING}

@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -12,12 +13,13 @@ from harness.api import Executor, HarnessError
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
+from harness.plan.suite import Limits
 from harness.plugins import Sources, load_once
 from harness.record.claims import claimed
 from harness.run import stopping
 from harness.run import suite as rounds
 from harness.run.job import Place
-from harness.run.suite import pick_workers, run_suite, threads_each
+from harness.run.suite import GIB, pick_workers, readers_each, room_for, run_suite
 
 SUITE = {
     "name": "three",
@@ -58,7 +60,7 @@ def run(tmp_path, monkeypatch):
             directory=tmp_path / "results",
             cache=tmp_path / "cache",
             workers=("cpu",),
-            threads=1,
+            readers=1,
             limits=planned.suite.limits,
         )
         heard = []
@@ -207,7 +209,32 @@ class TestWorkers:
 
 def test_cores_are_divided_among_workers(monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.delenv("OMP_NUM_THREADS")
-    assert [threads_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert threads_each(8) == 3
+    assert [readers_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+
+
+class TestByDefault:
+    """On the CPU alone, as many cells run side by side as there are cores and memory for."""
+
+    @pytest.fixture(autouse=True)
+    def machine(self, monkeypatch):
+        """Of 8 cores, with 12 GiB of free memory."""
+        monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)))
+        free = SimpleNamespace(available=12 * GIB)
+        monkeypatch.setattr("psutil.virtual_memory", lambda: free)
+
+    def test_cells_divide_the_cores_by_their_threads(self):
+        small = [SimpleNamespace(peak_host_bytes=GIB)]
+        room = [room_for(threads, Limits(), small) for threads in (1, 2, 3, 8, 20)]
+        assert room == [8, 4, 2, 1, 1]
+
+    @pytest.mark.parametrize(
+        ("limit", "peaks", "room"),
+        [(None, [], 6), (None, [GIB, 4 * GIB, None], 3), (2.4, [4 * GIB], 5), (100.0, [], 1)],
+    )
+    def test_cells_find_the_memory_that_they_need(self, limit, peaks, room):
+        records = [SimpleNamespace(peak_host_bytes=peak) for peak in peaks]
+        assert room_for(1, Limits(memory=limit), records) == room
+
+    def test_what_is_asked_for_counts(self):
+        assert pick_workers("cpu", None, 4) == ("cpu",) * 4
+        assert pick_workers("cpu", 2, 4) == ("cpu",) * 2

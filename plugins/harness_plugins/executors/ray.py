@@ -30,9 +30,9 @@ class Ray(Executor):
     """Cells on a Ray cluster: the one that ``RAY_ADDRESS`` names, else one on this machine alone.
 
     All machines need the same packages, and the results folder and the data at the same paths
-    of a shared file system: the workers write the records themselves. A cell asks for one CPU of
-    Ray's count, and for a GPU if its device is ``cuda``. It computes with as many threads as this
-    machine gives each of ``--jobs`` cells; set ``OMP_NUM_THREADS`` where the others differ.
+    of a shared file system: the workers write the records themselves. A cell asks for as many CPUs
+    of Ray's count as it computes with threads, and for a GPU if its device is ``cuda``. As many
+    run at a time as this machine has room for: ``--jobs`` says how many a cluster has.
 
     A worker that dies takes only its cell with it, which is recorded as ``crashed`` (``oom`` if
     Ray ended it for want of memory), and one that is past its cell's timeout is ended. What workers
@@ -57,14 +57,14 @@ class Ray(Executor):
 
         # Standard output is data, and Ray prints its warnings there.
         with contextlib.redirect_stdout(sys.stderr):
-            _connect(len(workers))
+            _connect(len(workers) * first.threads)
             try:
                 _run(chain([first], waiting), emit, workers)
             finally:
                 ray.shutdown()
 
 
-def _connect(workers: int) -> None:
+def _connect(cpus: int) -> None:
     import ray
 
     address = os.environ.get("RAY_ADDRESS")
@@ -74,7 +74,7 @@ def _connect(workers: int) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         where = {
             "address": "local",
-            "num_cpus": workers,
+            "num_cpus": cpus,
             "object_store_memory": STORE_BYTES,
             "include_dashboard": False,
         }
@@ -93,15 +93,10 @@ def _connect(workers: int) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """What workers inherit from this process under ``local``, and not from Ray.
-
-    Ray would set ``OMP_NUM_THREADS`` to 1, and sums might be rounded otherwise than by ``local``.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    given = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(cores)}
+    """What workers inherit from this process under ``local``, and not from Ray."""
     if paths := os.environ.get("PYTHONPATH"):
-        given["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
-    return given
+        return {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))}
+    return {}
 
 
 def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
@@ -110,7 +105,7 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     remote: Any = ray.remote  # its types know no options
-    options = {"max_retries": 0, "num_cpus": 1, "scheduling_strategy": "SPREAD"}
+    options = {"max_retries": 0, "scheduling_strategy": "SPREAD"}
     work = remote(**options, num_gpus=GPUS[workers[0]])(_work)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
@@ -125,7 +120,8 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
                 job = next(jobs, None)
                 if job is None:
                     break
-                running[work.remote(job, os.getcwd(), workers[0], events)] = Running(job)
+                asked = work.options(num_cpus=job.threads)
+                running[asked.remote(job, os.getcwd(), workers[0], events)] = Running(job)
             if not running:
                 return
             ended, _ = ray.wait(list(running), timeout=POLL)
