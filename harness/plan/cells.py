@@ -113,10 +113,6 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "source": source_meaning(datasets, source),
                 "budget": suite.budget.meaning(),
             }
-            revised = {
-                strategy.title: revisions(registry, datasets, backbone, problem, strategy)
-                for strategy in suite.strategies
-            }
             cells += [
                 _cell(
                     suite,
@@ -130,7 +126,16 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                         "strategy": meaning,
                         "shots": shots,
                         "seed": seed,
-                        **revised[strategy.title],
+                        **revisions(
+                            registry,
+                            datasets,
+                            backbone,
+                            problem,
+                            strategy,
+                            suite.budget,
+                            shots,
+                            seed,
+                        ),
                     },
                     _oracle(registry, strategy, problem),
                 )
