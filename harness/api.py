@@ -41,6 +41,7 @@ from harness.model.backbone import Backbone, ImageBackbone
 from harness.model.classifier import Classifier, Recipe
 from harness.model.fit import batch_order, fit
 from harness.model.probes import fit_heads
+from harness.model.restoring import restore, stand_in
 from harness.model.text import TextBackbone
 from harness.model.training import LossGuard, Training, cosine, set_rate
 from harness.model.views import Augment
@@ -95,8 +96,10 @@ __all__ = [
     "fit",
     "fit_heads",
     "hookimpl",
+    "restore",
     "set_rate",
     "source_episodes",
+    "stand_in",
 ]
 
 Space = Mapping[str, BaseDistribution]
@@ -175,7 +178,8 @@ class Predictor(Protocol):
 
     @property
     def trained(self) -> Mapping[str, Tensor]:
-        """The parameters that adapting changed, by name: they are counted, and saved."""
+        """The parameters that adapting changed, by name, in all its stages: they are counted, and
+        saved with whatever else logits depend on."""
         ...
 
     def logits(self, inputs: Inputs) -> Tensor:
@@ -186,7 +190,8 @@ class Predictor(Protocol):
         ...
 
     def save(self, path: Path) -> None:
-        """Write what was learned to a safetensors file."""
+        """Write all that the backbone which was adapted does not have to a safetensors file:
+        :meth:`Strategy.restore` gives the predictor back."""
         ...
 
 
@@ -380,6 +385,25 @@ class Strategy(Brought):
         for task, hp in batch:
             yield self.adapt(backbone, task, hp, run)
 
+    def restore(
+        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+    ) -> Predictor:
+        """Give back a predictor of :meth:`adapt` that was saved to ``file``: on a device of the
+        same kind and in the same precision, its logits are the same, bit for bit.
+
+        By default it is a :class:`Classifier` with a linear head: override it where ``adapt``
+        gives something else.
+
+        Args:
+            backbone: what ``adapt`` was given, which is what ``prepare`` made of it.
+            classes: those of the task.
+            hp: the settings that it was adapted with.
+
+        Raises:
+            HarnessError: the file cannot be read, or does not fit.
+        """
+        return restore(file, Recipe(backbone, (), lr=0.0), stand_in(backbone, classes), run)
+
 
 class GradientStrategy(Strategy):
     """A strategy that only declares what trains, from where and under what penalty."""
@@ -395,7 +419,22 @@ class GradientStrategy(Strategy):
         """What trains, from where and under what penalty."""
 
     def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
-        return fit(self.recipe(backbone, task, hp, run), task, run)
+        return fit(self._derived(backbone, task, hp, run), task, run)
+
+    def restore(
+        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+    ) -> Predictor:
+        """As :meth:`Strategy.restore`, in the form that the recipe for a stand-in of the task has;
+        earlier stages that it trains are trained on that: a run of one step is enough."""
+        task = stand_in(backbone, classes)
+        with run.seeded("restoring"):
+            return restore(file, self._derived(backbone, task, hp, run), task, run)
+
+    def _derived(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        """The recipe, whose backbone was made from the given one, by whatever means."""
+        recipe = self.recipe(backbone, task, hp, run)
+        recipe.backbone.derive_from(backbone)
+        return recipe
 
 
 class Job(Protocol):

@@ -240,7 +240,25 @@ class StrategyChecks:
         _, _, (predictor, _, _, _) = self._adapt(classes=5, each=4, val=2)
         predictor.save(tmp_path / "predictor.safetensors")
         saved = load_file(tmp_path / "predictor.safetensors")
-        assert {name: t.shape for name, t in saved.items()} == {
+        trained = predictor.trained
+        assert {name: saved[name].shape for name in trained} == {
+            name: t.shape for name, t in trained.items()
+        }
+
+    def test_what_was_saved_gives_the_same_logits_bit_for_bit(self, tmp_path: Path) -> None:
+        logits, backbone, (predictor, queries, task, _) = self._adapt(classes=5, each=4, val=2)
+        predictor.save(tmp_path / "predictor.safetensors")
+        hp = {**self.strategy.defaults, **self.settings}
+        restored = self.strategy.restore(
+            tmp_path / "predictor.safetensors",
+            copy.deepcopy(backbone),
+            task.classes,
+            {name: hp[name] for name in self.strategy.space},
+            a_run(steps=1),
+        )
+        assert torch.equal(restored.logits(queries.inputs), logits)
+        again = restored.trained
+        assert {name: t.shape for name, t in again.items()} == {
             name: t.shape for name, t in predictor.trained.items()
         }
 

@@ -42,6 +42,8 @@ class Backbone(nn.Module):
         self.blocks = tuple(tuple(f"body.{name}" for name in names) for names in blocks)
         self.rebuild: Callable[[], Backbone] | None = None
         """Builds the same model with random weights; the harness sets it."""
+        # Functions, because copies share them and modules don't list what is behind them.
+        self._start: Callable[[], Backbone] | None = None
         self.register_buffer("_example", example, persistent=False)
         self._enterable: dict[int, bool] = {}
         self._answers: dict[int, dict[str, list[Any]]] = {}
@@ -120,6 +122,7 @@ class Backbone(nn.Module):
         not change a parameter's values.
         """
         copied = copy.deepcopy(self, memo={id(p): p for p in self.parameters()})
+        copied.derive_from(self)
         edit(copied.body)
         copied._forget()
         return copied
@@ -255,6 +258,22 @@ class Backbone(nn.Module):
         return found
 
     # ── state ─────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def start(self) -> Backbone:
+        """The backbone whose copies were trained or edited until this one came of them; itself,
+        where nothing was."""
+        return self if self._start is None else self._start()
+
+    def derive_from(self, other: Backbone) -> None:
+        """Say that this one was made from ``other``, from which it may differ in all that the two
+        don't share. What training and editing give says so by itself."""
+        start = other.start
+        self._start = None if start is self else lambda: start
+
+    def begin_anew(self) -> None:
+        """Forget what this one was made from: to whoever is given it, it is the start."""
+        self._start = None
 
     def digest(self) -> str:
         """SHA-256 of weights, buffers and the modules' own settings; taken anew when a tensor was

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,12 @@ Index: TypeAlias = "Tensor | slice"
 
 EVALUATION_BATCH = 256
 
+CENTRE, SCALE = "features.centre", "features.scale"
+"""Names of what standardises the features, among those of what is saved."""
+
+ENTRY = "entry"
+"""Names the first block with something to train in the metadata of what is saved."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -30,8 +37,8 @@ class Recipe:
         backbone: where training starts; it is copied before it is changed.
         trainable: names of its parameters that train. The head always does.
         lr: the peak learning rate of both; ``weight_decay`` spares biases and norms.
-        head: a head to start from, ``Linear(num_features, classes)``; zeros by default, so that
-            the first predictions favour no class.
+        head: a head to start from, of features ``[b, num_features]`` to logits ``[b, classes]``;
+            by default a linear one of zeros, so that the first predictions favour no class.
         optimizer: AdamW (Loshchilov & Hutter 2019), or plain gradient descent.
         schedule: down to 0 along half a cosine, or the same rate throughout.
         steps: fewer optimiser steps than the budget allows.
@@ -47,13 +54,16 @@ class Recipe:
         recalibrate: afterwards, set batch norm's running statistics to those of the training
             inputs under the final weights. After a handful of steps the running averages
             still are mostly the source's.
+
+    Where ``backbone`` came of an earlier :func:`harness.api.fit`, what is counted and saved is all
+    that has changed since the backbone which that one started from.
     """
 
     backbone: Backbone
     trainable: Collection[str]
     lr: float
     weight_decay: float = 0.0
-    head: nn.Linear | None = None
+    head: nn.Module | None = None
     optimizer: Literal["adamw", "sgd"] = "adamw"
     schedule: Literal["cosine", "constant"] = "cosine"
     steps: int | None = None
@@ -87,26 +97,48 @@ class Classifier:
     """
 
     def __init__(self, recipe: Recipe, task: Task, run: Run) -> None:
-        origin = recipe.backbone
+        origin = _in_evaluation_mode(recipe.backbone)
         trainable = set(recipe.trainable)
         entry = min(map(origin.block_of, trainable), default=len(origin.blocks))
-        self._origin, self._run = origin, run
+        self._start, self._origin, self._run = origin.start, origin, run
         self.entry = entry if entry and origin.can_enter(entry) else 0
-        self.backbone = _copy_to_train(origin, trainable) if trainable else origin
-        self.head = first_head(recipe, task).to(run.device)
-        self._centre: Tensor | float = 0.0
-        self._scale: Tensor | float = 1.0
+        self.backbone = trainable_copy(origin, trainable) if trainable else origin
+        self.head: Any = first_head(recipe, task).to(run.device)
+        """An :class:`torch.nn.Module`; what else it has, who made it knows."""
+        self.centre: Tensor | float = 0.0
+        self.scale: Tensor | float = 1.0
         if recipe.standardise:
             self._standardise(task.train.inputs)
 
     @property
     def trained(self) -> dict[str, Tensor]:
-        """Trained parameters by name, the head's under ``head``."""
-        trained = {f"head.{name}": p.detach() for name, p in self.head.named_parameters()}
-        if self.backbone is not self._origin:
-            own = self.backbone.body_parameters()
-            trained |= {name: p.detach() for name, p in own if p.requires_grad}
-        return trained
+        """Trained parameters by name, the head's under ``head``: of all trainings since the
+        backbone from which the first one started."""
+        theirs = {id(parameter) for parameter in self._start.parameters()}
+        own = self.backbone.body_parameters()
+        return {
+            **{f"head.{name}": p.detach() for name, p in self.head.named_parameters()},
+            **{name: p.detach() for name, p in own if id(p) not in theirs},
+        }
+
+    @property
+    def changed(self) -> dict[str, Tensor]:
+        """All that logits depend on and that the backbone from which the first training started
+        does not have: what :attr:`trained` has, buffers such as batch norm's statistics, and the
+        centre and scale of standardised features."""
+        before = dict(self._start.named_buffers())
+        changed = {
+            **self.trained,
+            **{f"head.{name}": buffer for name, buffer in self.head.named_buffers()},
+            **{
+                name: buffer
+                for name, buffer in self.backbone.named_buffers()
+                if name not in before or not _same(buffer, before[name])
+            },
+        }
+        if isinstance(self.centre, Tensor) and isinstance(self.scale, Tensor):
+            changed |= {CENTRE: self.centre, SCALE: self.scale}
+        return changed
 
     def entering(self, inputs: Inputs) -> Entering:
         """What enters the first block with something to train, or the model."""
@@ -119,11 +151,11 @@ class Classifier:
         if self.backbone is not self._origin:
             raise ValueError("only the features of a frozen backbone can be standardised")
         parts, size = self._parts(inputs), len(inputs)
-        self._centre = torch.stack([part.sum(0) for part in parts]).sum(0) / size
-        squares = torch.stack([(part - self._centre).square().sum() for part in parts]).sum()
-        self._scale = (squares / (size * self._centre.numel())).sqrt().clamp_min(1e-12)
+        self.centre = torch.stack([part.sum(0) for part in parts]).sum(0) / size
+        squares = torch.stack([(part - self.centre).square().sum() for part in parts]).sum()
+        self.scale = (squares / (size * self.centre.numel())).sqrt().clamp_min(1e-12)
 
-    def with_head(self, head: nn.Linear) -> Classifier:
+    def with_head(self, head: nn.Module) -> Classifier:
         """Another head on the same frozen backbone, centre and scale."""
         other = copy.copy(self)
         other.head = head
@@ -131,7 +163,7 @@ class Classifier:
 
     def standardised(self, inputs: Inputs) -> Tensor:
         """The features as the head sees them: ``[n, D]``."""
-        return (self.features(inputs) - self._centre) / self._scale
+        return (self.features(inputs) - self.centre) / self.scale
 
     @torch.no_grad()
     def features(self, inputs: Inputs) -> Tensor:
@@ -161,19 +193,22 @@ class Classifier:
     def classify(self, features: Tensor) -> Tensor:
         """Logits ``[b, classes]`` of features ``[b, D]``."""
         with self._run.autocast():
-            logits: Tensor = self.head((features - self._centre) / self._scale)
+            logits: Tensor = self.head((features - self.centre) / self.scale)
         return logits
 
     @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
-        with evaluating(self.backbone):
+        with evaluating(self.backbone), evaluating(self.head):
             parts = [self.classify(part).float() for part in self._parts(inputs)]
         return torch.cat(parts)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What training changes, by name: trained parameters, and the copy's buffers."""
-        changing = dict(self.trained)
+        """What training changes, by name: trained parameters, and buffers."""
+        parameters, buffers = self.head.named_parameters(), self.head.named_buffers()
+        changing = {f"head.{name}": t.detach() for name, t in chain(parameters, buffers)}
         if self.backbone is not self._origin:
+            own = self.backbone.body_parameters()
+            changing |= {name: p.detach() for name, p in own if p.requires_grad}
             changing |= dict(self.backbone.named_buffers())
         return changing
 
@@ -184,36 +219,57 @@ class Classifier:
 
     @torch.no_grad()
     def head_for_features(self) -> nn.Linear:
-        """A copy of the head that takes the features as they are."""
-        head = copy.deepcopy(self.head)
-        head.weight.div_(self._scale)
-        head.bias.sub_(head.weight @ (torch.zeros_like(head.weight[0]) + self._centre))
+        """A copy of a linear head that takes the features as they are: its logits are the same
+        but for rounding."""
+        head: nn.Linear = copy.deepcopy(self.head)
+        head.weight.div_(self.scale)
+        head.bias.sub_(head.weight @ (torch.zeros_like(head.weight[0]) + self.centre))
         return head
 
     def save(self, path: Path) -> None:
-        """Write what was trained to a safetensors file; the rest is the backbone's own.
+        """Write what has changed to a safetensors file; the rest is the backbone's own.
 
-        The head is written so that it takes the features as they are.
+        Its metadata name the block before which activations are stored: other ways to compute the
+        same round otherwise.
         """
         from safetensors.torch import save_file
 
-        head = self.head_for_features()
-        trained = {**self.trained, **{f"head.{n}": p for n, p in head.named_parameters()}}
-        save_file({name: t.detach().contiguous() for name, t in trained.items()}, path)
+        # Copies, as the format has no strides, and no two names for one piece of memory.
+        tensors = {
+            name: tensor.detach().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.changed.items()
+        }
+        save_file(tensors, path, metadata={ENTRY: str(self.entry)})
 
 
-def _copy_to_train(origin: Backbone, trainable: set[str]) -> Backbone:
+def trainable_copy(origin: Backbone, trainable: set[str]) -> Backbone:
     """A copy whose named parameters train; the frozen ones are shared with ``origin``."""
     frozen = {id(p): p for name, p in origin.body_parameters() if name not in trainable}
     backbone = copy.deepcopy(origin, memo=dict(frozen))
+    backbone.derive_from(origin)
     backbone.train_only(trainable)
     return backbone
 
 
-def first_head(recipe: Recipe, task: Task) -> nn.Linear:
+def _in_evaluation_mode(backbone: Backbone) -> Backbone:
+    """The backbone, or a copy that shares all its tensors where a training has left it in another
+    mode: there, blocks that are frozen now would go on to be normalised by the batch."""
+    if not any(module.training for module in backbone.modules()):
+        return backbone
+    shared = {id(tensor): tensor for tensor in chain(backbone.parameters(), backbone.buffers())}
+    copied = copy.deepcopy(backbone, memo=dict(shared))
+    copied.derive_from(backbone)
+    return copied.eval()
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return (one.dtype, one.shape) == (other.dtype, other.shape) and torch.equal(one, other)
+
+
+def first_head(recipe: Recipe, task: Task) -> nn.Module:
     """The head that training starts from."""
     if recipe.head is not None:
-        return copy.deepcopy(recipe.head)
+        return copy.deepcopy(recipe.head).train()
     head = nn.Linear(recipe.backbone.num_features, task.classes)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)

@@ -17,6 +17,7 @@ from harness.data.examples import Examples, Task
 from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Entering, Index, Recipe
+from harness.model.normalisation import recalibrate, slices, trained_norms
 from harness.model.training import LossGuard, Part, Training, cosine, set_rate
 
 if TYPE_CHECKING:
@@ -32,8 +33,10 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
 
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
+        Unsupported: batch norm trains, and a batch has one example.
     """
     model = Classifier(recipe, task, run)
+    _refuse_batches_of_one(model, recipe, task, run)
     objective = Objective(model, recipe, task, run)
     steps = min(recipe.steps or run.steps, run.steps)
     optimizer = _optimizer([*objective.parameters()], recipe)
@@ -68,6 +71,18 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     if best.score is not None:
         model.load_state_dict(best.state)
     return model
+
+
+def _refuse_batches_of_one(model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
+    """Before the first step, as torch finds it out in the midst of one, or not at all. Domains
+    that are aligned go through the model together, and are several."""
+    if recipe.align is not None or not trained_norms(model):
+        return
+    why = "batch norm trains on how the examples of a batch differ, and here a batch has one"
+    if len(task.train) == 1:
+        raise Unsupported(f"{why}: give more than one training example")
+    if run.batch_size == 1:
+        raise Unsupported(f"{why}: raise batch_size to 2 or more")
 
 
 def evaluation_steps(steps: int, evaluations: int) -> set[int]:
@@ -139,11 +154,13 @@ class Objective:
         entering = Entering(inputs, None) if run.augment else model.entering(inputs)
         if entering.stored is None:
             entering = Entering(held(inputs), None)
+        several = bool(trained_norms(model))
         order, ahead = tee(batches)
         for index, batch in zip(order, entering.stream(ahead), strict=True):
             labels = self._task.train.labels[index]
             shown = batch if run.augment is None else run.augment(batch, self._views)
-            parts = zip(shown.split(run.at_once), labels.split(run.at_once), strict=True)
+            sizes = slices(len(batch), run.at_once, several=several)
+            parts = zip(shown.split(sizes), labels.split(sizes), strict=True)
             yield (
                 self._loss(model.forward(part, stored=entering.stored is not None), answers)
                 * (len(part) / len(batch))
@@ -208,26 +225,6 @@ def batch_order(
             waiting = torch.cat([waiting, torch.randperm(examples, generator=generator)])
         batch, waiting = waiting[:batch_size], waiting[batch_size:]
         yield batch
-
-
-@torch.no_grad()
-def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
-    """Set trained batch norms' statistics to the training inputs' under the present weights."""
-    norms = [
-        module
-        for module in model.backbone.modules()
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training
-    ]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain mean over the batches
-    entering = model.entering(examples.inputs)
-    starts = range(0, len(examples), run.batch_size)
-    for batch in entering.stream(slice(start, start + run.batch_size) for start in starts):
-        model.forward(batch, stored=entering.stored is not None)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
 
 
 def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:

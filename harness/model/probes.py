@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.data.examples import Examples, Task
 from harness.errors import Diverged
@@ -29,8 +29,8 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
 
     Settings of one task see the same batches, so that the logits of all heads are one product of
     ``[b, D]`` and ``[D, T C]``. Tasks of one size, as episodes are, are stacked. What is neither is
-    fitted one after the other, and so is all that takes more than a head that AdamW trains on
-    stored features: blocks that train, penalties, augmented inputs, an early end.
+    fitted one after the other, and so is all that takes more than a linear head that AdamW trains
+    on stored features: blocks that train, penalties, augmented inputs, an early end.
 
     Args:
         recipes: of one strategy: they differ in the head that they start from, in rate and decay.
@@ -60,7 +60,12 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
 
 def _only_a_head(recipe: Recipe) -> bool:
     more = recipe.trainable, recipe.penalty, recipe.align, recipe.recalibrate
-    return recipe.optimizer == "adamw" and not any(more)
+    return recipe.optimizer == "adamw" and not any(more) and _is_plain(recipe.head)
+
+
+def _is_plain(head: nn.Module | None) -> bool:
+    """Whether a head is the weight and the bias of a linear one, and nothing else."""
+    return head is None or (type(head) is nn.Linear and head.bias is not None)
 
 
 def _train(

@@ -111,10 +111,6 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "source": source_meaning(datasets, source, problem.fit),
                 "budget": suite.budget.meaning(),
             }
-            revised = {
-                strategy.title: revisions(registry, datasets, backbone, problem, strategy)
-                for strategy in suite.strategies
-            }
             cells += [
                 _cell(
                     suite,
@@ -128,7 +124,16 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                         "strategy": meaning,
                         "shots": shots,
                         "seed": seed,
-                        **revised[strategy.title],
+                        **revisions(
+                            registry,
+                            datasets,
+                            backbone,
+                            problem,
+                            strategy,
+                            suite.budget,
+                            shots,
+                            seed,
+                        ),
                     },
                     _oracle(registry, strategy, problem),
                 )

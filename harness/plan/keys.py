@@ -82,10 +82,11 @@ def source_digest(file: Path) -> str:
     A plugin file's own package is its folder. Modules reached only by names computed at run time
     are not seen.
     """
-    return files_digest([*_closure(file.resolve())])
+    return files_digest([*sources(file.resolve())])
 
 
-def _closure(file: Path) -> set[Path]:
+def sources(file: Path) -> set[Path]:
+    """A plugin's file, and every helper that it imports from its own package."""
     home, own = _home(file)
     seen: set[Path] = set()
     waiting = [file]

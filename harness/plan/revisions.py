@@ -6,12 +6,31 @@ have to run again, and no others: each of them has the correction's name in its 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from harness.api import Strategy
+from harness.data.protocols import source_split
+from harness.data.splits import Shots
+from harness.plan import keys
 from harness.plan.configure import Datasets
-from harness.plan.suite import BackboneSpec, Problem, StrategySpec
+from harness.plan.suite import (
+    AdaptationProblem,
+    BackboneSpec,
+    Budget,
+    EpisodesProblem,
+    Problem,
+    StrategySpec,
+)
+from harness.plan.targets import target_manifest
 from harness.plugins import Registry
+
+POOLED = "batch norm pooled over slices"
+"""Where batch norm was recalibrated by more training inputs than a batch has, each slice of them
+weighed alike, whatever its size, and how slices differ was left out of the variance."""
 
 
 def revisions(
@@ -20,9 +39,12 @@ def revisions(
     backbone: BackboneSpec,
     problem: Problem,
     strategy: StrategySpec,
+    budget: Budget,
+    shots: Shots,
+    seed: int,
 ) -> dict[str, list[str]]:
     """The entry ``revisions`` of a cell's meaning, or nothing where no correction concerns it."""
-    found = sorted(_revisions(registry, datasets, backbone, problem, strategy))
+    found = sorted(_revisions(registry, datasets, backbone, problem, strategy, budget, shots, seed))
     return {"revisions": found} if found else {}
 
 
@@ -32,5 +54,40 @@ def _revisions(
     backbone: BackboneSpec,
     problem: Problem,
     strategy: StrategySpec,
+    budget: Budget,
+    shots: Shots,
+    seed: int,
 ) -> Iterator[Any]:
     yield from datasets.load(problem.dataset, problem.args).corrections
+    plugin = registry.get("strategy", strategy.name)
+    if _recalibrates(plugin.cls, plugin.file):
+        examples = _training_examples(plugin.cls, datasets, problem, shots, seed)
+        if examples > budget.batch_size:
+            yield POOLED
+
+
+@cache
+def _recalibrates(strategy: type[Strategy], file: Path) -> bool:
+    """Whether ``recalibrate`` is in the source of a strategy, which is in ``file``, or of one that
+    it inherits from: its recipe is there only once there is a task."""
+    own = [cls for cls in strategy.__mro__ if issubclass(cls, Strategy)]
+    modules = [
+        sys.modules.get(cls.__module__) for cls in own if cls.__module__ != Strategy.__module__
+    ]
+    files = {file, *(Path(found) for m in modules if (found := getattr(m, "__file__", None)))}
+    sources = {source for each in files for source in keys.sources(each.resolve())}
+    return any(b"recalibrate" in source.read_bytes() for source in sources)
+
+
+def _training_examples(
+    strategy: type[Strategy], datasets: Datasets, problem: Problem, shots: Shots, seed: int
+) -> int:
+    """How many examples a task trains on."""
+    if isinstance(problem, EpisodesProblem):
+        assert isinstance(shots, int)
+        return problem.ways * shots
+    if isinstance(problem, AdaptationProblem) and not strategy.sees_target_labels:
+        source = datasets.load(problem.source.dataset, problem.source.args).data
+        fraction = problem.val_fraction
+        return len(source_split(source, shots=shots, seed=seed, val_fraction=fraction).train)
+    return len(target_manifest(datasets, problem, shots, seed).train)

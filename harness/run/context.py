@@ -89,6 +89,7 @@ class CellRun:
         if self._fresh is None:
             with self.seeded("fresh"):
                 self._fresh = backbone.rebuild().to(self.device).eval()
+        self._fresh.derive_from(backbone)
         return self._fresh
 
     def autocast(self) -> AbstractContextManager[object]:

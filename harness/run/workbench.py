@@ -331,6 +331,7 @@ class Workbench:
             except Diverged:
                 run.end()
                 raise
+            made.begin_anew()
             told = {**told, **remade, "seconds": run.billed(), "meaning": meaning}
             write_sealed(weights, made.state_dict(), told)
             run.end()

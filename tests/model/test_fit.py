@@ -13,7 +13,7 @@ from torch import nn
 
 from harness.api import Augment, Diverged, ImageBackbone, Inputs, Recipe, Task, fit
 from harness.data.resident import ResidentPool
-from harness.model.fit import batch_order, recalibrate
+from harness.model.fit import batch_order
 from harness.testing import a_run, digits, shots, small_backbone
 
 
@@ -355,27 +355,6 @@ class TestBatches:
             assert seen[start : start + examples].sort().values.tolist() == list(range(examples))
 
 
-def test_recalibrating_sets_batch_norm_to_the_training_inputs(backbone, task):
-    run = a_run(batch_size=1000)
-    model = fit(everything(backbone, recalibrate=True, lr=1e-2), Task(task.train, 10), run)
-    recalibrate(model, task.train, run)
-    convolved = model.backbone.body[0][0](model.backbone.normalise(task.train.inputs[:]))
-    norm = model.backbone.body[0][1]
-    assert torch.allclose(norm.running_mean, convolved.mean((0, 2, 3)), atol=1e-5)
-    assert torch.allclose(norm.running_var, convolved.var((0, 2, 3)), rtol=1e-4)
-    assert norm.momentum == 0.1
-
-
-def test_what_was_trained_is_what_is_saved(backbone, task, tmp_path):
-    from safetensors.torch import load_file
-
-    model = fit(Recipe(backbone, backbone.parameters_from(2), lr=1e-2), task, a_run())
-    model.save(tmp_path / "model.safetensors")
-    saved = load_file(tmp_path / "model.safetensors")
-    assert saved.keys() == {"head.weight", "head.bias", *backbone.parameters_from(2)}
-    assert torch.equal(saved["head.weight"], model.head.weight)
-
-
 class TestStandardising:
     def test_features_are_centred_and_scaled_as_a_whole(self, backbone, task):
         """With a rate of nothing, the head sees features of mean 0 and mean square 1."""
@@ -388,14 +367,9 @@ class TestStandardising:
         assert torch.allclose(seen[0].mean(0), torch.zeros(8), atol=1e-5)
         assert seen[0].square().mean().item() == pytest.approx(1, rel=1e-4)
 
-    def test_the_saved_head_takes_the_features_as_they_are(self, backbone, task, tmp_path):
-        from safetensors.torch import load_file
-
+    def test_a_head_that_takes_the_features_as_they_are(self, backbone, task):
         model = fit(probe(backbone, lr=0.1, standardise=True), task, a_run())
-        model.save(tmp_path / "head.safetensors")
-        saved = load_file(tmp_path / "head.safetensors")
-        features = backbone.features(task.val.inputs[:])
-        plain = F.linear(features, saved["head.weight"], saved["head.bias"])
+        plain = model.head_for_features()(backbone.features(task.val.inputs[:]))
         assert torch.allclose(plain, model.logits(task.val.inputs), atol=1e-4)
 
     def test_a_backbone_that_trains_has_no_features_to_standardise(self, backbone, task):

@@ -8,12 +8,14 @@ import pytest
 import torch
 
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.configure import Datasets, strategy
 from harness.plan.read import parse
+from harness.plan.targets import cell_manifest
 from harness.plugins import Plugin, Sources, load
 from harness.record.store import Store
 from harness.run.cell import run_cell
 from harness.run.workbench import Workbench
+from harness.testing import a_run
 
 SMALL = {
     "name": "small",
@@ -45,11 +47,31 @@ class Bench:
         cpu = torch.device("cpu")
         bench = Workbench(self.registry, cpu, self.folder / cache, suite.limits)
         self.store = Store(self.folder / folder)
+        self.planned, self.cache = planned, self.folder / cache
 
         def emit(hook, arguments):
             self.events.append((hook, dict(arguments)))
 
         return [run_cell(cell, bench, self.store, emit) for cell in planned.cells]
+
+    def restored(self, record):
+        """The predictor that was saved with a record, in another workbench; what it was tested on,
+        and the true labels."""
+        (cell,) = (cell for cell in self.planned.cells if cell.cell == record.cell)
+        bench = Workbench(self.registry, torch.device("cpu"), self.cache)
+        backbone = bench.backbone(cell, lambda stage, done, total: None).backbone
+        loaded = bench.datasets.load(cell.dataset, cell.problem_spec.args)
+        rows = torch.tensor(cell_manifest(bench.datasets, cell).test)
+        split = loaded.data.train
+        restored = strategy(self.registry, cell.strategy_spec).strategy.restore(
+            self.store.directory / f"predictors/{cell.cell}.safetensors",
+            backbone,
+            len(loaded.data.classes),
+            record.trials[record.selected].settings,
+            a_run(steps=1, seed=cell.seed),
+        )
+        inputs = split.placed(bench.pool_of(cell, loaded, backbone, "train"), rows)
+        return restored, inputs, split.labels[rows]
 
 
 @pytest.fixture

@@ -104,7 +104,16 @@ class TestResults:
 
         (record,) = bench.run("linear_probe", save_predictors=True)
         saved = load_file(bench.store.directory / f"predictors/{record.cell}.safetensors")
-        assert sum(t.numel() for t in saved.values()) == record.trainable_params
+        head = sum(t.numel() for name, t in saved.items() if name.startswith("head."))
+        assert head == record.trainable_params
+
+    @pytest.mark.parametrize("strategy", ["linear_probe", "full_finetune", "from_scratch", "lp_ft"])
+    def test_a_predictor_that_was_kept_has_the_accuracy_of_its_record(self, bench, strategy):
+        """Restored on the backbone that was adapted, which is built anew, with batch norm."""
+        (record,) = bench.run(strategy, save_predictors=True)
+        restored, inputs, labels = bench.restored(record)
+        correct = restored.logits(inputs).argmax(1) == labels
+        assert correct.double().mean().item() == record.metrics["accuracy"]
 
     def test_only_events_and_records_say_what_happened(self, bench, capfd):
         bench.run("linear_probe")

@@ -1,0 +1,103 @@
+"""Batch norm in training mode: what it may be given, and its statistics after adapting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from harness.data.examples import Examples
+
+if TYPE_CHECKING:
+    from harness.api import Run
+    from harness.model.classifier import Classifier
+
+
+def trained_norms(model: Classifier) -> list[_BatchNorm]:
+    """The batch norms that normalise by the batch while the model trains."""
+    modules = [*model.backbone.modules(), *model.head.modules()]
+    return [module for module in modules if isinstance(module, _BatchNorm) and module.training]
+
+
+def slices(count: int, most: int, *, several: bool) -> list[int]:
+    """Sizes of the parts in which ``count`` examples go through a model, ``most`` at once: full
+    ones, and what is left.
+
+    With ``several``, no part is of one example, as batch norm has no spread of it: where one would
+    be, all are as even as can be, and of three where ``most`` is too few.
+    """
+    full, left = divmod(count, most)
+    sizes = [most] * full + [left] * (left > 0)
+    if not (several and 1 in sizes and count > 1):
+        return sizes
+    parts = min(len(sizes), count // 2)
+    return [count // parts + (part < count % parts) for part in range(parts)]
+
+
+@torch.no_grad()
+def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
+    """Set trained batch norms' statistics to the training inputs' under the present weights.
+
+    Each norm is given the mean and the unbiased variance of all values that it sees, pooled over
+    slices of ``run.batch_size`` inputs, whatever their sizes. Within a slice each norm normalises
+    by the slice, as in training, so that norms behind another see what that gives ("precise batch
+    norm", Wu & Johnson 2021, section 3.1). One slice is torch's own pass in training mode.
+    """
+    norms = [norm for norm in trained_norms(model) if norm.track_running_stats]
+    pooled = [_Pooled(norm) for norm in norms]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = 1.0  # the statistics of the last pass alone
+    hooks = [n.register_forward_hook(p) for n, p in zip(norms, pooled, strict=True)]
+    entering = model.entering(examples.inputs)
+    sizes = slices(len(examples), run.batch_size, several=True)
+    try:
+        for batch in entering.stream(_in_turn(sizes)):
+            model.classify(model.forward(batch, stored=entering.stored is not None))
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    for statistics in pooled:
+        statistics.hand_over()
+
+
+def _in_turn(sizes: Sequence[int]) -> list[slice]:
+    ends = torch.tensor(sizes).cumsum(0).tolist()
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+class _Pooled:
+    """Mean and unbiased variance of what a norm has normalised, by channel (Chan et al. 1983).
+
+    In float64: what is pooled of one slice alone is the slice's own, bit for bit.
+    """
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        self._running = norm.running_mean, norm.running_var
+        self._count = 0
+        self._mean = torch.zeros_like(norm.running_mean, dtype=torch.float64)
+        self._squares = torch.zeros_like(self._mean)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        """Add a pass, whose statistics are the norm's running ones: a forward hook."""
+        mean, variance = (running.double() for running in self._running)
+        count = args[0].numel() // args[0].shape[1]
+        before, self._count = self._count, self._count + count
+        away = mean - self._mean
+        self._mean += away * (count / self._count)
+        self._squares += variance * (count - 1) + away.square() * (before * count / self._count)
+
+    def hand_over(self) -> None:
+        """Make them the norm's running statistics, if it has seen any values."""
+        if self._count > 1:
+            mean, variance = self._running
+            mean.copy_(self._mean)
+            variance.copy_(self._squares / (self._count - 1))

@@ -1,0 +1,93 @@
+"""Batch norm's statistics after adapting, against NumPy over all inputs; and no batch of one."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from harness.api import Classifier, Examples, ImageBackbone, Inputs, Recipe, Task, Unsupported, fit
+from harness.data.resident import ResidentPool
+from harness.model.normalisation import recalibrate, slices
+from harness.testing import a_run, digits, shots, small_backbone
+
+
+@given(st.integers(1, 200), st.integers(1, 70))
+def test_slices_are_whole_and_none_is_of_one(count, most):
+    sizes = slices(count, most, several=True)
+    assert sum(sizes) == count
+    assert min(sizes) > 1 or count == 1
+    assert max(sizes) <= max(most, 3)
+    plain = [len(part) for part in torch.zeros(count).split(most)]
+    assert slices(count, most, several=False) == plain
+    assert sizes == plain or 1 in plain
+
+
+def grey(values):
+    """Images of one pixel, and a model that normalises it, twice."""
+    body = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1), nn.ReLU(), nn.BatchNorm1d(1))
+    backbone = ImageBackbone(body, [["1"], ["3"]], input_size=1, mean=[0.0], std=[1 / 255]).eval()
+    pixels = torch.tensor(values, dtype=torch.uint8).reshape(-1, 1, 1, 1)
+    inputs = Inputs(ResidentPool(pixels), torch.arange(len(values)))
+    return backbone, Examples(inputs, torch.arange(len(values)) % 2)
+
+
+def recalibrated(backbone, examples, batch_size):
+    run = a_run(batch_size=batch_size)
+    names = backbone.parameters_from(0)
+    model = Classifier(Recipe(backbone, names, lr=0.1), Task(examples, 2), run)
+    recalibrate(model, examples, run)
+    return model.backbone.body
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 64, 65, 66])
+def test_each_input_weighs_alike_whatever_its_slice(batch_size):
+    """64 zeros and 2 hundreds: mean 200 / 66, and the variance between slices counts."""
+    values = [0] * 64 + [100] * 2
+    body = recalibrated(*grey(values), batch_size)
+    assert body[1].running_mean.item() == pytest.approx(np.mean(values), rel=1e-6)
+    assert body[1].running_var.item() == pytest.approx(np.var(values, ddof=1), rel=1e-6)
+    assert body[1].momentum == 0.1
+
+
+def test_a_norm_behind_another_pools_what_it_sees_of_each_slice():
+    values = np.arange(65) % 7 * 20
+    body = recalibrated(*grey(values.tolist()), 64)
+    parts = values[:33].astype(float), values[33:].astype(float)
+    seen = [np.maximum((part - part.mean()) / np.sqrt(part.var() + 1e-5), 0) for part in parts]
+    together = np.concatenate(seen)
+    assert body[3].running_mean.item() == pytest.approx(together.mean(), rel=1e-5)
+    assert body[3].running_var.item() == pytest.approx(together.var(ddof=1), rel=1e-5)
+
+
+def test_one_slice_is_a_pass_of_torchs_own_bit_for_bit():
+    backbone = small_backbone()
+    examples = shots(digits(backbone), 5, 10)
+    body = recalibrated(backbone, examples, 1000)
+    plain = small_backbone().train()
+    for norm in (block[1] for block in plain.body[:3]):
+        norm.reset_running_stats()
+        norm.momentum = None
+    plain.features(examples.inputs[:])
+    for block, expected in zip(body[:3], plain.body[:3], strict=True):
+        for name, buffer in expected[1].named_buffers():
+            assert torch.equal(dict(block[1].named_buffers())[name], buffer)
+
+
+@pytest.mark.parametrize(("examples", "batch_size"), [(4, 1), (1, 64)])
+def test_a_batch_of_one_is_refused_where_batch_norm_trains(examples, batch_size):
+    backbone, all_of_it = grey(range(examples))
+    run = a_run(steps=1, batch_size=batch_size)
+    with pytest.raises(Unsupported, match=r"here a batch has one: (raise batch_size|give more)"):
+        fit(Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(all_of_it, 2), run)
+    fit(Recipe(backbone, (), lr=0.1), Task(all_of_it, 2), run)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 4])
+def test_no_part_of_a_batch_is_of_one(at_once):
+    backbone, examples = grey(range(5))
+    run = a_run(steps=1)
+    run.at_once = at_once
+    model = fit(Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(examples, 2), run)
+    assert model.logits(examples.inputs).isfinite().all()
