@@ -9,9 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from harness.plan import configure
 from harness.plan.configure import Datasets
-from harness.plan.suite import BackboneSpec, Problem, StrategySpec
+from harness.plan.suite import BackboneSpec, EpisodesProblem, Problem, StrategySpec
 from harness.plugins import Registry
+
+TIES = "ties over episodes"
+"""Trials with as many right answers over all validation episodes were told apart by the last bit of
+their means, and the tie did not go to the lower loss."""
 
 
 def revisions(
@@ -33,4 +38,7 @@ def _revisions(
     problem: Problem,
     strategy: StrategySpec,
 ) -> Iterator[Any]:
-    yield from ()
+    if isinstance(problem, EpisodesProblem):
+        configured = configure.strategy(registry, strategy)
+        if configured.space or configured.prepare_space:
+            yield TIES

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 from torch import Tensor
@@ -194,7 +193,10 @@ class Trials:
             pairs = [(val.tasks[0], settings) for _, settings in opened]
             predictors = self._adapt(backbone, pairs)
             with self._clock.phase("score"):
-                found = [self._score(predictor, val) for predictor in predictors]
+                found = [
+                    _measured(val, [self.logits(one, val.inputs[0], val.tasks[0].classes)])
+                    for one in predictors
+                ]
         except Unsupported:
             raise
         except Exception:
@@ -278,24 +280,23 @@ class Trials:
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
     ) -> tuple[Score, Predictor]:
-        """The validation measure of one setting, means over tasks."""
-        found = []
+        """The validation measure of one setting, over the answers to all tasks.
+
+        Episodes ask for as many answers each, so that it is the mean over them; taken over the
+        answers, two settings that got as many right have the same float, and are a tie.
+        """
+        found: list[Tensor] = []
         predictor: Predictor | None = None
         for start in range(0, len(val.tasks), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             adapted = self.adapt(backbone, val.tasks[part], settings)
             for number, predictor in enumerate(adapted, start=start):
                 with self._clock.phase("score"):
-                    found.append(self._score(predictor, val, number))
+                    classes = val.tasks[number].classes
+                    found.append(self.logits(predictor, val.inputs[number], classes))
         assert predictor is not None
-        value, loss = np.mean(found, axis=0).tolist()
-        return (value, loss), predictor
-
-    def _score(self, predictor: Predictor, val: Validation, number: int = 0) -> Score:
-        """The validation measure of a predictor for one of the tasks."""
-        logits = self.logits(predictor, val.inputs[number], val.tasks[number].classes)
-        value, loss = val.measure.of(logits, val.labels[number])
-        return value, -loss
+        with self._clock.phase("score"):
+            return _measured(val, found), predictor
 
     def _tell(self, number: int, total: int) -> None:
         told = {"cell": self._cell, "stage": "trial", "done": number, "total": total}
@@ -357,6 +358,12 @@ class Trials:
         """Seconds billed to tuning so far, with features at the cost of their computation."""
         read = self._clock.read
         return read("fit") + read("score") + read("features") + sum(self.prepare_seconds.values())
+
+
+def _measured(val: Validation, logits: Sequence[Tensor]) -> Score:
+    """What the answers to all tasks, ``logits`` of each, are worth."""
+    value, loss = val.measure.of(torch.cat([*logits]), torch.cat(val.labels))
+    return value, -loss
 
 
 def _score(trial: Trial) -> Score:
