@@ -26,15 +26,12 @@ from harness.run import stopping
 from harness.run.context import CellRun, Curve
 from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
-from harness.run.selection import Validation
+from harness.run.selection import Score, Validation
 from harness.run.tune import Tuner
 from harness.run.workbench import Made, overrides
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
-
-Score = tuple[float, float]
-"""A value and a loss, negated: more is better, first of the first."""
 
 
 @dataclass
@@ -194,7 +191,7 @@ class Trials:
             predictors = self._adapt(backbone, pairs)
             with self._clock.phase("score"):
                 found = [
-                    _measured(val, [self.logits(one, val.inputs[0], val.tasks[0].classes)])
+                    val.score([self.logits(one, val.inputs[0], val.tasks[0].classes)])
                     for one in predictors
                 ]
         except Unsupported:
@@ -280,11 +277,7 @@ class Trials:
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
     ) -> tuple[Score, Predictor]:
-        """The validation measure of one setting, over the answers to all tasks.
-
-        Episodes ask for as many answers each, so that it is the mean over them; taken over the
-        answers, two settings that got as many right have the same float, and are a tie.
-        """
+        """The validation measure of one setting, over all tasks."""
         found: list[Tensor] = []
         predictor: Predictor | None = None
         for start in range(0, len(val.tasks), AT_ONCE):
@@ -296,7 +289,7 @@ class Trials:
                     found.append(self.logits(predictor, val.inputs[number], classes))
         assert predictor is not None
         with self._clock.phase("score"):
-            return _measured(val, found), predictor
+            return val.score(found), predictor
 
     def _tell(self, number: int, total: int) -> None:
         told = {"cell": self._cell, "stage": "trial", "done": number, "total": total}
@@ -358,12 +351,6 @@ class Trials:
         """Seconds billed to tuning so far, with features at the cost of their computation."""
         read = self._clock.read
         return read("fit") + read("score") + read("features") + sum(self.prepare_seconds.values())
-
-
-def _measured(val: Validation, logits: Sequence[Tensor]) -> Score:
-    """What the answers to all tasks, ``logits`` of each, are worth."""
-    value, loss = val.measure.of(torch.cat([*logits]), torch.cat(val.labels))
-    return value, -loss
 
 
 def _score(trial: Trial) -> Score:
