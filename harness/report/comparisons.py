@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from harness.report import stats
 from harness.report.pairs import ranked
-from harness.report.results import labels, told
+from harness.report.results import baseline, labels, told
 from harness.report.stats import ALPHA, Floats, Ranks
 
 MOST = 40
@@ -124,11 +124,19 @@ class Overall:
         )
 
 
-def overall(frame: pd.DataFrame) -> list[Overall]:
-    """Every two strategies that compete and are both complete in some setting."""
-    given = scores(frame)
+def overall(frame: pd.DataFrame, ranking: Ranking) -> list[Overall]:
+    """Every two strategies that compete and are both complete in some setting.
+
+    Intervals for problems like these, which take long, are for pairs with the leader of the
+    ``ranking`` or the baseline: those that are shown.
+    """
+    given, shown = scores(frame), {ranking.leader, baseline(frame)}
     asked = [*combinations(given.labels, 2)]
-    rows = [row for both in asked if (row := _over_problems(given, *both, len(asked)))]
+    rows = [
+        row
+        for both in asked
+        if (row := _over_problems(given, *both, len(asked), general=not shown.isdisjoint(both)))
+    ]
     p = stats.holm([row["p"] for row in rows])
     return [Overall(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=True)]
 
@@ -161,7 +169,9 @@ def told_apart(found: Sequence[Overall], labels: Sequence[str]) -> NDArray[np.bo
     return apart
 
 
-def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[str, Any] | None:
+def _over_problems(
+    given: Scores, left: str, right: str, family: int, *, general: bool
+) -> dict[str, Any] | None:
     a, b = (given.values[:, given.labels.index(label)] for label in (left, right))
     known = ~np.isnan(a)
     both = known.any(axis=1) & (known == ~np.isnan(b)).all(axis=1)
@@ -184,9 +194,9 @@ def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[st
     if not all(map(len, paired)):
         return None
     estimate, p, test = tested(paired, family)
-    general = (math.nan, math.nan)
-    if len(paired) >= stats.PROBLEMS_FOR_BOOTSTRAP:
-        general = stats.two_stage_bootstrap(paired)
+    low, high = math.nan, math.nan
+    if general and len(paired) >= stats.PROBLEMS_FOR_BOOTSTRAP:
+        low, high = stats.two_stage_bootstrap(paired)
     return {
         "left": left,
         "right": right,
@@ -195,8 +205,8 @@ def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[st
         "p": p,
         "test": test,
         "probability": float(np.mean(chances)),
-        "low": 100 * general[0],
-        "high": 100 * general[1],
+        "low": 100 * low,
+        "high": 100 * high,
         "settings": int(both.sum()),
         "problems": len(paired),
     }

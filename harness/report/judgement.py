@@ -46,8 +46,8 @@ class Judgement:
 
 def judge(directory: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Judgement:
     """``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``."""
-    found, ranked, over_problems = duels(frame), ranking(frame), overall(frame)
-    judged = verdicts(table, found)
+    found, ranked = duels(frame), ranking(frame)
+    judged, over_problems = verdicts(table, found), overall(frame, ranked)
     return Judgement(
         duels=found,
         verdicts=judged,

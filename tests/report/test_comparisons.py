@@ -27,12 +27,16 @@ def judged(frame: pd.DataFrame) -> list[Verdict]:
     return verdicts(summary(frame), duels(frame))
 
 
+def every_two(frame: pd.DataFrame) -> list[Overall]:
+    return overall(frame, ranking(frame))
+
+
 def against_baseline(frame: pd.DataFrame) -> list[Overall]:
-    return comparisons.against_baseline(overall(frame), baseline(frame))
+    return comparisons.against_baseline(every_two(frame), baseline(frame))
 
 
 def leader_against_rest(frame: pd.DataFrame) -> list[Overall]:
-    return comparisons.leader_against_rest(overall(frame), ranking(frame))
+    return comparisons.leader_against_rest(every_two(frame), ranking(frame))
 
 
 def joined(*frames: pd.DataFrame) -> pd.DataFrame:
@@ -249,7 +253,7 @@ def test_the_leader_is_corrected_for_all_pairs(frame_of: FrameOf) -> None:
 def test_every_two_are_one_family_over_all_problems(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(0)
     scores = draw.normal(0.5, 0.01, (2, 4, 3)) + np.array([0, 0.01, 0.1, 0.02])[:, None]
-    found = overall(suite_of(frame_of, scores))
+    found = every_two(suite_of(frame_of, scores))
     assert len(found) == 6
     assert [row.p_holm for row in found] == pytest.approx(stats.holm([row.p for row in found]))
     (turned,) = (row.turned() for row in found if (row.left, row.right) == ("from_scratch", "b"))
@@ -304,7 +308,7 @@ def test_only_what_is_complete_everywhere_is_ranked(frame_of: FrameOf) -> None:
     assert (found.labels, found.left_out) == (["from_scratch", "b", "c"], ["a"])
     assert found.ranks is not None
     assert list(found.ranks.average) == [3, 2, 1]
-    apart = told_apart(overall(frame), found.labels)
+    apart = told_apart(every_two(frame), found.labels)
     figure = average_ranks(found, apart, looks(frame))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
         "c",
@@ -321,7 +325,7 @@ def test_lines_join_what_the_tests_over_all_problems_do_not_tell_apart(frame_of:
     draw = np.random.default_rng(3)
     own = np.array([0.1, 0.2, 0.3, 0.3])[:, None] + draw.normal(0, 0.005, (5, 4, 3))
     frame = suite_of(frame_of, own)
-    found, apart = ranking(frame), told_apart(overall(frame), ["from_scratch", "a", "b", "c"])
+    found, apart = ranking(frame), told_apart(every_two(frame), ["from_scratch", "a", "b", "c"])
     assert found.ranks is not None
     assert found.ranks.nemenyi[1, 2] > stats.ALPHA
     assert apart[1, 2]
