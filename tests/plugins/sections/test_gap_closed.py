@@ -141,8 +141,8 @@ def test_names_are_escaped():
 
 
 def test_a_gap_of_rounding_is_none():
-    """51 of 60 with and without the labels: as floats the means differ in the last bit."""
-    without, having = [16 / 20, 19 / 20, 16 / 20], [17 / 20, 18 / 20, 16 / 20]
+    """29 of 60 with and without the labels: as floats the means differ in the last bit."""
+    without, having = [7 / 20, 17 / 20, 5 / 20], [8 / 20, 16 / 20, 5 / 20]
     rows = [
         (label, seed, accuracy)
         for label, accuracies in (
