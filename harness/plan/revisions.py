@@ -15,11 +15,10 @@ from typing import Any
 from harness.api import Strategy
 from harness.data.protocols import source_split
 from harness.data.splits import Shots
-from harness.plan import keys
+from harness.plan import configure, keys
 from harness.plan.configure import Datasets
 from harness.plan.suite import (
     AdaptationProblem,
-    BackboneSpec,
     Budget,
     EpisodesProblem,
     Problem,
@@ -32,11 +31,14 @@ POOLED = "batch norm pooled over slices"
 """Where batch norm was recalibrated by more training inputs than a batch has, each slice of them
 weighed alike, whatever its size, and how slices differ was left out of the variance."""
 
+TIES = "ties over episodes"
+"""Trials with as many right answers over all validation episodes were told apart by the last bit of
+their means, and the tie did not go to the lower loss."""
+
 
 def revisions(
     registry: Registry,
     datasets: Datasets,
-    backbone: BackboneSpec,
     problem: Problem,
     strategy: StrategySpec,
     budget: Budget,
@@ -44,14 +46,13 @@ def revisions(
     seed: int,
 ) -> dict[str, list[str]]:
     """The entry ``revisions`` of a cell's meaning, or nothing where no correction concerns it."""
-    found = sorted(_revisions(registry, datasets, backbone, problem, strategy, budget, shots, seed))
+    found = sorted(_revisions(registry, datasets, problem, strategy, budget, shots, seed))
     return {"revisions": found} if found else {}
 
 
 def _revisions(
     registry: Registry,
     datasets: Datasets,
-    backbone: BackboneSpec,
     problem: Problem,
     strategy: StrategySpec,
     budget: Budget,
@@ -64,6 +65,10 @@ def _revisions(
         examples = _training_examples(plugin.cls, datasets, problem, shots, seed)
         if examples > budget.batch_size:
             yield POOLED
+    if isinstance(problem, EpisodesProblem) and budget.trials != 1:
+        configured = configure.strategy(registry, strategy)
+        if configured.space or configured.prepare_space:
+            yield TIES
 
 
 @cache

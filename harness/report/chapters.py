@@ -12,6 +12,7 @@ from harness.report import tables, words
 from harness.report.details import Default
 from harness.report.predictions import Predicted
 from harness.report.results import SETTING
+from harness.report.stats import exact_ties
 from harness.report.tuning import Tuning
 
 CLASSES = 20
@@ -67,7 +68,7 @@ def _by_class(mine: Sequence[Predicted]) -> pd.DataFrame:
         [p.by_class.assign(strategy=p.label, place=range(len(p.classes))) for p in mine]
     )
     recall = rows.groupby("place")["recall"].mean()
-    shown = recall.sort_values(kind="stable").index[:CLASSES]
+    shown = recall.index[np.argsort(exact_ties(recall), kind="stable")][:CLASSES]
     rows = rows[rows["place"].isin(shown)].sort_values("place", kind="stable")
     return pd.DataFrame(
         {
@@ -114,28 +115,6 @@ def defaults(found: Sequence[Default]) -> pd.DataFrame:
         [(part, name, ", ".join(texts)) for (part, name), texts in rows.items()],
         columns=["part", "name", "settings"],
     )
-
-
-def highest(shown: pd.DataFrame, bounds: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of the expected-best table, each text with whether no other of its problem and
-    shots is above it; ``bounds`` are not compared."""
-    if shown.empty:
-        return []
-    budgets = list(shown.columns[3:])
-    values = shown[budgets].apply(
-        lambda column: pd.to_numeric(column.str.removeprefix("≥ "), errors="coerce")
-    )
-    values[shown["strategy"].isin(bounds)] = np.nan
-    groups = values.groupby([shown["problem"], shown["shots"]], sort=False)
-    best = values.eq(groups.transform("max")) & (groups.transform("count") > 1)
-    return [
-        {"who": row[:3], "values": list(zip(row[3:], marks, strict=True))}
-        for row, marks in zip(
-            shown.itertuples(index=False, name=None),
-            best.itertuples(index=False, name=None),
-            strict=True,
-        )
-    ]
 
 
 def machines(facts: Sequence[Any]) -> list[str]:

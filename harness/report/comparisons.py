@@ -1,40 +1,30 @@
 """The tests that a suite's results are judged by: which families there are, and what they find.
 
-Two families are about single settings, each corrected by Holm's method for the whole suite:
-``duels`` (who wins: every two strategies in every setting, since the leader that is compared with
-the rest is chosen by the data) and the gains of ``results.summary`` (each strategy against the
-baseline). ``Suite`` is about all settings together, with the problems as independent blocks:
-settings of one problem share data and splits.
+There are two, each corrected by Holm's method, and all that a report says goes by them: every two
+strategies in every setting (``pairs.duels``), and every two over all problems (``overall``), with
+the problems as independent blocks: settings of one problem share data and splits. Who leads and
+what is gained over the baseline is read off these, so that of one pair one thing is said.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.report import stats
-from harness.report.pairs import pairs
+from harness.report.pairs import ranked
 from harness.report.results import baseline, labels, told
 from harness.report.stats import ALPHA, Floats, Ranks
 
 MOST = 40
 """Strategies that are compared over all problems, at most: the first of the suite."""
-
-
-def ranked(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cells of strategies that compete: not those that learn from the target's labels where
-    others are not shown them."""
-    return frame[frame["oracle"] != "labels"]
-
-
-def duels(frame: pd.DataFrame) -> pd.DataFrame:
-    """``pairs`` of all that compete, with ``p_holm``: corrected for all pairs of the suite."""
-    found = pairs(ranked(frame))
-    return found.assign(p_holm=stats.holm(found["p"]))
 
 
 def detectable_points(duels: pd.DataFrame, seeds: int | None = None) -> float:
@@ -97,10 +87,10 @@ class Overall:
     """One strategy against another over all problems.
 
     ``points``, ``half``: the mean difference in percentage points, every problem counted alike,
-    and its interval for these problems; ``p`` of ``test``, and ``p_holm`` corrected for the rows
-    that are asked the same; ``probability`` of improvement; ``low`` and ``high``: an interval for
-    problems like these, NaN where they are too few. Over ``settings`` of ``problems``, those where
-    both are complete.
+    and its interval for these problems; ``p`` of ``test``, and ``p_holm`` corrected for all pairs
+    of the suite; ``probability`` of improvement; ``low`` and ``high``: an interval for problems
+    like these, NaN where they are too few. Over ``settings`` of ``problems``, those where both are
+    complete.
     """
 
     left: str
@@ -121,43 +111,67 @@ class Overall:
         """As ``results.told``."""
         return told(self.points, self.p_holm)
 
+    def turned(self) -> Overall:
+        """The same, seen from the other side."""
+        return replace(
+            self,
+            left=self.right,
+            right=self.left,
+            points=-self.points,
+            probability=1 - self.probability,
+            low=-self.high,
+            high=-self.low,
+        )
 
-def against_baseline(frame: pd.DataFrame) -> list[Overall]:
-    """Each strategy that competes against the baseline, corrected for there being several."""
-    all_scores, reference = scores(frame), baseline(frame)
-    if reference not in all_scores.labels:
-        return []
-    others = [label for label in all_scores.labels if label != reference]
-    return _compared(all_scores, [(label, str(reference)) for label in others], len(others))
 
+def overall(frame: pd.DataFrame, ranking: Ranking) -> list[Overall]:
+    """Every two strategies that compete and are both complete in some setting.
 
-def leader_against_rest(frame: pd.DataFrame) -> list[Overall]:
-    """Of the strategies that are complete everywhere, that with the highest mean against the rest.
-
-    It was chosen by the data, so the correction is for all pairs.
+    Intervals for problems like these, which take long, are for pairs with the leader of the
+    ``ranking`` or the baseline: those that are shown.
     """
-    all_scores = scores(frame)
-    means = _problem_means(all_scores).sum(axis=0)
-    whole = {
-        label: mean
-        for label, mean in zip(all_scores.labels, means, strict=True)
-        if not np.isnan(mean)
-    }
-    if not whole:
-        return []
-    leader = max(whole, key=whole.__getitem__)
-    asked = [(leader, label) for label in whole if label != leader]
-    return _compared(all_scores, asked, len(whole) * len(asked) // 2)
+    given, shown = scores(frame), {ranking.leader, baseline(frame)}
+    asked = [*combinations(given.labels, 2)]
+    rows = [
+        row
+        for both in asked
+        if (row := _over_problems(given, *both, len(asked), general=not shown.isdisjoint(both)))
+    ]
+    p = stats.holm([row["p"] for row in rows])
+    return [Overall(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=True)]
 
 
-def _compared(given: Scores, asked: list[tuple[str, str]], family: int) -> list[Overall]:
-    """Of a family of ``family`` tests those asked for; others of it count as not found."""
-    rows = [row for left, right in asked if (row := _over_problems(given, left, right, family))]
-    p = stats.holm([row["p"] for row in rows] + [1.0] * (family - len(asked)))
-    return [Overall(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=False)]
+def against_baseline(found: Sequence[Overall], reference: str | None) -> list[Overall]:
+    """Of ``overall``, each strategy against the baseline."""
+    rows = [row for row in found if reference in (row.left, row.right)]
+    return [row if row.right == reference else row.turned() for row in rows]
 
 
-def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[str, Any] | None:
+def leader_against_rest(found: Sequence[Overall], ranking: Ranking) -> list[Overall]:
+    """Of ``overall``, the leader against the others that are complete everywhere."""
+    leader, whole = ranking.leader, {*ranking.labels}
+    rows = [row for row in found if leader in (row.left, row.right)]
+    return [
+        row if row.left == leader else row.turned()
+        for row in rows
+        if {row.left, row.right} <= whole
+    ]
+
+
+def told_apart(found: Sequence[Overall], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Which two of ``labels`` are told apart over all problems [k, k]."""
+    place = {label: number for number, label in enumerate(labels)}
+    apart = np.zeros((len(place), len(place)), dtype=bool)
+    for row in found:
+        if row.left in place and row.right in place:
+            left, right = place[row.left], place[row.right]
+            apart[left, right] = apart[right, left] = row.told in ("better", "worse")
+    return apart
+
+
+def _over_problems(
+    given: Scores, left: str, right: str, family: int, *, general: bool
+) -> dict[str, Any] | None:
     a, b = (given.values[:, given.labels.index(label)] for label in (left, right))
     known = ~np.isnan(a)
     both = known.any(axis=1) & (known == ~np.isnan(b)).all(axis=1)
@@ -180,9 +194,9 @@ def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[st
     if not all(map(len, paired)):
         return None
     estimate, p, test = tested(paired, family)
-    general = (math.nan, math.nan)
-    if len(paired) >= stats.PROBLEMS_FOR_BOOTSTRAP:
-        general = stats.two_stage_bootstrap(paired)
+    low, high = math.nan, math.nan
+    if general and len(paired) >= stats.PROBLEMS_FOR_BOOTSTRAP:
+        low, high = stats.two_stage_bootstrap(paired)
     return {
         "left": left,
         "right": right,
@@ -191,8 +205,8 @@ def _over_problems(given: Scores, left: str, right: str, family: int) -> dict[st
         "p": p,
         "test": test,
         "probability": float(np.mean(chances)),
-        "low": 100 * general[0],
-        "high": 100 * general[1],
+        "low": 100 * low,
+        "high": 100 * high,
         "settings": int(both.sum()),
         "problems": len(paired),
     }
@@ -213,15 +227,22 @@ def tested(paired: list[Floats], family: int) -> tuple[stats.Estimate, float, st
 
 @dataclass(frozen=True)
 class Ranking:
-    """Average ranks over ``problems``: of the strategies that are complete in every setting.
+    """The strategies that are complete in every setting, over ``problems``.
 
-    ``ranks`` is None where there are too few problems, or fewer than three strategies.
+    ``means``: accuracy, every problem counted alike [labels]. ``ranks`` is None where there are too
+    few problems, or fewer than three strategies.
     """
 
     labels: list[str]
     problems: int
     left_out: list[str]
+    means: Floats
     ranks: Ranks | None
+
+    @property
+    def leader(self) -> str | None:
+        """Who has the highest mean; of several, the first of the suite."""
+        return self.labels[int(np.argmax(self.means))] if self.labels else None
 
 
 def ranking(frame: pd.DataFrame) -> Ranking:
@@ -233,7 +254,9 @@ def ranking(frame: pd.DataFrame) -> Ranking:
     names = [label for label, is_whole in zip(all_scores.labels, whole, strict=True) if is_whole]
     left_out = [label for label in all_scores.labels if label not in names]
     enough = problems >= stats.PROBLEMS_FOR_RANKS and len(names) >= 3
-    return Ranking(names, problems, left_out, stats.ranks(means[:, whole]) if enough else None)
+    over_problems = stats.exact_ties(means[:, whole].sum(axis=0) / max(problems, 1))
+    found = stats.ranks(means[:, whole]) if enough else None
+    return Ranking(names, problems, left_out, over_problems, found)
 
 
 def _problem_means(given: Scores) -> Floats:

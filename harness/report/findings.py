@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import comparisons, stats, words
-from harness.report.comparisons import Overall, Ranking
+from harness.report.comparisons import Ranking
 from harness.report.judgement import Judgement
 from harness.report.results import Group, baseline, by_setting, gain_told, place
 from harness.report.stats import Models
@@ -56,47 +56,61 @@ def overall(table: pd.DataFrame, judged: Judgement, reference: str | None) -> li
     tested = [verdict for verdict in judged.verdicts if verdict.judged]
     if not tested:
         return []
-    sentences = [*_over_all(judged.leader), *_wins(tested)] if len(tested) > 1 else []
+    sentences = [*_over_all(judged), *_wins(tested)] if len(tested) > 1 else []
     return [*sentences, *_harm(table, reference), *_power(judged.duels)]
 
 
-def _over_all(leader: Sequence[Overall]) -> list[Markup]:
+def _over_all(judged: Judgement) -> list[Markup]:
     """Who has the highest mean over all problems, and whom it can be told apart from."""
-    rows = [row for row in leader if row.told != "untested"]
-    if not rows:
+    rows, ranking = judged.leader, judged.ranking
+    if all(row.told == "untested" for row in rows):
         return []
-    first = _b(rows[0].left)
-    below = [_b(row.right) for row in rows if row.told == "better"]
-    tied = [_b(row.right) for row in rows if row.told != "better"]
-    where = f"over all {words.plural(max(row.settings for row in rows), 'setting')} together"
-    if not tied:
-        text = "{}, {} has the highest mean accuracy, and is ahead of every other strategy."
-        return [Markup(text).format(where.capitalize(), first)]
-    text = "{}, {} has the highest mean accuracy, but is not distinguishable from {}."
-    sentences = [Markup(text).format(where.capitalize(), first, _and(tied))]
-    if below:
-        sentences.append(Markup("It is ahead of {}.").format(_and(below)))
+    first, settings = rows[0].left, max(row.settings for row in rows)
+    where = Markup("Over all {} together, ").format(words.plural(settings, "setting"))
+    if all(row.told == "better" for row in rows):
+        text = "{}{} has the highest mean accuracy, and is ahead of every other strategy{}."
+        whole = " that is complete" if ranking.left_out else ""
+        return [Markup(text).format(where, _b(first), whole)]
+    means = dict(zip(ranking.labels, ranking.means, strict=True))
+    equal = [row.right for row in rows if means[row.right] == means[first]]
+    found: dict[str, list[Markup]] = {}
+    for row in rows:
+        if row.right not in equal:
+            found.setdefault(row.told, []).append(_b(row.right))
+    lead, *more = _standing(first, equal, "highest mean accuracy", found)
+    return [where + lead, *more]
+
+
+def _standing(
+    first: str, equal: Sequence[str], mean: str, told: Mapping[str, Sequence[Markup]]
+) -> list[Markup]:
+    """Who has the highest ``mean``, and what the tests of the first against others have ``told``.
+
+    ``equal``: those with the very same mean, of which nothing more is said.
+    """
+    names, subject = _and(map(_b, [first, *equal])), _b(first) + " is" if equal else "is"
+    sentence = Markup("{} {} the {}").format(names, "share" if equal else "has", mean)
+    if unclear := told.get("unclear"):
+        text = ", but {} not distinguishable from {}"
+        sentence += Markup(text).format(subject, _and(unclear))
+    sentences = [sentence + "."]
+    if below := told.get("better"):
+        text = "{} ahead of {}."
+        sentences.append(Markup(text).format(subject if equal else "It is", _and(below)))
+    if untested := told.get("untested"):
+        sentences.append(Markup("Not tested against {}: {}.").format(_b(first), _and(untested)))
     return sentences
 
 
 def _wins(judged: Sequence[Verdict]) -> list[Markup]:
     total = len(judged)
     wins = Counter(verdict.winner for verdict in judged if verdict.winner)
-    if wins:
-        named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
-        text = "Setting by setting, one strategy is ahead of all others in {} of {}: {}."
-        start = Markup(text).format(wins.total(), total, named)
-    else:
-        text = "Setting by setting, one strategy is ahead of all others in none of {}."
-        start = Markup(text).format(total)
-    top = Counter(label for verdict in judged for label in (verdict.ranking[0], *verdict.tied))
-    most = max(top.values())
-    often = [label for label, count in top.items() if count == most]
-    if len(often) > 3:
-        return [start]
-    text = "{} {} the best, or not distinguishable from the best, in {} of {}."
-    verb = "is" if len(often) == 1 else "are each"
-    return [start, Markup(text).format(_and(map(_b, often)), verb, most, total)]
+    if not wins:
+        text = "In single settings, one strategy is ahead of all others in none of {}."
+        return [Markup(text).format(total)]
+    named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
+    text = "In single settings, one strategy is ahead of all others in {} of {}: {}."
+    return [Markup(text).format(wins.total(), total, named)]
 
 
 def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
@@ -144,36 +158,21 @@ def _power(duels: pd.DataFrame) -> list[Markup]:
 
 
 def ranks(found: Ranking) -> list[Markup]:
-    """What average ranks say; where there are too few problems, how many it would take."""
-    k = len(found.labels)
+    """Who has the best average rank, which is no test."""
     left_out = []
     if found.left_out:
         text = "Not ranked, because a result is missing: {}."
         left_out = [Markup(text).format(_and(map(_b, found.left_out)))]
-    if k < 3:
+    if len(found.labels) < 3:
         text = "Average ranks are for three or more strategies that are complete everywhere."
         return [Markup(text), *left_out]
     if found.ranks is None:
-        needed = [stats.problems_to_tell_apart(k, apart) for apart in (1, 2)]
-        text = (
-            "Strategies are not ranked over problems: that takes {} problems or more, and this"
-            " suite has {}. To tell {} strategies apart whose average ranks differ by 1 takes about"
-            " {} problems; by 2, about {}."
-        )
-        least = stats.PROBLEMS_FOR_RANKS
-        return [Markup(text).format(least, found.problems, k, *needed), *left_out]
-    order = np.argsort(found.ranks.average)
-    apart = found.ranks.apart[order[0]]
-    best, tied = found.labels[order[0]], [found.labels[i] for i in order[1:] if not apart[i]]
-    if not apart.any():
-        text = "By ranks no two can be told apart from the best, {}: not distinguishable."
-        sentence = Markup(text).format(_b(best))
-    elif tied:
-        text = "{} has the best average rank, but is not distinguishable from {}."
-        sentence = Markup(text).format(_b(best), _and(map(_b, tied)))
-    else:
-        text = "{} has the best average rank, and is ahead of every other strategy."
-        sentence = Markup(text).format(_b(best))
+        text = "Average ranks are for {} problems or more, and this suite has {}."
+        return [Markup(text).format(stats.PROBLEMS_FOR_RANKS, found.problems), *left_out]
+    average = found.ranks.average
+    best = [_b(found.labels[place]) for place in np.flatnonzero(average == average.min())]
+    text = "{} {} the best average rank, {:.2f}. Ranks describe; the tests above decide."
+    sentence = Markup(text).format(_and(best), "has" if len(best) == 1 else "share", average.min())
     return [sentence, *left_out]
 
 
@@ -188,17 +187,24 @@ def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
         text = "{} is ahead with {}: {} points more than {}, the next best."
         margin = words.signed_plus_minus(verdict.points, verdict.half).lstrip("+")
         return [Markup(text).format(_b(first), score, _unbroken(margin), _b(others[0]))]
+    means = {label: groups[label]["accuracy"] for label in verdict.ranking}
+    equal = [label for label in others if means[label] == means[first]]
     if not verdict.judged:
+        if equal:
+            text = "{} share the highest accuracy, {}: a single seed names no winner."
+            return [Markup(text).format(_and(map(_b, [first, *equal])), score)]
         text = "{} has the highest accuracy, {}, then {} with {}."
         second = _score(groups[others[0]])
         doubt = "A single seed can't tell whether that is more than luck: no winner is named."
         return [Markup(text).format(_b(first), score, _b(others[0]), second), Markup(doubt)]
-    tied = _and(_b(label) + f" ({_score(groups[label])})" for label in verdict.tied)
-    text = "No winner: {} has the highest mean, {}, but is not distinguishable from {}."
-    sentences = [Markup(text).format(_b(first), score, tied)]
-    if behind := [label for label in others if label not in verdict.tied]:
-        sentences.append(Markup("It is ahead of {}.").format(_and(map(_b, behind))))
-    return sentences
+    told: dict[str, list[Markup]] = {}
+    for label in others:
+        if label not in equal:
+            named = _b(label) + f" ({_score(groups[label])})"
+            told.setdefault(verdict.told(label), []).append(named)
+    mean = f"highest mean, {_unbroken(words.percent(means[first]) + ' %') if equal else score}"
+    lead, *more = _standing(first, equal, mean, told)
+    return [Markup("No winner: ") + lead, *more]
 
 
 def _models(verdict: Verdict, tested: Models | None) -> list[Markup]:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.report.beside import Later, here
+from harness.report.stats import SAME
 from harness.report.words import plural
 
 ENOUGH = 16
@@ -140,7 +141,7 @@ def importances(settings: pd.DataFrame, scores: Floats) -> dict[str, float]:
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
     from optuna.importance import FanovaImportanceEvaluator
 
-    if np.ptp(scores) == 0:
+    if np.ptp(scores) <= SAME:
         return {}
     columns: dict[str, list[Any]] = {}
     spaces: dict[str, BaseDistribution] = {}

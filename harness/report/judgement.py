@@ -6,16 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.report.comparisons import (
     Overall,
     Ranking,
     against_baseline,
-    duels,
     leader_against_rest,
+    overall,
     ranking,
+    told_apart,
 )
+from harness.report.pairs import duels
+from harness.report.results import baseline
 from harness.report.stats import Models
 from harness.report.trained import of_single_seeds
 from harness.report.verdicts import Verdict, verdicts
@@ -23,27 +28,32 @@ from harness.report.verdicts import Verdict, verdicts
 
 @dataclass(frozen=True)
 class Judgement:
-    """``duels``: every two strategies in every setting · ``verdicts``: who is ahead in each ·
+    """The decisions that every sentence and every mark of a report follows from.
+
+    ``duels``: every two strategies in every setting · ``verdicts``: who is ahead in each ·
     ``gains`` and ``leader``: over all problems, against the baseline and of the best ·
-    ``ranking``: average ranks · ``models``: by setting of one seed, its two best trained models."""
+    ``ranking``: means and average ranks · ``apart``: which of those ranked are told apart over all
+    problems [k, k] · ``models``: by setting of one seed, its two best trained models."""
 
     duels: pd.DataFrame
     verdicts: list[Verdict]
     gains: list[Overall]
     leader: list[Overall]
     ranking: Ranking
+    apart: NDArray[np.bool_]
     models: Mapping[int, Models]
 
 
 def judge(directory: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Judgement:
     """``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``."""
-    found = duels(frame)
-    judged = verdicts(table, found)
+    found, ranked = duels(frame), ranking(frame)
+    judged, over_problems = verdicts(table, found), overall(frame, ranked)
     return Judgement(
         duels=found,
         verdicts=judged,
-        gains=against_baseline(frame),
-        leader=leader_against_rest(frame),
-        ranking=ranking(frame),
+        gains=against_baseline(over_problems, baseline(frame)),
+        leader=leader_against_rest(over_problems, ranked),
+        ranking=ranked,
+        apart=told_apart(over_problems, ranked.labels),
         models=of_single_seeds(directory, frame, judged),
     )

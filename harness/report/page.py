@@ -20,7 +20,7 @@ from harness.record.store import Store
 from harness.report import chapters, images, importance, plots, predictions, stats, tables, words
 from harness.report.beside import Later, here
 from harness.report.details import Details, Fault, collect
-from harness.report.diagram import critical_difference
+from harness.report.diagram import average_ranks
 from harness.report.diagram import told as diagram_told
 from harness.report.drawn import Drawn, Files, in_formats
 from harness.report.figure import Plot
@@ -86,7 +86,7 @@ def write_report(
         one.plot.name: one.files for chapter in drawn.values() for one in chapter
     }
     if judged.ranking.ranks is not None:
-        ranks_diagram = partial(critical_difference, judged.ranking, look)
+        ranks_diagram = partial(average_ranks, judged.ranking, judged.apart, look)
         files["ranks"] = later(in_formats, ranks_diagram)
     own = [(section.title, Markup(section.html)) for section in sections()]
     texts = tables.files(frame, table, everything, judged)
@@ -96,8 +96,7 @@ def write_report(
         **_lead(plan, frame),
         **_found(frame, table, judged),
         **_tested(table, judged, look),
-        "best": chapters.highest(tuned.shown["best"], labels(frame[frame["oracle"] == "labels"])),
-        "budgets": list(tuned.shown["best"].columns),
+        "best": tuned.shown["best"],
         "as_run": tuned.as_run,
         "hyperparameters": tuned.shown["tuned"],
         "enough": importance.ENOUGH,
@@ -194,21 +193,21 @@ def _found(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> dict[
 
 
 def _tested(table: pd.DataFrame, judged: Judgement, look: Mapping[str, Look]) -> dict[str, Any]:
-    """The tables of tests, what ranks say and the critical-difference diagram, if there is one."""
+    """The tables of tests, what ranks say and their diagram, if there is one."""
     found, diagram = judged.ranking, None
     if found.ranks is not None:
-        figure = critical_difference(found, look)
-        diagram = images.inline_svg(figure, "ranks", diagram_told(found))
+        figure = average_ranks(found, judged.apart, look)
+        diagram = images.inline_svg(figure, "ranks", diagram_told(found, judged.apart))
     return {
         "gains": tables.overall(judged.gains).drop(columns="against"),
-        "leads": judged.leader[0].left if judged.leader else "",
+        "leads": found.leader,
         "leader": tables.overall(judged.leader).drop(columns="strategy"),
         "general": {
             "problems": found.problems,
             "needed": stats.PROBLEMS_FOR_BOOTSTRAP,
         },
         "ranks": ranks(found),
-        "ranking": tables.ranks(found),
+        "ranking": tables.ranks(found, judged.apart),
         "diagram": diagram,
         "comparisons": tables.comparisons(table, judged.duels[:LONG]),
         "compared": len(judged.duels),

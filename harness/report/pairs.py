@@ -1,4 +1,4 @@
-"""Paired differences between the strategies of a setting, seed by seed."""
+"""Paired differences between the strategies of a setting, seed by seed, and their tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.stats import half_width, paired_p
+from harness.report.stats import half_width, holm, paired_p
+
+
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of strategies that compete: not those that learn from the target's labels where
+    others are not shown them."""
+    return frame[frame["oracle"] != "labels"]
+
+
+def duels(frame: pd.DataFrame) -> pd.DataFrame:
+    """``pairs`` of all that compete, with ``p_holm``: corrected for all pairs of the suite.
+
+    All that a report says of two strategies in one setting goes by these: who wins it, and who
+    gains over the baseline.
+    """
+    found = pairs(ranked(frame))
+    return found.assign(p_holm=holm(found["p"]))
+
+
+def duels_of(duels: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
+    """The ``duels`` of one label, or of one for each setting by its number, seen from its side:
+    ``label`` is always the left."""
+    mine = duels["setting"].map(label) if isinstance(label, pd.Series) else label
+    turned = duels["right"] == mine
+    seen = duels.assign(
+        left=duels["left"].where(~turned, duels["right"]),
+        right=duels["right"].where(~turned, duels["left"]),
+        difference=duels["difference"].where(~turned, -duels["difference"]),
+    )
+    return seen[turned | (duels["left"] == mine)]
 
 
 def pairs(frame: pd.DataFrame, against: str | None = None, value: str = "accuracy") -> pd.DataFrame:

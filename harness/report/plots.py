@@ -74,8 +74,9 @@ def _against_cost(
     table = table.assign(front=on_front(table))
     facets, total = _places(table, title, tell, _front_text)
     caption += (
-        " Ringed, and joined by the dotted line: the Pareto front, those that no other beats in"
-        " one without losing in the other. It goes by the means alone and leaves out bounds."
+        " Ringed, and joined by the dotted line: the Pareto front: no other has a mean as"
+        " high at less cost, or a higher one at the same. It goes by the means alone, untested,"
+        " and leaves out bounds."
     )
     if any(facet.data["shots"].nunique() > 1 for facet in facets):
         caption += " A line joins the results of one strategy; a larger mark means more shots."

@@ -5,7 +5,7 @@ strategy, by its label, in one setting: its cells differ by seed alone. Nothing 
 over fewer cells than were planned: a group with a cell that is not ok has a gap for a result.
 
 All intervals are Student's t over the seeds, at 95 % and not corrected; what is called better or
-worse is so by corrected tests.
+worse is so by tests that are corrected for all pairs of the suite.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.record.schema import Status
-from harness.report.pairs import pairs
-from harness.report.stats import ALPHA, half_width, holm
+from harness.report.pairs import duels, duels_of, pairs
+from harness.report.stats import ALPHA, exact_ties, half_width
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
-BASELINES = ("from_scratch", "source_only")
-"""Strategies that gains are over, the first that a suite has: one uses nothing of what the backbone
-has learned, the other nothing of the domain that it is tested on."""
+NO_WEIGHTS = "from_scratch"
+"""The strategy that uses nothing of what the backbone has learned."""
+
+BASELINES = (NO_WEIGHTS, "source_only")
+"""Strategies that gains are over, the first that a suite has: the other uses nothing of the domain
+that it is tested on."""
 
 PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
 SECONDS = [f"seconds_{phase}" for phase in PHASES]
@@ -125,10 +128,11 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
       the half width is over, ``seeds``, or ``episodes`` where a single seed's own is all there
       is, or nothing;
     - ``seconds_*``, ``trials`` and ``*_params``: medians over seeds; ``peak_*``: the highest of
-      any seed; ``trials_failed``: their sum; ``cached``: phases that any seed found ready;
+      any seed; ``trials_failed``: their sum; ``cached``: phases that any seed found ready. Who
+      starts from random weights pays nothing for pretraining;
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
-      cells of the same seed; ``gain_p``: of the paired t test, corrected by Holm's method for all
-      gains of the suite.
+      cells of the same seed; ``gain_p``: of the paired t test, corrected as one of the suite's
+      :func:`duels`. NaN for who does not compete.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
     table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
@@ -142,7 +146,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     for key, cells in missing.groupby(["setting", "label"], sort=False):
         table.loc[[key], "gap"] = _gap(cells)
         table.loc[[key], "reasons"] = "; ".join(dict.fromkeys(filter(None, cells["reason"])))
-    table["accuracy"] = groups["accuracy"].mean()
+    table["accuracy"] = exact_ties(groups["accuracy"].mean())
     table["accuracy_sd"] = groups["accuracy"].std()
     halves = half_width(table["accuracy_sd"], table["planned"])
     over_seeds = pd.Series(halves, index=table.index)
@@ -161,7 +165,14 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         gains = pairs(frame, against=reference).set_index(["setting", "left"])
         table["gain"] = 100 * gains["difference"]
         table["gain_half"] = 100 * gains["half"]
-        table["gain_p"] = pd.Series(holm(gains["p"]), index=gains.index)
+        tested = duels_of(duels(frame), reference).set_index(["setting", "right"])
+        table["gain_p"] = tested["p_holm"]
+    fresh = table["strategy"] == NO_WEIGHTS
+    table.loc[fresh, "seconds_pretrain"] = 0.0
+    table.loc[fresh, "cached"] = [
+        " ".join(phase for phase in cached.split() if phase != "pretrain")
+        for cached in table.loc[fresh, "cached"]
+    ]
     table.loc[short, [*_MEDIANS, *_PEAKS, *METRICS, "trials_failed"]] = np.nan
     table.loc[short, ["accuracy", "accuracy_sd", "accuracy_half"]] = np.nan
     table.loc[short, ["interval", "cached"]] = ""

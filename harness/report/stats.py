@@ -22,13 +22,14 @@ Floats: TypeAlias = NDArray[np.float64]
 LEVEL = 0.95
 ALPHA = 0.05
 SAME = 1e-9
-"""Differences whose spread is below this are all the same, but for the rounding of floats."""
+"""Means of accuracies that are closer than this are the same but for the rounding of floats: two
+that differ do so by at least one answer, of fewer than 10⁹ that a mean is over."""
 
 RESAMPLES = 9999
 PROBLEMS_FOR_BOOTSTRAP = 8
 """Fewer don't bring the two-stage bootstrap's coverage to 93–97 %; the tests simulate it."""
 PROBLEMS_FOR_RANKS = 5
-"""With fewer, Nemenyi's test finds almost nothing: its null rate is far below ``ALPHA``."""
+"""With fewer, an average rank is hardly more than the ranks that it is of."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,24 @@ class Estimate:
     value: float
     half: float
     p: float
+
+
+def exact_ties(values: ArrayLike) -> Floats:
+    """``values``, of any shape, in which those that differ by rounding alone are equal.
+
+    Floats that are added in another order come to another sum: 0.7 + 0.8 + 0.9 is not
+    0.9 + 0.7 + 0.8. Whatever compares means, by ``==``, ``>`` or their order, compares these. NaN
+    stays.
+    """
+    given = np.asarray(values, dtype="float64")
+    order = np.argsort(given, axis=None)
+    rising = given.ravel()[order]
+    # Each is as the lowest of those that it follows closely; NaN follows nothing.
+    opens = ~(np.diff(rising, prepend=-np.inf) <= SAME)
+    lowest = np.maximum.accumulate(np.where(opens, np.arange(len(rising)), 0))
+    equal = np.empty_like(rising)
+    equal[order] = rising[lowest]
+    return equal.reshape(given.shape)
 
 
 # ── over seeds ────────────────────────────────────────────────────────────────────────────────
@@ -131,13 +150,14 @@ def stratified(
     strata = len(paired) + len(unpaired)
     value = sum(d.mean() for d in paired) + sum(a.mean() - b.mean() for a, b in unpaired)
     value = float(value) / strata
+    value = value if abs(value) > SAME else 0.0
     means = [*paired, *(side for sides in unpaired for side in sides)]
     if min(map(len, means)) < 2:
         return Estimate(value, math.nan, math.nan)
     terms = np.array([part.var(ddof=1) / len(part) for part in means]) / strata**2
     error = math.sqrt(terms.sum())
     if error <= SAME:
-        return Estimate(value, 0.0, 1.0 if abs(value) <= SAME else math.nan)
+        return Estimate(value, 0.0, math.nan if value else 1.0)
     shares = terms / terms.sum()
     freedom = 1 / sum(share**2 / (len(p) - 1) for share, p in zip(shares, means, strict=True))
     half = error * _t_quantile((1 + LEVEL) / 2, freedom)
@@ -185,7 +205,9 @@ def probability_of_improvement(left: Floats, right: Floats) -> float:
 
     Agarwal et al. (2021), from all N · M pairs.
     """
-    return float((0.5 + 0.5 * np.sign(left[:, None] - right[None, :])).mean())
+    ahead = left[:, None] - right[None, :]
+    wins = np.where(np.abs(ahead) > SAME, np.sign(ahead), 0.0)
+    return float((0.5 + 0.5 * wins).mean())
 
 
 # ── over problems, for problems in general ────────────────────────────────────────────────────
@@ -226,18 +248,11 @@ def two_stage_bootstrap(paired: Sequence[Floats]) -> tuple[float, float]:
 @dataclass(frozen=True)
 class Ranks:
     """``average``: each strategy's rank, 1 the best, mean over problems [k]; ``friedman``: p that
-    all are alike; ``nemenyi``: p of each two [k, k]; ``critical``: how far two averages have to be
-    apart to be told apart."""
+    all are alike; ``nemenyi``: p of each two [k, k]."""
 
     average: Floats
     friedman: float
     nemenyi: Floats
-    critical: float
-
-    @property
-    def apart(self) -> NDArray[np.bool_]:
-        """Which two are told apart [k, k]: only where Friedman's test finds any difference."""
-        return (self.nemenyi < ALPHA) & (self.friedman < ALPHA)
 
 
 def ranks(scores: Floats) -> Ranks:
@@ -249,6 +264,7 @@ def ranks(scores: Floats) -> Ranks:
     from scipy import stats as distributions
 
     problems, k = scores.shape
+    scores = exact_ties(scores)
     average = distributions.rankdata(-scores, axis=1).mean(axis=0)
     tied = bool((np.ptp(scores, axis=1) == 0).all())
     friedman = 1.0 if tied else float(distributions.friedmanchisquare(*scores.T).pvalue)
@@ -257,23 +273,7 @@ def ranks(scores: Floats) -> Ranks:
     nemenyi = np.ones((k, k))
     nemenyi[upper] = distributions.studentized_range.sf(math.sqrt(2) * apart[upper], k, np.inf)
     nemenyi.T[upper] = nemenyi[upper]
-    return Ranks(average, friedman, nemenyi, critical_difference(problems, k))
-
-
-def critical_difference(problems: int, k: int) -> float:
-    """Nemenyi's: q · √(k (k + 1) / 6 N), q the studentised range's quantile over √2."""
-    return _studentised(k) * math.sqrt(k * (k + 1) / (6 * problems))
-
-
-def problems_to_tell_apart(k: int, ranks_apart: float = 1.0) -> int:
-    """How many problems bring the critical difference of k strategies down to ``ranks_apart``."""
-    return math.ceil((_studentised(k) / ranks_apart) ** 2 * k * (k + 1) / 6)
-
-
-def _studentised(k: int) -> float:
-    from scipy import stats as distributions
-
-    return float(distributions.studentized_range.ppf(LEVEL, k, np.inf)) / math.sqrt(2)
+    return Ranks(average, friedman, nemenyi)
 
 
 # ── over test examples: two trained models ────────────────────────────────────────────────────

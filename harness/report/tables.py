@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tabulate import tabulate
 
 from harness.record.table import to_csv
@@ -55,6 +56,7 @@ TEXT = {
     "over",
     "test",
     "finding",
+    "not told apart from",
     "settings",
     "hyperparameter",
     "default",
@@ -204,18 +206,36 @@ def overall(rows: Sequence[Overall]) -> pd.DataFrame:
     )
 
 
-def ranks(found: Ranking) -> pd.DataFrame:
-    """A row a strategy, the best first; none where strategies could not be ranked."""
+def ranks(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
+    """A row a strategy, the best average rank first, and which others are not ``apart`` from it
+    [k, k] by the tests over all problems; none where strategies could not be ranked."""
+    shown: dict[str, list[str]] = {"strategy": [], "average rank": [], "not told apart from": []}
     if found.ranks is None:
-        return pd.DataFrame({"strategy": [], "average rank": []})
+        return pd.DataFrame(shown)
     average = found.ranks.average
     order = np.argsort(average, kind="stable")
-    first = found.ranks.nemenyi[order[0]]
+    for row in order:
+        alike = [found.labels[other] for other in order if other != row and not apart[row, other]]
+        shown["strategy"].append(found.labels[row])
+        shown["average rank"].append(f"{average[row]:.2f}")
+        shown["not told apart from"].append(", ".join(alike) or words.GAP)
+    return pd.DataFrame(shown)
+
+
+def rank_tests(found: Ranking) -> pd.DataFrame:
+    """A row a strategy with its average rank, Friedman's p and Nemenyi's against the first: numbers
+    for who reports them, that nothing else in the report goes by."""
+    if found.ranks is None:
+        return pd.DataFrame({"strategy": [], "average rank": [], "p against the first": []})
+    order = np.argsort(found.ranks.average, kind="stable")
+    against = found.ranks.nemenyi[order[0], order]
+    against[0] = np.nan
     return pd.DataFrame(
         {
-            "strategy": [found.labels[i] for i in order],
-            "average rank": [f"{average[i]:.2f}" for i in order],
-            "p against the first": [words.GAP, *map(words.p_number, first[order[1:]])],
+            "strategy": [found.labels[row] for row in order],
+            "average rank": found.ranks.average[order],
+            "p against the first": against,
+            "p of any difference": found.ranks.friedman,
         }
     )
 
@@ -249,7 +269,7 @@ def files(
         "cost": table[[*group, *SECONDS, "cached", *MEASURES, *COUNTS, "trials_failed"]],
         "comparisons": judged.duels.merge(places, on="setting").drop(columns="setting"),
         "overall": pd.DataFrame(rows, columns=[each.name for each in dataclasses.fields(Overall)]),
-        "ranks": ranks(judged.ranking),
+        "ranks": rank_tests(judged.ranking),
     }
     shown = {
         "results": results(frame, table),
@@ -258,7 +278,7 @@ def files(
         "cells": cells(frame),
         "comparisons": comparisons(table, judged.duels[:MOST]),
         "overall": overall(rows),
-        "ranks": ranks(judged.ranking),
+        "ranks": ranks(judged.ranking, judged.apart),
     }
     return {
         **{

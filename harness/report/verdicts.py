@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.results import by_setting
-from harness.report.stats import ALPHA
+from harness.report.pairs import duels_of
+from harness.report.results import by_setting, told
 
 
 @dataclass(frozen=True)
@@ -17,13 +17,15 @@ class Verdict:
     """Who is ahead in one setting.
 
     ``ranking`` has the complete groups' labels, highest mean first, without those that were shown
-    the target's labels where others were not. ``tied`` are those that can't be told apart from the
-    first, or could not be tested. ``points`` ± ``half`` is how far the first is above the second.
+    the target's labels where others were not. Of the others, ``tied`` can't be told apart from the
+    first, and ``untested`` could not be tested against it. ``points`` ± ``half`` is how far the
+    first is above the second.
     """
 
     setting: int
     ranking: tuple[str, ...]
     tied: tuple[str, ...]
+    untested: tuple[str, ...]
     points: float
     half: float
     missing: tuple[tuple[str, str], ...]
@@ -33,30 +35,38 @@ class Verdict:
         """Whether there are two complete groups and seeds enough for an interval between them."""
         return not np.isnan(self.half)
 
+    def told(self, label: str) -> str:
+        """What the test of the first against another label says, as ``results.told``."""
+        if label in self.untested:
+            return "untested"
+        return "unclear" if label in self.tied else "better"
+
     @property
     def winner(self) -> str | None:
         """The first, if it can be told apart from every other."""
-        return self.ranking[0] if len(self.ranking) > 1 and not self.tied else None
+        alone = len(self.ranking) > 1 and not self.tied and not self.untested
+        return self.ranking[0] if alone else None
 
 
 def verdicts(table: pd.DataFrame, duels: pd.DataFrame) -> list[Verdict]:
-    """A verdict for each setting, from ``summary`` and ``comparisons.duels`` of one frame."""
+    """A verdict for each setting, from ``summary`` and ``pairs.duels`` of one frame."""
     ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
         ["setting", "accuracy"], ascending=[True, False], kind="stable"
     )
     rankings: dict[Any, Any] = ranked.groupby("setting")["label"].agg(tuple).to_dict()
     margins = _margins(duels, {setting: ranking[0] for setting, ranking in rankings.items()})
-    unknown = (np.nan, np.nan, False)
+    unknown = (np.nan, np.nan, "untested")
     found = []
     for setting, groups in by_setting(table).items():
         ranking = rankings.get(setting, ())
-        others = margins.get(setting, {})
-        points, half, _ = others.get(ranking[1], unknown) if len(ranking) > 1 else unknown
+        others = {label: margins.get((setting, label), unknown) for label in ranking[1:]}
+        points, half, _ = next(iter(others.values()), unknown)
         found.append(
             Verdict(
                 setting=setting,
                 ranking=ranking,
-                tied=tuple(label for label in ranking[1:] if not others.get(label, unknown)[2]),
+                tied=tuple(label for label, (*_, kind) in others.items() if kind == "unclear"),
+                untested=tuple(label for label, (*_, kind) in others.items() if kind == "untested"),
                 points=points,
                 half=half,
                 missing=tuple((label, row["gap"]) for label, row in groups.items() if row["gap"]),
@@ -67,19 +77,15 @@ def verdicts(table: pd.DataFrame, duels: pd.DataFrame) -> list[Verdict]:
 
 def _margins(
     duels: pd.DataFrame, leaders: dict[int, str]
-) -> dict[int, dict[str, tuple[float, float, bool]]]:
+) -> dict[tuple[int, str], tuple[float, float, str]]:
     """For each setting and each label but the first's: how far the first is above it, in points,
-    the half width of the interval, and whether the two are told apart."""
-    leader = duels["setting"].map(leaders)
-    flipped = duels["right"] == leader
-    rows = duels.assign(
-        other=duels["left"].where(flipped, duels["right"]),
-        points=100 * duels["difference"].where(~flipped, -duels["difference"]),
-        half=100 * duels["half"],
-        apart=duels["p_holm"] < ALPHA,
-    )[flipped | (duels["left"] == leader)]
-    found: dict[int, dict[str, tuple[float, float, bool]]] = {}
-    columns = ("setting", "other", "points", "half", "apart")
-    for setting, other, *margin in zip(*(rows[name].tolist() for name in columns), strict=True):
-        found.setdefault(setting, {})[other] = (margin[0], margin[1], margin[2])
-    return found
+    the half width of the interval, and what the test says (``results.told``)."""
+    rows = duels_of(duels, pd.Series(leaders, dtype=object))
+    points, half = 100 * rows["difference"], 100 * rows["half"]
+    columns = (rows["setting"], rows["right"], points, half, rows["p_holm"])
+    return {
+        (setting, other): (ahead, around, told(ahead, p))
+        for setting, other, ahead, around, p in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    }

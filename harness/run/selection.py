@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from harness.data.examples import Inputs, Task
 from harness.model.metrics import information
+
+Score = tuple[float, float]
+"""A value and a loss, negated: more is better, first of the first."""
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,12 @@ class Validation:
     inputs: list[Inputs]
     labels: list[Tensor]
     measure: Measure = ACCURACY
+
+    def score(self, logits: Sequence[Tensor]) -> Score:
+        """What answers to all tasks are worth: ``logits`` float ``[N, C]`` of each, on the CPU.
+
+        Episodes ask for as many answers each, so that this is the mean over them; taken over the
+        answers, those that are right as often have the very same value, and the loss decides.
+        """
+        value, loss = self.measure.of(torch.cat([*logits]), torch.cat(self.labels))
+        return value, -loss

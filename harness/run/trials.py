@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import torch
 from torch import Tensor
@@ -28,15 +27,12 @@ from harness.run import stopping
 from harness.run.context import CellRun, Curve
 from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
-from harness.run.selection import Validation
+from harness.run.selection import Score, Validation
 from harness.run.tune import Tuner
 from harness.run.workbench import Made, overrides
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
-
-Score = tuple[float, float]
-"""A value and a loss, negated: more is better, first of the first."""
 
 
 @dataclass
@@ -199,7 +195,10 @@ class Trials:
             pairs = [(val.tasks[0], settings) for _, settings in opened]
             predictors = self._adapt(backbone, pairs)
             with self._clock.phase("score"):
-                found = [self._score(predictor, val) for predictor in predictors]
+                found = [
+                    val.score([self.logits(one, val.inputs[0], val.tasks[0].classes)])
+                    for one in predictors
+                ]
         except Unsupported:
             raise
         except Exception:
@@ -283,24 +282,19 @@ class Trials:
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
     ) -> tuple[Score, Predictor]:
-        """The validation measure of one setting, means over tasks."""
-        found = []
+        """The validation measure of one setting, over all tasks."""
+        found: list[Tensor] = []
         predictor: Predictor | None = None
         for start in range(0, len(val.tasks), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             adapted = self.adapt(backbone, val.tasks[part], settings)
             for number, predictor in enumerate(adapted, start=start):
                 with self._clock.phase("score"):
-                    found.append(self._score(predictor, val, number))
+                    classes = val.tasks[number].classes
+                    found.append(self.logits(predictor, val.inputs[number], classes))
         assert predictor is not None
-        value, loss = np.mean(found, axis=0).tolist()
-        return (value, loss), predictor
-
-    def _score(self, predictor: Predictor, val: Validation, number: int = 0) -> Score:
-        """The validation measure of a predictor for one of the tasks."""
-        logits = self.logits(predictor, val.inputs[number], val.tasks[number].classes)
-        value, loss = val.measure.of(logits, val.labels[number])
-        return value, -loss
+        with self._clock.phase("score"):
+            return val.score(found), predictor
 
     def _tell(self, number: int, total: int) -> None:
         told = {"cell": self._cell, "stage": "trial", "done": number, "total": total}

@@ -5,7 +5,7 @@ import pytest
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
-from harness.plan.revisions import POOLED
+from harness.plan.revisions import POOLED, TIES
 from harness.plugins import Sources, load
 
 SOURCE = {"dataset": "glyphs", "args": {"per_class": 8}}
@@ -80,3 +80,22 @@ def test_a_strangers_strategy_is_asked_by_its_source_and_its_parents(
     table["strategies"] = ["stranger"]
     cells = plan(parse(table, "here"), registry, Datasets(registry), "here").cells
     assert [cell.meaning.get("revisions") for cell in cells] == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "strategy", "expected"),
+    [
+        ("episodes", "linear_probe", [TIES]),
+        ("episodes", {"name": "linear_probe", "args": {"lr": 0.01, "weight_decay": 0.0}}, None),
+        ("transfer", "linear_probe", None),
+    ],
+)
+def test_ties_over_episodes_concern_what_is_tuned_on_episodes(
+    planned, table, protocol, strategy, expected
+):
+    noise = {"dataset": "toy", "args": {"classes": 12, "each": 20}, "shots": 1}
+    table["problems"] = [
+        noise if protocol == "transfer" else {**noise, "protocol": protocol, "ways": 3}
+    ]
+    table["strategies"] = [strategy]
+    assert {repr(cell.meaning.get("revisions")) for cell in planned(table)} == {repr(expected)}

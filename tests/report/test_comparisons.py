@@ -12,10 +12,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.report import comparisons, stats
-from harness.report.comparisons import against_baseline, duels, leader_against_rest, ranking
-from harness.report.diagram import cliques, critical_difference, told
-from harness.report.pairs import pairs
-from harness.report.results import summary, tidy
+from harness.report.comparisons import Overall, overall, ranking, told_apart
+from harness.report.diagram import average_ranks, cliques, told
+from harness.report.pairs import duels, pairs
+from harness.report.results import baseline, gain_told, summary, tidy
 from harness.report.style import looks
 from harness.report.verdicts import Verdict, verdicts
 
@@ -25,6 +25,18 @@ ADDED = ["setting", "facet", "counts"]
 
 def judged(frame: pd.DataFrame) -> list[Verdict]:
     return verdicts(summary(frame), duels(frame))
+
+
+def every_two(frame: pd.DataFrame) -> list[Overall]:
+    return overall(frame, ranking(frame))
+
+
+def against_baseline(frame: pd.DataFrame) -> list[Overall]:
+    return comparisons.against_baseline(every_two(frame), baseline(frame))
+
+
+def leader_against_rest(frame: pd.DataFrame) -> list[Overall]:
+    return comparisons.leader_against_rest(every_two(frame), ranking(frame))
 
 
 def joined(*frames: pd.DataFrame) -> pd.DataFrame:
@@ -141,6 +153,32 @@ def test_one_seed_or_no_spread_has_no_winner(frame_of: FrameOf, scores: Any) -> 
     assert (verdict.ranking, verdict.winner) == (("a", "b"), None)
 
 
+def test_what_could_not_be_tested_is_not_called_indistinguishable(frame_of: FrameOf) -> None:
+    scores = {"a": [0.90, 0.91, 0.92], "b": [0.80, 0.82, 0.81], "c": [0.5, 0.51, 0.52]}
+    (verdict,) = judged(frame_of(scores))
+    assert (verdict.winner, verdict.tied, verdict.untested) == (None, (), ("c",))
+    assert [verdict.told(label) for label in "bc"] == ["better", "untested"]
+
+
+def test_of_one_pair_one_thing_is_said(frame_of: FrameOf) -> None:
+    """A gain over the baseline is one of the duels that decide who wins, of one family."""
+    draw = np.random.default_rng(2)
+    scores = draw.normal(0.5, 0.02, (8, 4, 5)) + np.array([0, 0.02, 0.04, 0.2])[:, None]
+    frame = suite_of(frame_of, scores)
+    table, found = summary(frame), {verdict.setting: verdict for verdict in judged(frame)}
+    led = 0
+    for group in table.to_dict("records"):
+        verdict = found[group["setting"]]
+        if group["label"] == verdict.ranking[0] and group["label"] != "from_scratch":
+            assert gain_told(group) == verdict.told("from_scratch")
+            led += gain_told(group) == "better"
+    assert led  # not all unclear
+    leading = {(row.left, row.right): row for row in leader_against_rest(frame)}
+    for gain in against_baseline(frame):
+        if (row := leading.get((gain.left, gain.right))) is not None:
+            assert row == gain
+
+
 def test_what_is_missing_is_not_ranked(frame_of: FrameOf) -> None:
     (verdict,) = judged(frame_of({"a": [0.9, None], "b": [0.1, 0.2], "c": [None, None]}))
     assert verdict.ranking == ("b",)
@@ -212,6 +250,26 @@ def test_the_leader_is_corrected_for_all_pairs(frame_of: FrameOf) -> None:
     assert least.p_holm == pytest.approx(6 * least.p)
 
 
+def test_every_two_are_one_family_over_all_problems(frame_of: FrameOf) -> None:
+    draw = np.random.default_rng(0)
+    scores = draw.normal(0.5, 0.01, (2, 4, 3)) + np.array([0, 0.01, 0.1, 0.02])[:, None]
+    found = every_two(suite_of(frame_of, scores))
+    assert len(found) == 6
+    assert [row.p_holm for row in found] == pytest.approx(stats.holm([row.p for row in found]))
+    (turned,) = (row.turned() for row in found if (row.left, row.right) == ("from_scratch", "b"))
+    assert (turned.left, turned.told) == ("b", "better")
+    assert turned.probability == pytest.approx(1)
+
+
+def test_equal_means_lead_by_the_suites_order(frame_of: FrameOf) -> None:
+    """Each has the same accuracies over problems and seeds, in another order."""
+    values = np.array([[0.7, 0.8, 0.9], [0.9, 0.7, 0.8], [0.8, 0.9, 0.7]])
+    found = ranking(suite_of(frame_of, np.tile(values, (5, 1, 1))))
+    assert (found.leader, len({*found.means})) == ("from_scratch", 1)
+    assert found.ranks is not None
+    assert list(found.ranks.average) == [2, 2, 2]
+
+
 def test_problems_in_general_need_several(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(0)
     least = stats.PROBLEMS_FOR_BOOTSTRAP
@@ -250,16 +308,39 @@ def test_only_what_is_complete_everywhere_is_ranked(frame_of: FrameOf) -> None:
     assert (found.labels, found.left_out) == (["from_scratch", "b", "c"], ["a"])
     assert found.ranks is not None
     assert list(found.ranks.average) == [3, 2, 1]
-    figure = critical_difference(found, looks(frame))
+    apart = told_apart(every_two(frame), found.labels)
+    figure = average_ranks(found, apart, looks(frame))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
         "c",
         "b",
         "from_scratch",
     ]
-    assert told(found).startswith("Average ranks. c: 1.00; b: 2.00; from_scratch: 3.00.")
+    words = told(found, apart)
+    assert words.startswith("Average ranks. c: 1.00; b: 2.00; from_scratch: 3.00.")
+    assert words.endswith("Every two are told apart.")
 
 
-def test_cliques_are_the_longest_runs_that_are_not_told_apart() -> None:
-    average = np.array([1.0, 1.5, 2.5, 3.0, 5.0])
-    apart = np.abs(average[:, None] - average) > 1.6
-    assert cliques(average, apart) == [(0, 2), (1, 3)]
+def test_lines_join_what_the_tests_over_all_problems_do_not_tell_apart(frame_of: FrameOf) -> None:
+    """Of five problems, Nemenyi's test could tell no two neighbours apart; the report's does."""
+    draw = np.random.default_rng(3)
+    own = np.array([0.1, 0.2, 0.3, 0.3])[:, None] + draw.normal(0, 0.005, (5, 4, 3))
+    frame = suite_of(frame_of, own)
+    found, apart = ranking(frame), told_apart(every_two(frame), ["from_scratch", "a", "b", "c"])
+    assert found.ranks is not None
+    assert found.ranks.nemenyi[1, 2] > stats.ALPHA
+    assert apart[1, 2]
+    assert cliques(apart) == [[2, 3]]
+    assert "Not told apart: " in told(found, apart)
+
+
+def test_every_two_that_are_not_apart_are_in_a_clique_and_no_others() -> None:
+    draw = np.random.default_rng(0)
+    for k in range(1, 9):
+        apart = np.triu(draw.random((k, k)) < 0.5, 1)
+        apart |= apart.T
+        found = cliques(apart)
+        together = np.eye(k, dtype=bool)
+        for group in found:
+            together[np.ix_(group, group)] = True
+        assert (together == ~apart).all()
+        assert not any({*one} < {*other} for one in found for other in found)

@@ -33,6 +33,8 @@ def test_importances_are_shares_of_the_variance() -> None:
 def test_scores_that_are_all_the_same_have_no_importances() -> None:
     settings, scores = drawn()
     assert importance.importances(settings, np.zeros_like(scores)) == {}
+    rounding = np.resize([0.0, 1.1e-16, -1.1e-16], len(scores))  # what a mean taken off leaves
+    assert importance.importances(settings, rounding) == {}
 
 
 def tried(frame: pd.DataFrame, settings: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:

@@ -190,6 +190,12 @@ def test_the_front_holds_who_is_beaten_by_none(fronts: pd.DataFrame) -> None:
     assert list(found) == expected == ["cheap", "twin", "good", "best"]
 
 
+def test_twins_on_the_front_are_known_in_spite_of_rounding(frame_of: FrameOf) -> None:
+    shares = {"a": [16 / 20, 19 / 20, 16 / 20], "b": [17 / 20, 18 / 20, 16 / 20]}
+    table = summary(frame_of(shares))
+    assert plots.on_front(table.assign(x=1.0)).all()
+
+
 def test_the_front_is_marked_and_told(fronts: pd.DataFrame, frame_of: FrameOf) -> None:
     plot = plots.by_seconds(fronts)
     assert plot.facets[0].note == "On the front: cheap, twin, good and best"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from scipy import stats as scipy_stats
 
 from harness.errors import HarnessError
 from harness.report.results import baseline, gain_told, shots_order, summary, tidy
+from harness.report.stats import holm
 
 FrameOf = Callable[..., pd.DataFrame]
 
@@ -180,20 +182,39 @@ def test_the_baseline_is_known_by_its_strategy(frame_of: FrameOf) -> None:
     assert row(frame, "a")["gain"] == pytest.approx(40)
 
 
-def test_gains_are_judged_after_holms_correction(frame_of: FrameOf) -> None:
-    """The least p is multiplied by three, the next by two."""
-    base = [0.50, 0.50, 0.50]
-    better, worse = [0.60, 0.61, 0.60], [0.45, 0.44, 0.46]
-    frame = frame_of({"from_scratch": base, "a": better, "b": worse, "c": [0.5, 0.52, 0.49]})
-    tests = {
-        label: scipy_stats.ttest_rel(values, base).pvalue
-        for label, values in (("a", better), ("b", worse), ("c", [0.5, 0.52, 0.49]))
+def test_gains_are_judged_as_duels_of_the_suite(frame_of: FrameOf) -> None:
+    """The gains are three of the six pairs, which are one family."""
+    scores = {
+        "from_scratch": [0.50, 0.50, 0.50],
+        "a": [0.60, 0.61, 0.60],
+        "b": [0.45, 0.44, 0.46],
+        "c": [0.5, 0.52, 0.49],
     }
+    frame = frame_of(scores)
+    both = [*itertools.combinations(scores, 2)]
+    p = holm([scipy_stats.ttest_rel(scores[one], scores[other]).pvalue for one, other in both])
+    expected = dict(zip(both, p, strict=True))
     got = {label: row(frame, label) for label in "abc"}
-    assert got["a"]["gain_p"] == pytest.approx(3 * tests["a"])
-    assert got["b"]["gain_p"] == pytest.approx(2 * tests["b"])
+    for label in "abc":
+        assert got[label]["gain_p"] == pytest.approx(expected["from_scratch", label])
     assert [gain_told(got[label]) for label in "abc"] == ["better", "worse", "unclear"]
     assert gain_told(row(frame, "from_scratch")) == ""
+
+
+def test_who_starts_from_random_weights_pays_nothing_for_pretraining(frame_of: FrameOf) -> None:
+    frame = frame_of({"mine": [0.5, 0.6], "a": [0.7, 0.8]}, seconds_pretrain=31.5)
+    frame["cached"] = "features pretrain"
+    frame.loc[frame["label"] == "mine", "strategy"] = "from_scratch"
+    assert (row(frame, "mine")["seconds_pretrain"], row(frame, "mine")["cached"]) == (0, "features")
+    assert row(frame, "a")["seconds_pretrain"] == 31.5
+    assert row(frame, "a")["cached"] == "features pretrain"
+
+
+def test_means_of_as_many_right_answers_are_equal(frame_of: FrameOf) -> None:
+    """51 of 60 each, in other shares: as floats their means differ in the last bit."""
+    frame = frame_of({"a": [16 / 20, 19 / 20, 16 / 20], "b": [17 / 20, 18 / 20, 16 / 20]})
+    assert frame.groupby("label")["accuracy"].mean().nunique() == 2
+    assert summary(frame)["accuracy"].nunique() == 1
 
 
 def test_a_gain_that_is_real_alone_is_unclear_among_many(frame_of: FrameOf) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
@@ -230,8 +232,14 @@ def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFram
     scores = {"a": [0.1, 0.2], "b": [0.5, 0.6], "c": [0.3, 0.4]}
     parts = [frame_of(scores, problem=f"p{n}") for n in range(6)]
     frame = tidy(pd.concat(parts).drop(columns=["setting", "facet", "counts"]))
-    shown = tables.ranks(ranking(frame))
+    apart = np.array([[False, True, False], [True, False, True], [False, True, False]])
+    shown = tables.ranks(ranking(frame), apart)
     assert shown["strategy"].to_list() == ["b", "c", "a"]
     assert shown["average rank"].to_list() == ["1.00", "2.00", "3.00"]
-    assert shown["p against the first"].iloc[0] == words.GAP
-    assert tables.ranks(ranking(parts[0])).empty
+    assert shown["not told apart from"].to_list() == [words.GAP, "a", "c"]
+    numbers = tables.rank_tests(ranking(frame))
+    assert numbers["average rank"].to_list() == [1, 2, 3]
+    assert np.isnan(numbers["p against the first"].iloc[0])
+    assert numbers["p of any difference"].iloc[0] == pytest.approx(math.exp(-6))
+    for table in (tables.ranks(ranking(parts[0]), apart), tables.rank_tests(ranking(parts[0]))):
+        assert table.empty

@@ -91,6 +91,8 @@ def _label(cells: pd.DataFrame, strategy: str) -> str | None:
 def _share(group: pd.DataFrame, label: str, lower: str, upper: str) -> tuple[str, str, str]:
     """The share of the gap that ``label`` closes in one setting (%), over which seeds, and what
     keeps it from being told, if anything does."""
+    from harness.report.stats import SAME  # SciPy comes with it, which other commands do without
+
     ok = group[(group["status"] == "ok") & group["accuracy"].notna()]
     accuracy = ok.pivot(index="seed", columns="label", values="accuracy").astype("float64")
     paired = accuracy.reindex(columns=[lower, label, upper]).dropna()
@@ -99,7 +101,7 @@ def _share(group: pd.DataFrame, label: str, lower: str, upper: str) -> tuple[str
     if paired.empty:
         return DASH, seeds, f"with no seed are {label}, {lower} and {upper} all ok."
     bottom, middle, top = paired.mean()
-    if top <= bottom:
+    if top - bottom <= SAME:
         return DASH, seeds, f"{upper} is no better than {lower}, so there is no gap to close."
     text = f"{100 * (middle - bottom) / (top - bottom):.1f}"
     return "0.0" if text == "-0.0" else text.replace("-", "−"), seeds, ""
