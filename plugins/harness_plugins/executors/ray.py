@@ -9,7 +9,6 @@ import pickle
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -18,6 +17,9 @@ from harness.run import stopping
 
 GPUS = {"cpu": 0, "cuda": 1}
 """How many GPUs a cell is given, by its device."""
+
+BEGUN = "begun"
+"""What a worker sends before a job's own events."""
 
 POLL = 0.1
 """Seconds between looks at the events of cells that are running."""
@@ -114,7 +116,7 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
     work = remote(**options, num_gpus=GPUS[workers[0]])(_work)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-    running, stopped = dict[Any, Running](), False
+    running, began, stopped = dict[Any, Job](), dict[str, float](), False
     try:
         while True:
             if stopping.asked() and not stopped:
@@ -125,17 +127,21 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
                 job = next(jobs, None)
                 if job is None:
                     break
-                running[work.remote(job, os.getcwd(), workers[0], events)] = Running(job)
+                running[work.remote(job, os.getcwd(), workers[0], events)] = job
             if not running:
                 return
             ended, _ = ray.wait(list(running), timeout=POLL)
             for told in events.get_nowait_batch(events.size()):
-                emit(*pickle.loads(told))
+                hook, arguments = pickle.loads(told)
+                if hook == BEGUN:
+                    began[arguments["cell"]] = time.monotonic()
+                else:
+                    emit(hook, arguments)
             for ref in ended:
-                _settle(ref, running.pop(ref).job, emit, workers[0])
-            for ref in [ref for ref, at_work in running.items() if at_work.is_late]:
+                _settle(ref, running.pop(ref), emit, workers[0])
+            for ref in [ref for ref, job in running.items() if _is_late(job, began)]:
                 ray.cancel(ref, force=True)
-                job = running.pop(ref).job
+                job = running.pop(ref)
                 with contextlib.suppress(ray.exceptions.RayError):
                     ray.get(ref)  # until it is gone, and its claim with it
                 late = f"it was still running after {job.timeout:g} s"
@@ -145,16 +151,14 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
             ray.cancel(ref, force=True)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A job that was handed to Ray, and when."""
-
-    job: Job
-    since: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_late(self) -> bool:
-        return self.job.timeout is not None and time.monotonic() - self.since > self.job.timeout
+def _is_late(job: Job, began: Mapping[str, float]) -> bool:
+    """Whether a job is past its timeout, counted from when its worker had started and begun it:
+    what Ray takes to find a place and start a process there is not the cell's time."""
+    return (
+        job.timeout is not None
+        and job.title in began
+        and time.monotonic() - began[job.title] > job.timeout
+    )
 
 
 def _work(job: Job, folder: str, device: str, events: Any) -> None:
@@ -166,6 +170,7 @@ def _work(job: Job, folder: str, device: str, events: Any) -> None:
         # As bytes, so that the queue's own process need not import what events are made of.
         events.put(pickle.dumps((hook, dict(arguments))))
 
+    send(BEGUN, {"cell": job.title})
     job.run(send, device)
 
 
