@@ -233,6 +233,17 @@ def _duration(seconds: Any) -> str:
     return f"≈ {seconds / 60:.0f} min" if seconds < 6000 else f"≈ {seconds / 3600:.1f} h"
 
 
+def _where(alike: Any) -> str:
+    """The cells of some rows in a few words: how many, and of which strategies, problems, seeds."""
+    labels, problems, seeds = (
+        ", ".join(map(str, alike[column].unique())) for column in ("label", "problem", "seed")
+    )
+    if len(alike) == 1:
+        return f"{labels} on {problems} (seed {seeds})"
+    word = "seed" if alike["seed"].nunique() == 1 else "seeds"
+    return f"{len(alike)} cells, {labels} on {problems} ({word} {seeds})"
+
+
 def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str) -> int:
     """Write the report, print the results, and tell by the exit status whether all is well."""
     from harness.cli.reporting import report
@@ -254,10 +265,12 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
     click.echo(f"report: {page}", err=True)
     ours = frame[frame.cell.isin([cell.cell for cell in chosen])]
     bad = ours[ours.status != "ok"]
-    for _, row in bad.fillna({"log": ""}).iterrows():
-        log = f" (log: {store.directory / row['log']})" if row["log"] else ""
-        where = f"{row['label']} on {row['problem']} (seed {row['seed']})"
-        click.echo(f"{row['status']}: {where}: {row['reason']}{log}", err=True)
+    for (status, reason), alike in bad.fillna({"log": "", "reason": ""}).groupby(
+        ["status", "reason"], sort=False
+    ):
+        logs = [log for log in alike["log"] if log]
+        log = f" (log: {store.directory / logs[0]})" if logs else ""
+        click.echo(f"{status}: {_where(alike)}: {reason}{log}", err=True)
     for status in map(str, bad["status"].unique()):
         click.echo(f"{status}: {STATES[status][1]}", err=True)
     return int(len(bad) > 0)

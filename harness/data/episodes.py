@@ -35,8 +35,10 @@ def draw_episodes(
     queries: int,
     episodes: int,
     seed: int,
+    names: Sequence[str] | None = None,
 ) -> list[Episode]:
     """Draw tasks: ``ways`` classes each, ``shots`` labelled examples and ``queries`` to answer.
+    ``names`` are those of all classes, for messages.
 
     Raises:
         HarnessError: there are fewer classes than ways, or too few examples in one.
@@ -47,12 +49,14 @@ def draw_episodes(
             "Ask for fewer ways or hold out more classes",
         )
     members = {label: torch.nonzero(labels == label).flatten() for label in classes}
-    smallest = min(members, key=lambda label: len(members[label]))
-    if len(members[smallest]) < shots + queries:
+    small = {label: len(rows) for label, rows in members.items() if len(rows) < shots + queries}
+    if small:
+        told = ", ".join(
+            f"'{names[label] if names else label}' ({size})" for label, size in small.items()
+        )
         raise HarnessError(
-            f"class {smallest} has {len(members[smallest])} examples: too few for {shots} shots "
-            f"and {queries} queries",
-            "Ask for fewer shots or queries",
+            f"classes with too few examples for {shots} shots and {queries} queries: {told}",
+            "Ask for fewer shots or queries, or hold out other classes",
         )
     generator = torch.Generator().manual_seed(seed)
     drawn = []

@@ -127,7 +127,6 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                         **revisions(
                             registry,
                             datasets,
-                            backbone,
                             problem,
                             strategy,
                             suite.budget,

@@ -185,6 +185,7 @@ def _try_episodes(data: Data, problem: EpisodesProblem, shots: int) -> None:
             queries=problem.queries,
             episodes=1,
             seed=0,
+            names=data.classes,
         )
 
 

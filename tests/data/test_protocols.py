@@ -137,10 +137,10 @@ class TestEpisodes:
         ("options", "message"),
         [
             ({"ways": 9}, "9-way episodes need 9 classes, but there are 8"),
-            ({"shots": 5, "queries": 2}, "has 6 examples: too few for 5 shots and 2 queries"),
+            ({"shots": 5, "queries": 2}, r"5 shots and 2 queries: 'a' \(6\), 'b' \(6\), 'c'"),
         ],
     )
     def test_what_cannot_be_drawn_is_refused_with_the_numbers(self, options, message):
-        given = {"ways": 5, "shots": 1, "queries": 1, **options}
+        given = {"ways": 5, "shots": 1, "queries": 1, "names": "abcdefgh", **options}
         with pytest.raises(HarnessError, match=message):
             draw_episodes(torch.arange(8).repeat(6), range(8), episodes=1, seed=0, **given)

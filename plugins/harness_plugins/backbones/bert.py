@@ -12,7 +12,14 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from harness.api import BackboneFactory, RawInputs, TextBackbone, Unsupported, hookimpl
+from harness.api import (
+    BackboneFactory,
+    HarnessError,
+    RawInputs,
+    TextBackbone,
+    Unsupported,
+    hookimpl,
+)
 
 TOKENS = 64
 """What a text is cut to by default, the two tokens that open and close it among them."""
@@ -160,10 +167,11 @@ def _folder(checkpoint: str, pretrained: bool) -> Path:
     wanted = [*FILES, *(WEIGHTS if pretrained else ())]
     try:
         return Path(snapshot_download(checkpoint, allow_patterns=wanted))
-    except (OSError, ValueError) as error:
-        raise Unsupported(
+    except (OSError, ValueError) as error:  # a network may be there for another run
+        raise HarnessError(
             f"there is no folder {checkpoint}, and the hub did not give it either: "
-            f"{_first_line(error)}"
+            f"{_first_line(error)}",
+            "Check the name, the network, the proxy and the disk",
         ) from error
 
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 import timm
+from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError
 from timm.data.config import resolve_model_data_config
 from timm.models import group_parameters
+from timm.models._hub import hf_split
 from timm.optim._param_groups import auto_group_layers
 from torch import Tensor, nn
 
-from harness.api import BackboneFactory, ImageBackbone, Unsupported, hookimpl
+from harness.api import BackboneFactory, HarnessError, ImageBackbone, Unsupported, hookimpl
+from harness.errors import one_line
+
+PATIENCE = 5.0
+"""Seconds that the hub is given to answer."""
+
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""The files in which the hub keeps weights, unless a model says otherwise."""
 
 
 class TimmBody(nn.Module):
@@ -67,6 +78,8 @@ class Timm(BackboneFactory):
 
 
 def _create(model: str, input_size: int | None, pretrained: bool, args: dict[str, Any]) -> Any:
+    if pretrained and (obstacle := _obstacle(model)):
+        raise _unfetched(model, obstacle)
     sized = {**args, "img_size": input_size} if input_size else args
     for options in (sized, args):  # not every constructor knows img_size, and then needs none
         try:
@@ -75,9 +88,41 @@ def _create(model: str, input_size: int | None, pretrained: bool, args: dict[str
             if "img_size" in str(error) and options is not args:
                 continue
             raise Unsupported(f"timm cannot build {model} with {options}: {error}") from error
-        except (RuntimeError, AssertionError, ValueError, OSError) as error:
+        except OSError as error:  # another run may have better luck
+            raise _unfetched(model, one_line(error)) from error
+        except (RuntimeError, AssertionError, ValueError) as error:
             raise Unsupported(f"timm cannot build {model} with {options}: {error}") from error
     raise AssertionError("unreachable")
+
+
+@cache
+def _obstacle(model: str) -> str:
+    """What keeps the hub from being asked for a model's weights, or nothing; asked once.
+
+    The hub's client tries again for most of a minute, but only where it has no copy.
+    """
+    config = timm.get_pretrained_cfg(model)
+    if config is None or not config.hf_hub_id:
+        return ""
+    hub_id, revision = hf_split(config.hf_hub_id)
+    files = [config.hf_hub_filename] if config.hf_hub_filename else WEIGHTS
+    if any(isinstance(try_to_load_from_cache(hub_id, f, revision=revision), str) for f in files):
+        return ""
+    try:
+        url = hf_hub_url(hub_id, files[0], revision=revision)
+        get_hf_file_metadata(url, timeout=PATIENCE)
+    except EntryNotFoundError:  # the hub was reached
+        return ""
+    except Exception as error:  # those of its HTTP client have no base in common
+        return one_line(error)
+    return ""
+
+
+def _unfetched(model: str, why: str) -> HarnessError:
+    return HarnessError(
+        f"the published weights of {model} cannot be fetched or read: {why}",
+        "Check the network, the proxy and the disk, or give weights = { file = … }",
+    )
 
 
 def _by_channel(values: Sequence[float], channels: int) -> list[float]:

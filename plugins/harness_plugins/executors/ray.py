@@ -9,15 +9,17 @@ import pickle
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any, ClassVar
+from itertools import chain, count
+from typing import Any, ClassVar, NamedTuple
 
 from harness.api import Emit, Executor, HarnessError, Job, hookimpl
 from harness.run import stopping
 
 GPUS = {"cpu": 0, "cuda": 1}
 """How many GPUs a cell is given, by its device."""
+
+BEGUN = "begun"
+"""What a worker sends before a job's own events."""
 
 POLL = 0.1
 """Seconds between looks at the events of cells that are running."""
@@ -109,7 +111,8 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
     work = remote(**options, num_gpus=GPUS[workers[0]])(_work)
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     events = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": here})
-    running, stopped = dict[Any, Running](), False
+    running, began, stopped = dict[Any, Running](), dict[int, float](), False
+    numbers = count()
     try:
         while True:
             if stopping.asked() and not stopped:
@@ -120,16 +123,22 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
                 job = next(jobs, None)
                 if job is None:
                     break
+                number = next(numbers)
                 asked = work.options(num_cpus=job.threads)
-                running[asked.remote(job, os.getcwd(), workers[0], events)] = Running(job)
+                ref = asked.remote(number, job, os.getcwd(), workers[0], events)
+                running[ref] = Running(number, job)
             if not running:
                 return
             ended, _ = ray.wait(list(running), timeout=POLL)
             for told in events.get_nowait_batch(events.size()):
-                emit(*pickle.loads(told))
+                hook, arguments = pickle.loads(told)
+                if hook == BEGUN:
+                    began[arguments["number"]] = time.monotonic()
+                else:
+                    emit(hook, arguments)
             for ref in ended:
                 _settle(ref, running.pop(ref).job, emit, workers[0])
-            for ref in [ref for ref, at_work in running.items() if at_work.is_late]:
+            for ref in [ref for ref, one in running.items() if _is_late(one, began)]:
                 ray.cancel(ref, force=True)
                 job = running.pop(ref).job
                 with contextlib.suppress(ray.exceptions.RayError):
@@ -141,19 +150,25 @@ def _run(jobs: Iterator[Job], emit: Emit, workers: Sequence[str]) -> None:
             ray.cancel(ref, force=True)
 
 
-@dataclass(frozen=True)
-class Running:
-    """A job that was handed to Ray, and when."""
+class Running(NamedTuple):
+    """A job that Ray was given, and which of all that it was given it is."""
 
+    number: int
     job: Job
-    since: float = field(default_factory=time.monotonic)
-
-    @property
-    def is_late(self) -> bool:
-        return self.job.timeout is not None and time.monotonic() - self.since > self.job.timeout
 
 
-def _work(job: Job, folder: str, device: str, events: Any) -> None:
+def _is_late(one: Running, began: Mapping[int, float]) -> bool:
+    """Whether a job is past its timeout, counted from when its worker had started and begun it:
+    what Ray takes to find a place and start a process there is not the cell's time."""
+    timeout = one.job.timeout
+    return (
+        timeout is not None
+        and one.number in began
+        and time.monotonic() - began[one.number] > timeout
+    )
+
+
+def _work(number: int, job: Job, folder: str, device: str, events: Any) -> None:
     """Run a job in a worker."""
     if os.path.isdir(folder):
         os.chdir(folder)  # paths in a suite may be relative
@@ -162,6 +177,7 @@ def _work(job: Job, folder: str, device: str, events: Any) -> None:
         # As bytes, so that the queue's own process need not import what events are made of.
         events.put(pickle.dumps((hook, dict(arguments))))
 
+    send(BEGUN, {"number": number})
     job.run(send, device)
 
 

@@ -1,11 +1,14 @@
 """The built-in backbones keep the contract, block by block."""
 
+import time
+
 import pytest
 import torch
 from harness_plugins.backbones.conv4 import Conv4
 from harness_plugins.backbones.timm import Timm
+from huggingface_hub import close_session
 
-from harness.api import Unsupported
+from harness.api import HarnessError, Unsupported
 from harness.testing import BackboneChecks
 
 
@@ -77,3 +80,13 @@ def test_a_colour_model_can_be_built_for_grey_images():
 def test_an_argument_that_the_model_does_not_take_is_named():
     with pytest.raises(Unsupported, match="test_resnet"):
         Timm().build("test_resnet", input_size=32, pretrained=False, args={"flavour": 3})
+
+
+def test_weights_that_cannot_be_fetched_are_no_impossibility_and_told_quickly(monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
+    close_session()
+    started = time.monotonic()
+    for _ in range(2):
+        with pytest.raises(HarnessError, match=r"test_resnet.* Check the network"):
+            Timm().build("test_resnet.r160_in1k", input_size=32, pretrained=True, args={})
+    assert time.monotonic() - started < 10

@@ -13,7 +13,7 @@ tokenizers = pytest.importorskip("tokenizers")
 
 from harness_plugins.backbones.bert import SPECIAL, Bert, word_pieces  # noqa: E402
 
-from harness.api import TextInputs, Unsupported  # noqa: E402
+from harness.api import HarnessError, TextInputs, Unsupported  # noqa: E402
 from harness.testing import BackboneChecks  # noqa: E402
 
 TEXTS = [
@@ -210,7 +210,7 @@ class TestCheckpoint:
         constants = pytest.importorskip("huggingface_hub.constants")
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(Unsupported, match="no folder some/tag, and the hub did not give it"):
+        with pytest.raises(HarnessError, match="no folder some/tag, and the hub did not give it"):
             published("some/tag")
 
 
