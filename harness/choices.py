@@ -45,7 +45,7 @@ def unfit(name: str, default: Any, distribution: BaseDistribution) -> Iterator[s
     for place, choice in enumerate(choices):
         for other in choices[:place]:
             if choice == other or _form(choice) == _form(other):
-                yield f"{name} cannot tell the choices {other!r} and {choice!r} apart: leave one out"
+                yield f"{name} has alike choices, {other!r} and {choice!r}: leave one out"
 
 
 def _form(value: Any) -> str | None:

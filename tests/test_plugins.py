@@ -433,7 +433,7 @@ def test_what_is_no_python_file_is_refused(tmp_path, fresh_process):
         (
             "class Mine(LinearProbe):\n  name = 'mine'\n  defaults = {'way': 1}\n"
             "  space = {'way': CategoricalDistribution([1, True])}",
-            "strategy 'mine': way cannot tell the choices 1 and True apart",
+            "strategy 'mine': way has alike choices, 1 and True",
         ),
         (
             "class Mine(LinearProbe):\n  name = 'mine'\n  space = {'lr': 3, 'weight_decay': 4}",

@@ -141,7 +141,7 @@ def command(
     if dry_run:
         todo = unfinished(chosen, Store(directory), retried)
         seconds = estimate(todo, known, registry, workers[0])
-        _show_plan(chosen, seconds, directory, output)
+        _show_plan(chosen, seconds, Store(directory), output)
         _show_stale(todo, Store(directory))
         return 0
 
@@ -192,23 +192,25 @@ def _statuses(retry: str) -> frozenset[str]:
 
 
 def _show_plan(
-    chosen: list[Cell], seconds: dict[str, float | None], directory: Path, output: str
+    chosen: list[Cell], seconds: dict[str, float | None], store: Store, output: str
 ) -> None:
     """Print the cells; those in ``seconds`` are still to do, and cost that much."""
+    records = {cell.cell: store.judged(cell)[0] for cell in chosen}
     rows = [
         {
             "cell": cell.cell,
             "title": cell.title,
             "done": cell.cell not in seconds,
+            "status": record.status if (record := records[cell.cell]) else None,
             "seconds": seconds.get(cell.cell),
         }
         for cell in chosen
     ]
     if output == "json":
-        click.echo(json.dumps({"directory": str(directory), "cells": rows}, indent=1))
+        click.echo(json.dumps({"directory": str(store.directory), "cells": rows}, indent=1))
         return
     for row in rows:
-        cost = "done" if row["done"] else _duration(row["seconds"])
+        cost = row["status"] if row["done"] else _duration(row["seconds"])
         click.echo(f"{row['cell']}  {cost:>9}  {row['title']}")
     known = [cost for cost in seconds.values() if cost is not None]
     total = f": {_duration(sum(known))} on this machine, one at a time" if known else ""

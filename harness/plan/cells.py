@@ -202,7 +202,8 @@ def _oracle(registry: Registry, strategy: StrategySpec, problem: Problem) -> Ora
 
 
 def select(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
-    """The cells that meet all ``KEY=VALUE`` conditions; a value may be a comma-separated list.
+    """The cells that meet all ``KEY=VALUE`` conditions; a value may be a comma-separated list,
+    unless it is, commas included, what a cell has.
 
     Raises:
         HarnessError: a key is not one of a cell's coordinates, or nothing is left.
@@ -217,7 +218,7 @@ def select(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
                 "For example --only label=maml --only shots=1,5",
             )
         known = {str(getattr(cell, name)) for cell in cells}
-        values = value.split(",")
+        values = [value] if value in known else value.split(",")
         if unknown := [value for value in values if value not in known]:
             raise HarnessError(
                 f"--only {condition}: no cell has the {name} '{unknown[0]}'"

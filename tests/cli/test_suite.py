@@ -137,7 +137,7 @@ def test_a_dry_run_shows_the_cells_and_writes_nothing(harness, tiny_suite, tmp_p
 def test_a_dry_run_tells_what_is_done(harness, results, tiny_suite, unchanged):
     ended = harness("suite", tiny_suite, "--dry-run", "--set", "seeds=[1, 2]")
     *cells, total = ended.out.splitlines()
-    assert [cell.split()[1] for cell in cells] == ["done", "done", "≈", "≈"]
+    assert [cell.split()[1] for cell in cells] == ["ok", "ok", "≈", "≈"]
     assert total.startswith("4 cells, 2 done, 2 to do: ")
     done = harness("suite", tiny_suite, "--dry-run")
     assert done.out.splitlines()[-1] == "4 cells, 4 done, 0 to do"
