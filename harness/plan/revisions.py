@@ -61,8 +61,9 @@ def _revisions(
 ) -> Iterator[Any]:
     yield from datasets.load(problem.dataset, problem.args).corrections
     plugin = registry.get("strategy", strategy.name)
-    if _recalibrates(plugin.cls, plugin.file):
-        examples = _training_examples(plugin.cls, datasets, problem, shots, seed)
+    cls: type[Strategy] = plugin.cls
+    if _recalibrates(cls, plugin.file):
+        examples = _training_examples(cls, datasets, problem, shots, seed)
         if examples > budget.batch_size:
             yield POOLED
     if isinstance(problem, EpisodesProblem) and budget.trials != 1:
