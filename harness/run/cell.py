@@ -83,8 +83,8 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
             },
         }
     )
-    store.write_record(record)
-    if status not in KEPT:
+    record = _written(record, store)
+    if record.status not in KEPT:
         experiment.journal.drop()
     try:
         bench.features.keep()
@@ -94,6 +94,41 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     if interrupt is not None:
         raise interrupt
     return record
+
+
+def _written(record: Record, store: Store) -> Record:
+    """Write a record. What no file can hold of it, such as a tensor that a plugin gave for a
+    number, is left out, and the record then is that of a failure which says so.
+
+    Raises:
+        CannotWrite: the file can't be written.
+    """
+    try:
+        store.write_record(record)
+        return record
+    except CannotWrite:
+        raise
+    except Exception:
+        unfit = dict(_unfit(record))
+    defaults = {
+        name: Record.model_fields[name].get_default(call_default_factory=True) for name in unfit
+    }
+    told = "; ".join(f"{name} ({reason})" for name, reason in unfit.items())
+    reason = f"its record can't hold what it was given for {told}"
+    failed = record.model_copy(
+        update={**defaults, "status": "failed", "reason": reason, "metrics": {}}
+    )
+    store.write_record(failed)
+    return failed
+
+
+def _unfit(record: Record) -> Iterator[tuple[str, str]]:
+    """The entries that JSON does not hold, each with why."""
+    for name in Record.model_fields:
+        try:
+            record.model_dump_json(include={name})
+        except Exception as error:
+            yield name, one_line(error)
 
 
 @contextmanager

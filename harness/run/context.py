@@ -103,7 +103,10 @@ class CellRun:
             raise optuna.TrialPruned(f"pruned at step {step} with {value:.3f}")
 
     def note(self, step: int, value: float | Sequence[float]) -> None:
-        """Add to the curve, and tell the tuner what is of one setting."""
+        """Add to the curve, and tell the tuner what is of one setting. What is no plain number,
+        such as a tensor of one value, becomes one."""
+        step = int(step)
+        value = [*map(float, value)] if isinstance(value, Sequence) else float(value)
         self.curve.append((step, value))
         if self.trial is not None and not isinstance(value, Sequence):
             self.trial.report(value, step)

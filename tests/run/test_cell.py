@@ -13,6 +13,8 @@ import numpy as np
 import optuna
 import pytest
 import torch
+from harness_plugins.strategies.linear_probe import LinearProbe
+from optuna.distributions import CategoricalDistribution
 from PIL import Image
 
 from harness.api import Diverged, GradientStrategy, Recipe, Settings, Space, Strategy, Unsupported
@@ -686,3 +688,35 @@ class TestPrepare:
         assert len(calls) == 1
         assert second.metrics == first.metrics
         assert "prepare" in second.cached
+
+
+class TestWhatAFileDoesNotHold:
+    """It stays the cell's own fault: other cells go on."""
+
+    @pytest.mark.filterwarnings("ignore:Choices for a categorical distribution")
+    def test_settings_that_json_does_not_have_are_left_out_of_a_failure_that_says_so(self, bench):
+        @dataclass(frozen=True)
+        class Numpy(LinearProbe):
+            name: ClassVar[str] = "numpy"
+            space: ClassVar[Space] = {"lr": CategoricalDistribution(np.array([1, 2]))}
+            defaults: ClassVar[Settings] = {"lr": np.int64(1)}
+
+            def recipe(self, backbone, task, hp, run):
+                return Recipe(backbone, (), lr=float(hp["lr"]))
+
+        failed, good = bench.run(bench.add(Numpy), "linear_probe")
+        assert (failed.status, good.status) == ("failed", "ok")
+        assert failed.reason.startswith("its record can't hold what it was given for ")
+        assert "trials (PydanticSerializationError: Unable to serialize unknown type: <class" in (
+            failed.reason
+        )
+        assert (failed.trials, failed.metrics) == ([], {})
+        assert bench.store.record(failed.cell) == failed
+
+    def test_a_score_that_is_reported_as_a_tensor_is_a_number_in_the_record(self, bench):
+        def report(task, hp, run):
+            run.report(torch.tensor(999), torch.tensor(0.5))
+
+        (record,) = bench.run(bench.add(misbehaving("tensors", report)))
+        assert record.status == "ok", record.reason
+        assert record.trials[0].curve[0] == (999, 0.5)
