@@ -34,7 +34,7 @@ def command(
     obstacle: HarnessError | None = None
     for file in sorted(results.glob("*/plan.json")):
         try:
-            for candidate in candidates(Store(file.parent), registry):
+            for candidate in candidates(Store(file.parent), registry, cell):
                 if candidate.known_as(cell):
                     found.setdefault(candidate.cell.cell, candidate)
         except HarnessError as error:  # of a suite that may not be the one

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.plan.cells import Cell, plan
 from harness.plan.configure import Datasets
 from harness.plan.keys import differences
 from harness.plan.read import parse
+from harness.plan.suite import Suite
 from harness.plugins import Registry
 from harness.record.belief import Doubt
-from harness.record.schema import Record
+from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
 
 
@@ -43,17 +44,35 @@ class Candidate:
             yield from (f"  {line}" for line in min(changes, key=len))
 
 
-def candidates(store: Store, registry: Registry) -> Iterator[Candidate]:
+def candidates(store: Store, registry: Registry, start: str) -> Iterator[Candidate]:
     """The cells of a results folder's suite, as it was last run but with today's data and code.
+
+    Where the folder knows cells whose keys begin with ``start``, just those that share a strategy,
+    a problem and a backbone with one of them: what the others need may not be there.
 
     Raises:
         HarnessError: the folder can't be read, or the suite can't be run any more.
     """
     where = str(store.directory)
-    suite = parse(store.plan().config, where)
-    planned = plan(suite, registry, Datasets(registry), where)
+    known, records = store.plan(), store.records()
+    suite = parse(known.config, where)
+    asked = [cell for cell in (*known.cells, *records) if cell.cell.startswith(start)]
+    planned = plan(_narrowed(suite, asked), registry, Datasets(registry), where)
     before: dict[str, list[Record]] = {}
-    for record in store.records():
+    for record in records:
         before.setdefault(record.title, []).append(record)
     for cell in planned.cells:
         yield Candidate(cell, *store.judged(cell), before.get(cell.title, []))
+
+
+def _narrowed(suite: Suite, asked: Sequence[Coordinates]) -> Suite:
+    """The part of a suite that has some cells; all of it where it has none of them any more."""
+    labels, problems, backbones = (
+        {getattr(cell, name) for cell in asked} for name in ("label", "problem", "backbone")
+    )
+    kept = {
+        "strategies": tuple(spec for spec in suite.strategies if spec.title in labels),
+        "problems": tuple(spec for spec in suite.problems if spec.title in problems),
+        "backbones": tuple(spec for spec in suite.backbones if spec.title in backbones),
+    }
+    return suite.model_copy(update=kept) if all(kept.values()) else suite

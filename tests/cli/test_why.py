@@ -151,3 +151,16 @@ def test_another_suite_that_cannot_be_planned_is_in_nobodys_way(harness, results
     (results.parent / "broken" / "plan.json").write_text("{")
     assert harness("why", key).out.startswith(key)
     assert "nowhere" in harness("why", "nothing").err or "broken" in harness("why", "nothing").err
+
+
+def test_a_built_ins_cell_needs_no_plugin_of_anothers(
+    harness, edited, plugin_file, no_report, tmp_path
+):
+    options = ("--plugin", plugin_file("mine", STRATEGY))
+    plugin_file("helper", "x = 1")
+    assert harness("suite", edited('"full_finetune"', '"mine"'), *options).status == 0
+    cells = json.loads((tmp_path / "results" / "tiny" / "plan.json").read_text())["cells"]
+    keys = {cell["label"]: cell["cell"] for cell in cells}
+    assert "is done (ok)" in harness("why", keys["linear_probe"]).out
+    assert "unknown strategy 'mine'" in harness("why", keys["mine"]).err
+    assert "is done (ok)" in harness("why", keys["mine"], *options).out
