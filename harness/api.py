@@ -123,7 +123,19 @@ class Brought(ABC):
     them where they are used: without them the plugin is listed, and refused before a suite runs."""
 
 
-class Dataset(Brought):
+class Configured(Brought):
+    """A class whose dataclass fields are the ``args`` that a suite gives it."""
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """Arguments that name files, each with all the files it stands for.
+
+        They have to be there before a suite runs, and a cell's key hashes what is in them, and not
+        where they are. What a dataset loads is part of the key by itself.
+        """
+        return {}
+
+
+class Dataset(Configured):
     """A labelled dataset. Subclass it as a frozen dataclass; the fields are its arguments."""
 
     modality: ClassVar[str] = "image"
@@ -308,7 +320,7 @@ class Run(Protocol):
         ...
 
 
-class Pretraining(Brought):
+class Pretraining(Configured):
     """A way to make weights from a source: ``weights = { source = …, method = "NAME" }``.
 
     Subclass it as a frozen dataclass; the fields are its arguments.
@@ -331,7 +343,7 @@ class Pretraining(Brought):
         """
 
 
-class Strategy(Brought):
+class Strategy(Configured):
     """A way to move a backbone onto a task. Subclass it as a frozen dataclass.
 
     A class has no state of its own: everything learned is in what the two verbs return.

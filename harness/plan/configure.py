@@ -67,7 +67,10 @@ def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
     ]
     if not mistakes:
         try:
-            return _adapter(plugin).validate_python(dict(args)) if known else plugin.cls()
+            made = _adapter(plugin).validate_python(dict(args)) if known else plugin.cls()
+            mistakes = [*_missing_files(made)]
+            if not mistakes:
+                return made
         except ValidationError as error:
             mistakes = list(_wrong_arguments(error))
         except HarnessError:
@@ -78,6 +81,16 @@ def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
         f"{plugin.kind} '{plugin.name}': {'; '.join(mistakes)}",
         f"'harness describe {plugin.name}' tells what it takes",
     )
+
+
+def _missing_files(plugin: object) -> Iterator[str]:
+    """Arguments that name files which are not there."""
+    from harness.api import Configured  # loaded by now, as the plugin is one of its classes
+
+    for name, paths in plugin.files().items() if isinstance(plugin, Configured) else ():
+        for path in paths:
+            if not path.is_file():
+                yield f"argument '{name}': there is no file {path}"
 
 
 @cache

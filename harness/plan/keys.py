@@ -10,7 +10,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.api import Configured
 
 LENGTH = 16
 """Hex digits: with 10,000 cells, two keys agree by chance once in 10¹¹."""
@@ -73,6 +76,15 @@ def files_digest(paths: Sequence[Path]) -> str:
     """SHA-256 over the names and the bytes of files."""
     parts = sorted(f"{path.name}:{file_digest(path)}" for path in paths)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:LENGTH]
+
+
+def contents(plugin: Configured) -> dict[str, str]:
+    """What is in the files that arguments of a plugin name, as a hash, by argument. Of several the
+    names count too, as they tell them apart."""
+    return {
+        name: file_digest(paths[0]) if len(paths) == 1 else files_digest(paths)
+        for name, paths in plugin.files().items()
+    }
 
 
 @cache

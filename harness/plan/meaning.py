@@ -27,7 +27,7 @@ def strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:
     configured = configure.strategy(registry, spec)
     return {
         "name": spec.name,
-        "args": spec.args,
+        "args": {**spec.args, **keys.contents(configured.strategy)},
         "defaults": configured.defaults(),
         "source": keys.source_digest(registry.get("strategy", spec.name).file),
     }
@@ -51,9 +51,12 @@ def backbone_meaning(
         case SourceWeights():
             source = datasets.load(weights.source, weights.args)
             code = keys.source_digest(registry.get("pretraining", weights.method.name).file)
+            settings = weights.meaning()
+            method = configure.pretraining(registry, weights.method)
+            settings["method"]["args"] |= keys.contents(method)
             meaning["weights"] = {
                 "source": source.digest,
-                **weights.meaning(),
+                **settings,
                 "code": code,
                 **_corrected(source),
             }

@@ -258,6 +258,7 @@ class Workbench:
             "strategy": {
                 "name": strategy.name,
                 "arguments": repr(strategy),
+                **keys.contents(strategy),
                 "source": cell.meaning["strategy"]["source"],
             },
             "backbone": backbone.digest(),

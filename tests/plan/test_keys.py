@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.errors import HarnessError
 from harness.plan import keys
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
@@ -284,3 +285,69 @@ def test_weights_are_told_by_their_bytes(planned, table, tmp_path, fresh_process
     one = key(tmp_path / "a.safetensors", b"one")
     assert key(tmp_path / "b.safetensors", b"one") == one
     assert key(tmp_path / "a.safetensors", b"two") != one
+
+
+TAUGHT = """
+    from dataclasses import dataclass
+    from pathlib import Path
+    from typing import ClassVar
+    from harness.api import Pretraining, hookimpl
+    from harness_plugins.strategies.linear_probe import LinearProbe
+
+    @dataclass(frozen=True)
+    class Taught(LinearProbe):
+        name: ClassVar[str] = "taught"
+        teacher: Path = Path("teacher.bin")
+
+        def files(self):
+            return {"teacher": [self.teacher]}
+
+    @dataclass(frozen=True)
+    class Copied(Pretraining):
+        name: ClassVar[str] = "copied"
+        teacher: Path = Path("teacher.bin")
+
+        def files(self):
+            return {"teacher": [self.teacher]}
+
+        def pretrain(self, backbone, source, run, *, lr, weight_decay):
+            return backbone, {}
+
+    @hookimpl
+    def harness_strategies():
+        return [Taught]
+
+    @hookimpl
+    def harness_pretrainings():
+        return [Copied]
+"""
+
+
+@pytest.mark.parametrize("kind", ["strategy", "pretraining"])
+def test_files_that_arguments_name_are_told_by_their_bytes(
+    table, plugin_file, fresh_process, tmp_path, kind
+):
+    plugin = plugin_file("taught", TAUGHT)
+    table["problems"] = [{"dataset": "digits", "shots": 1}]
+
+    def first(path):
+        fresh_process()
+        entry = {"name": "taught" if kind == "strategy" else "copied", "args": {"teacher": path}}
+        if kind == "strategy":
+            table["strategies"] = [entry]
+        else:
+            table["backbones"][0]["weights"] = {"source": "glyphs", "method": entry}
+        registry = load(Sources(files=(plugin,)))
+        return plan(parse(table, "here"), registry, Datasets(registry), "here").cells[0]
+
+    here, there = tmp_path / "teacher.bin", tmp_path / "moved.bin"
+    here.write_bytes(b"one")
+    there.write_bytes(b"one")
+    before = first(str(here))
+    assert first(str(there)).cell == before.cell
+    here.write_bytes(b"two")
+    (line,) = keys.differences(before.meaning, first(str(here)).meaning)
+    assert "args.teacher" in line
+    there.unlink()
+    with pytest.raises(HarnessError, match=r"argument 'teacher': there is no file .*moved\.bin"):
+        first(str(there))
