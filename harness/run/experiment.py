@@ -236,6 +236,7 @@ class Experiment:
                 queries=problem.queries,
                 episodes=count,
                 seed=seed_of(cell.seed, purpose),
+                names=data.classes,
             )
 
         val = drawn("val episodes", classes.val, problem.val_episodes)
