@@ -114,7 +114,7 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         ),
         (
             lambda t: t.update(problems=[EPISODES | {"shots": 6}]),
-            "too few for 6 shots and 15 queries. Ask for fewer shots or queries",
+            "Ask for fewer shots or queries, or hold out other classes",
         ),
         (
             lambda t: t.update(
