@@ -10,7 +10,7 @@ import torch
 from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
 from harness.data.loading import Loaded
-from harness.data.protocols import class_numbers, class_split, source_split
+from harness.data.protocols import class_numbers, class_split, source_classes, source_split
 from harness.data.splits import Shots
 from harness.errors import HarnessError, Mistakes
 from harness.model.backbone import channels_fit
@@ -119,6 +119,11 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
                         f"problem '{problem.title}' with backbone '{backbone.title}' has none: "
                         "give the problem a 'source' or the backbone weights = { source = … }"
                     )
+                if source is not None:
+                    check = configure.strategy(registry, spec).strategy.check_source
+                    sizes = _class_sizes(datasets, source)
+                    for line in _complaint(check, sizes):
+                        yield f"strategy '{spec.title}', problem '{problem.title}': {line}"
 
 
 def _channels(
@@ -217,6 +222,13 @@ def _sources(
                 "tested would be learned from. Choose another source, or use 'episodes' and hold "
                 "out the same classes in both"
             )
+
+
+def _class_sizes(datasets: Datasets, source: SourceSpec) -> list[int]:
+    """How many examples a source has of each class that ``prepare`` is shown."""
+    data = datasets.load(source.dataset, source.args).data
+    counts = data.train.labels.bincount(minlength=len(data.classes))
+    return counts[list(source_classes(data))].tolist() * (4 if source.rotations else 1)
 
 
 def _same_examples(one: Loaded, other: Loaded) -> bool:
