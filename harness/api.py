@@ -34,7 +34,7 @@ from harness.data.examples import (
     Task,
     TextInputs,
 )
-from harness.data.meta import SourceEpisode, source_episodes
+from harness.data.meta import SourceEpisode, check_episodes, source_episodes
 from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_you_mean
 from harness.hookspecs import hookimpl
 from harness.model.backbone import Backbone, ImageBackbone
@@ -91,6 +91,7 @@ __all__ = [
     "Training",
     "Unsupported",
     "batch_order",
+    "check_episodes",
     "cosine",
     "did_you_mean",
     "fit",
@@ -360,6 +361,16 @@ class Strategy(Configured):
     space: ClassVar[Space] = {}
     defaults: ClassVar[Settings] = {}
     """Trial 0: a value for every name in the two spaces."""
+
+    def check_source(self, sizes: Sequence[int]) -> None:
+        """Refuse a source that ``prepare`` cannot learn from, before anything runs.
+
+        Args:
+            sizes: how many examples each class of the source has.
+
+        Raises:
+            HarnessError: says what is lacking, and what to do.
+        """
 
     def prepare(
         self, backbone: Backbone, source: Source | None, hp: Settings, run: Run

@@ -9,8 +9,10 @@ from harness_plugins.strategies.linear_probe import LinearProbe
 
 from harness.api import (
     ArrayInputs,
+    BackboneFactory,
     Data,
     Dataset,
+    ImageBackbone,
     Pretraining,
     Split,
     Strategy,
@@ -108,6 +110,31 @@ class Reading(Pretraining):
 
     def pretrain(self, backbone, source, run, *, lr, weight_decay):
         return backbone, {}
+
+
+class Overflowing(BackboneFactory):
+    """Multiplies what it sees by ``scale``, and squares it."""
+
+    name: ClassVar[str] = "overflowing"
+
+    def build(self, model, *, input_size, pretrained, args):
+        layer = torch.nn.Bilinear(64, 64, 2)
+        torch.nn.init.constant_(layer.weight, args["scale"])
+
+        class Squares(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = layer
+
+            def forward(self, images):
+                return self.layer(images.flatten(1), images.flatten(1))
+
+        return ImageBackbone(Squares(), [["layer"]], input_size=8, mean=[0.0], std=[0.1])
+
+
+@hookimpl
+def harness_backbones() -> list[type[BackboneFactory]]:
+    return [Overflowing]
 
 
 @hookimpl

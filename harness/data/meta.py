@@ -37,15 +37,24 @@ def source_episodes(
     """
     labels = source.examples.labels.cpu()
     sizes = labels.bincount(minlength=source.classes).tolist()
+    check_episodes(sizes, ways=ways, shots=shots, queries=queries)
     members = labels.argsort(stable=True).split(sizes)
-    smallest = min(map(len, members))
-    if source.classes < ways or smallest < shots + queries:
+    return _sample(source, members, ways, shots, queries, generator)
+
+
+def check_episodes(sizes: Sequence[int], *, ways: int, shots: int, queries: int) -> None:
+    """Whether a source with classes of these ``sizes`` has enough for :func:`source_episodes`.
+
+    Raises:
+        HarnessError: it has too few classes, or too few examples in one.
+    """
+    smallest = min(sizes, default=0)
+    if len(sizes) < ways or smallest < shots + queries:
         raise HarnessError(
-            f"the source has {source.classes} classes of at least {smallest} examples: too few "
+            f"the source has {len(sizes)} classes of at least {smallest} examples: too few "
             f"for episodes of {ways} ways with {shots} shots and {queries} queries",
             "Lower ways, shots or queries in the strategy's args",
         )
-    return _sample(source, members, ways, shots, queries, generator)
 
 
 def _sample(

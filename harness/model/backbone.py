@@ -52,12 +52,20 @@ class Backbone(nn.Module):
     @cached_property
     def num_features(self) -> int:
         """``D``, by trying the model out."""
+        return self.try_out().shape[1]
+
+    def try_out(self) -> Tensor:
+        """Features ``[2, D]`` of the two examples, in evaluation mode.
+
+        Raises:
+            ValueError: they have another shape.
+        """
         example = self.example
         with torch.no_grad(), evaluating(self):
             features = self.features(example)
         if features.ndim != 2 or len(features) != len(example):
             raise ValueError(f"features must be [B, D], not {list(features.shape)}")
-        return features.shape[1]
+        return features
 
     @property
     def device(self) -> torch.device:

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 import torch
 
-from harness.api import BackboneFactory
 from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
 from harness.data.loading import Loaded
-from harness.data.protocols import class_numbers, class_split, source_split
+from harness.data.protocols import class_numbers, class_split, source_classes, source_split
 from harness.data.splits import Shots
 from harness.errors import HarnessError, Mistakes
-from harness.model.backbone import ImageBackbone, channels_fit
-from harness.plan import configure
+from harness.model.backbone import channels_fit
+from harness.plan import backbones, configure
 from harness.plan.configure import Datasets
-from harness.plan.keys import canonical
 from harness.plan.meaning import source_of
 from harness.plan.suite import (
     AdaptationProblem,
@@ -32,7 +28,7 @@ from harness.plan.suite import (
     Suite,
 )
 from harness.plan.targets import target_manifest
-from harness.plugins import Plugin, Registry
+from harness.plugins import Registry
 
 
 def refusals(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
@@ -69,6 +65,8 @@ def _complaint(function: Any, *args: Any) -> Iterator[str]:
 
 
 def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
+    for backbone in suite.backbones:
+        yield from backbones.mistakes(backbone, registry, datasets)
     for problem in suite.problems:
         loaded = datasets.load(problem.dataset, problem.args)
         yield from _splits(suite, datasets, problem, loaded)
@@ -100,8 +98,9 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
             if factory.cls.modality == modality == "image":
                 shown = [(problem.dataset, problem.args)]
                 shown += [(source.dataset, source.args)] if source is not None else []
+                wanted = backbones.channels(backbone, registry, datasets)
                 for name, args in shown:
-                    yield from _channels(datasets.load(name, args), name, backbone, factory)
+                    yield from _channels(datasets.load(name, args), name, backbone, wanted)
             for spec in suite.strategies:
                 strategy = registry.get("strategy", spec.name).cls
                 if problem.protocol not in strategy.protocols:
@@ -120,13 +119,17 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
                         f"problem '{problem.title}' with backbone '{backbone.title}' has none: "
                         "give the problem a 'source' or the backbone weights = { source = … }"
                     )
+                if source is not None:
+                    check = configure.strategy(registry, spec).strategy.check_source
+                    sizes = _class_sizes(datasets, source)
+                    for line in _complaint(check, sizes):
+                        yield f"strategy '{spec.title}', problem '{problem.title}': {line}"
 
 
 def _channels(
-    loaded: Loaded, dataset: str, backbone: BackboneSpec, factory: Plugin
+    loaded: Loaded, dataset: str, backbone: BackboneSpec, wanted: int | None
 ) -> Iterator[str]:
     """What keeps a model from taking images of their channels."""
-    wanted = _channels_of(factory, backbone.model, backbone.input_size, canonical(backbone.args))
     for given in sorted(loaded.channels):
         if wanted is not None and not channels_fit(given, wanted):
             yield (
@@ -134,27 +137,6 @@ def _channels(
                 f"dataset '{dataset}' have {given}: only grey and colour (1 and 3) are turned "
                 "into each other. Give a model or data with as many"
             )
-
-
-@cache
-def _channels_of(factory: Plugin, model: str, input_size: int | None, args: str) -> int | None:
-    """The channels of a model's inputs. It is built without its values where that can be done.
-
-    Returns:
-        ``None`` where building it fails, as its cells then tell, or takes what it learns first.
-    """
-    if factory.cls.learn is not BackboneFactory.learn:
-        return None
-    for device in ("meta", "cpu"):
-        try:
-            with torch.random.fork_rng(devices=[]), torch.device(device):
-                backbone = factory.cls().build(
-                    model, input_size=input_size, pretrained=False, args=json.loads(args)
-                )
-        except Exception:  # what a plugin raises on a device that it does not know
-            continue
-        return backbone.example.shape[1] if isinstance(backbone, ImageBackbone) else None
-    return None
 
 
 def _splits(suite: Suite, datasets: Datasets, problem: Problem, loaded: Loaded) -> Iterator[str]:
@@ -240,6 +222,13 @@ def _sources(
                 "tested would be learned from. Choose another source, or use 'episodes' and hold "
                 "out the same classes in both"
             )
+
+
+def _class_sizes(datasets: Datasets, source: SourceSpec) -> list[int]:
+    """How many examples a source has of each class that ``prepare`` is shown."""
+    data = datasets.load(source.dataset, source.args).data
+    counts = data.train.labels.bincount(minlength=len(data.classes))
+    return counts[list(source_classes(data))].tolist() * (4 if source.rotations else 1)
 
 
 def _same_examples(one: Loaded, other: Loaded) -> bool:

@@ -15,7 +15,6 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from filelock import FileLock
-from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.api import BackboneFactory, Brought, Source, Strategy
@@ -23,9 +22,10 @@ from harness.data.examples import Fit, Pool, RawRows
 from harness.data.loading import Loaded
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import on_host, placed
-from harness.errors import Diverged, HarnessError
+from harness.errors import Diverged
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
+from harness.model.weights import load_weights
 from harness.plan import configure, keys
 from harness.plan.cells import Cell
 from harness.plan.configure import Datasets
@@ -363,47 +363,6 @@ def _read_json(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def load_weights(backbone: Backbone, file: Path) -> None:
-    """Load a safetensors file into a backbone's body.
-
-    Names may be those of the body or of a module within it, such as the timm model itself. A
-    classifier that the file also has is left out; every weight of the body has to be there.
-
-    Raises:
-        HarnessError: the file is damaged, or does not fit the model; names what differs.
-    """
-    try:
-        found = load_file(file, device=str(next(backbone.parameters()).device))
-    except Exception as error:
-        raise HarnessError(
-            f"cannot read weights from {file}: {error}", "Give a safetensors file"
-        ) from error
-    wanted = backbone.body.state_dict()
-    prefixes = {"", *(f"{name}." for name, _ in backbone.body.named_children())}
-    best = min(prefixes, key=lambda prefix: len(_missing(wanted, found, prefix)))
-    missing = _missing(wanted, found, best)
-    if missing:
-        raise HarnessError(
-            f"{file} does not fit the model: it lacks {len(missing)} of {len(wanted)} tensors, "
-            f"such as {missing[0]}",
-            "Check the model's name and arguments",
-        )
-    state = {
-        name: found[name.removeprefix(best)] for name in wanted if name.removeprefix(best) in found
-    }
-    backbone.body.load_state_dict(state, strict=False)
-
-
-def _missing(wanted: Mapping[str, Any], found: Mapping[str, Any], prefix: str) -> list[str]:
-    """Names (with shapes) that the file would have to hold; counters of steps are not needed."""
-    return [
-        f"{name} {list(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if not name.endswith("num_batches_tracked")
-        and ((given := found.get(name.removeprefix(prefix))) is None or given.shape != tensor.shape)
-    ]
 
 
 def overrides(plugin: Brought, method: str) -> bool:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from harness.errors import HarnessError
 from harness.plan import keys
@@ -275,16 +277,19 @@ def test_what_a_cell_means_is_part_of_its_key(planned, table, change, same):
     assert len(before & {cell.cell for cell in planned(table)}) == same
 
 
-def test_weights_are_told_by_their_bytes(planned, table, tmp_path, fresh_process):
-    def key(path, content):
+def test_weights_are_told_by_their_bytes(planned, table, toys, tmp_path, fresh_process):
+    build = toys.backbone_for("conv4").cls().build
+    body = build("conv4", input_size=16, pretrained=False, args={}).body
+
+    def key(path, value):
         fresh_process()
-        path.write_bytes(content)
+        save_file({n: torch.full(t.shape, value) for n, t in body.state_dict().items()}, path)
         table["backbones"][0]["weights"] = {"file": str(path)}
         return planned(table)[0].cell
 
-    one = key(tmp_path / "a.safetensors", b"one")
-    assert key(tmp_path / "b.safetensors", b"one") == one
-    assert key(tmp_path / "a.safetensors", b"two") != one
+    one = key(tmp_path / "a.safetensors", 1.0)
+    assert key(tmp_path / "b.safetensors", 1.0) == one
+    assert key(tmp_path / "a.safetensors", 2.0) != one
 
 
 TAUGHT = """

@@ -114,7 +114,7 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         ),
         (
             lambda t: t.update(problems=[EPISODES | {"shots": 6}]),
-            "classes with too few examples for 6 shots and 15 queries: '",
+            "Ask for fewer shots or queries, or hold out other classes",
         ),
         (
             lambda t: t.update(
@@ -278,3 +278,39 @@ def test_nearly_equal_classes_of_any_dataset_are_refused(planned, table):
     assert refused(planned, table) == [
         "dataset toy: classes differ only in spelling: 'a', 'a '. Rename one"
     ]
+
+
+SMALL = {"dataset": "toy", "args": {"classes": 3, "seed": 1}}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "source", "said"),
+    [
+        ("maml", SMALL, "3 classes of at least 6 examples: too few for episodes of 5 ways with 1"),
+        ("protonet", SMALL, "3 classes of at least 6 examples: too few for episodes of 20 ways"),
+        ("protonet", SMALL | {"rotations": True}, "12 classes of at least 6 examples: too few"),
+        ({"name": "maml", "args": {"ways": 3}}, SMALL, None),
+        ({"name": "maml", "args": {"ways": 3, "queries": 6}}, SMALL, "3 classes of at least 6"),
+        ("maml", SMALL | {"rotations": True}, None),
+        # One class is held out and five of the others validate:
+        ("maml", {"dataset": "toy", "args": {"classes": 11, "held_out": ["class 6"]}}, None),
+        (
+            "maml",
+            {"dataset": "toy", "args": {"classes": 6, "held_out": ["class 5"]}},
+            "0 classes of at least 0",
+        ),
+        ("linear_probe", SMALL, None),
+    ],
+)
+def test_a_source_of_too_few_classes_or_examples_for_its_episodes(
+    planned, table, strategy, source, said
+):
+    table["strategies"] = [strategy]
+    table["problems"][0]["source"] = source
+    if said is None:
+        assert planned(table)
+    else:
+        (line,) = refused(planned, table)
+        name = strategy if isinstance(strategy, str) else strategy["name"]
+        assert line.startswith(f"strategy '{name}', problem 'toy': the source has {said}")
+        assert line.endswith(". Lower ways, shots or queries in the strategy's args")

@@ -13,6 +13,7 @@ from harness_plugins.backbones.conv4 import Conv4
 from safetensors.torch import save_file
 
 from harness.errors import HarnessError
+from harness.model.weights import load_weights
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
@@ -20,7 +21,7 @@ from harness.plan.suite import Limits
 from harness.plugins import Plugin, Sources, load_once
 from harness.run.resuming import Resuming
 from harness.run.sealed import read_sealed, write_sealed
-from harness.run.workbench import Workbench, load_weights
+from harness.run.workbench import Workbench
 from harness.testing import small_backbone
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -22,6 +23,7 @@ from harness.api import (
     Strategy,
     Task,
     Training,
+    check_episodes,
     cosine,
     hookimpl,
     set_rate,
@@ -72,6 +74,9 @@ class Maml(GradientStrategy):
         "adapt_lr": 0.4,
         "adapt_steps": 5,
     }
+
+    def check_source(self, sizes: Sequence[int]) -> None:
+        check_episodes(sizes, ways=self.ways, shots=self.shots, queries=self.queries)
 
     def prepare(
         self, backbone: Backbone, source: Source | None, hp: Settings, run: Run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,6 +25,7 @@ from harness.api import (
     Strategy,
     Task,
     Training,
+    check_episodes,
     cosine,
     hookimpl,
     set_rate,
@@ -55,6 +57,9 @@ class ProtoNet(Strategy):
         "meta_steps": IntDistribution(1, 100_000, log=True),
     }
     defaults: ClassVar[Settings] = {"meta_lr": 1e-3, "meta_steps": 200}
+
+    def check_source(self, sizes: Sequence[int]) -> None:
+        check_episodes(sizes, ways=self.ways, shots=self.shots, queries=self.queries)
 
     def prepare(
         self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
