@@ -20,7 +20,8 @@ from harness.api import Augment, Examples, Inputs, Recipe, Source, Task, TextBac
 from harness.data import meta
 from harness.data.resident import ResidentPool, RotatedPool
 from harness.model import backbone as backbones
-from harness.model import features, fit as fitting, probes
+from harness.model import features, probes
+from harness.model import fit as fitting
 from harness.model.training import LossGuard
 from harness.plugins import Sources, load_once
 from harness.run import context
@@ -71,9 +72,9 @@ class Watch(TorchFunctionMode):
         if there and name in ("__getitem__", "__setitem__") and any(map(_here, _parts(args[1]))):
             self.waits.append("indexed by a tensor of the CPU")
         found = func(*args, **kwargs)
-        if name in ("to", "tensor", "as_tensor") and not there and isinstance(found, Tensor):
-            if found.is_meta and not kwargs.get("non_blocking"):
-                self.waits.append("copied from the CPU")
+        arrived = isinstance(found, Tensor) and found.is_meta and not there
+        if arrived and name in ("to", "tensor", "as_tensor") and not kwargs.get("non_blocking"):
+            self.waits.append("copied from the CPU")
         return found
 
 
