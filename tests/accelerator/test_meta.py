@@ -16,12 +16,11 @@ from harness_plugins.strategies._meta_gradient import Inner, can_batch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from harness.api import Augment, Examples, Inputs, Recipe, Source, Task, TextBackbone, fit
+from harness.api import Augment, Examples, Inputs, Recipe, Source, Strategy, Task, TextBackbone, fit
 from harness.data import meta
 from harness.data.resident import ResidentPool, RotatedPool
 from harness.model import backbone as backbones
 from harness.model import features, probes
-from harness.model import fit as fitting
 from harness.model.training import LossGuard
 from harness.plugins import Sources, load_once
 from harness.run import context
@@ -108,13 +107,11 @@ def watch(monkeypatch):
         monkeypatch.setattr(owner, name, other)
 
     permit(LossGuard, "check")  # every 20 steps
-    permit(fitting, "validate")  # a few times a training, as are these three
-    permit(probes.Heads, "score")
-    permit(probes.Heads, "offer")
-    permit(probes.Heads, "hand_out")
+    instead(context.CellRun, "scoring", lambda run: watch.reading())  # a few times a training
+    permit(probes.Heads, "hand_out")  # after the last step
     permit(backbones.Backbone, "_try_entering")  # once a model and block
     permit(backbones.Backbone, "digest")  # once a model, as activations are looked up by it
-    permit(SimClr, "_scores")  # after the last step
+    permit(SimClr, "_scores")  # after the last step, too
     permit(mlm.MaskedLanguageModel, "_score")
     permit(mlm, "guesses")  # how many tokens were chosen decides on how many logits there are
 
@@ -198,70 +195,82 @@ def does_not_wait(watch, work):
     assert len(waits(watch, work, 4)) == len(waits(watch, work, 2))
 
 
-STRATEGIES = load_once(Sources()).names("strategy")
+BUILT_IN = load_once(Sources())
+CLASS_OF = {
+    name: plugin.cls
+    for (kind, name), plugin in BUILT_IN.plugins.items()
+    if kind == "strategy" and not plugin.missing
+}
+STRATEGIES = list(CLASS_OF)
+AT_ONCE = [n for n in STRATEGIES if CLASS_OF[n].adapt_batch is not Strategy.adapt_batch]
+PREPARED = [n for n in STRATEGIES if CLASS_OF[n].prepare is not Strategy.prepare]
 
 VIEWS = Augment(crop_scale=0.5, shift=0.1, rotate=10.0, flip=True, jitter=0.5)
 
 
-def a_strategy(registry, name):
-    cls = registry.get("strategy", name).cls
-    small = {"maml": {"ways": 3, "queries": 2}, "protonet": {"ways": 3, "queries": 2}}
-    return cls(**small.get(name, {}))
+def a_strategy(name):
+    """With episodes for which the source is large enough."""
+    shape = {"ways": 3, "queries": 2} if name in ("maml", "protonet") else {}
+    return CLASS_OF[name](**shape)
 
 
+def settings_of(strategy, space, steps):
+    """The defaults, with as many steps where a strategy has a number of its own."""
+    own = {"adapt_steps": steps, "meta_steps": steps}
+    return {name: own.get(name, strategy.defaults[name]) for name in space}
+
+
+@pytest.mark.parametrize("augment", [None, VIEWS], ids=["stored", "augmented"])
 @pytest.mark.parametrize("name", STRATEGIES)
-class TestStrategies:
-    @pytest.mark.parametrize("augment", [None, VIEWS], ids=["stored", "augmented"])
-    def test_adapt_and_logits(self, registry, watch, name, augment):
-        strategy = a_strategy(registry, name)
-        task = the_task(unlabelled=strategy.protocols == {"adaptation"})
+def test_adapt_and_logits(watch, name, augment):
+    strategy = a_strategy(name)
+    task = the_task(unlabelled=strategy.protocols == {"adaptation"})
 
-        def work(steps):
-            hp = {k: strategy.defaults[k] for k in strategy.space}
-            hp |= {"adapt_steps": steps} if "adapt_steps" in hp else {}
-            model = small_backbone().to(META)
-            predictor = strategy.adapt(model, task, hp, a_run_on_meta(steps, augment))
-            assert predictor.logits(task.val.inputs).shape == (len(task.val), CLASSES)
+    def work(steps):
+        hp = settings_of(strategy, strategy.space, steps)
+        model = small_backbone().to(META)
+        predictor = strategy.adapt(model, task, hp, a_run_on_meta(steps, augment))
+        assert predictor.logits(task.val.inputs).shape == (len(task.val), CLASSES)
 
-        does_not_wait(watch, work)
+    does_not_wait(watch, work)
 
-    def test_episodes_at_once(self, registry, watch, name):
-        strategy = a_strategy(registry, name)
-        if strategy.protocols == {"adaptation"}:
-            pytest.skip("its tasks are no episodes")
-        tasks = [the_task(val=False) for _ in range(2)]
 
-        def work(steps):
-            hp = {k: strategy.defaults[k] for k in strategy.space}
-            hp |= {"adapt_steps": steps} if "adapt_steps" in hp else {}
-            model, run = small_backbone().to(META), a_run_on_meta(steps)
-            run.batch_size = 32
-            for found in strategy.adapt_batch(model, [(task, hp) for task in tasks], run):
-                assert found.logits(tasks[0].train.inputs).shape == (CLASSES * EACH, CLASSES)
+@pytest.mark.parametrize("several", ["settings", "episodes"])
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_adapt_at_once(watch, name, several):
+    strategy, task = a_strategy(name), the_task()
+    tasks = [task, task] if several == "settings" else [the_task(val=False), the_task(val=False)]
 
-        does_not_wait(watch, work)
+    def work(steps):
+        hp = settings_of(strategy, strategy.space, steps)
+        model, run = small_backbone().to(META), a_run_on_meta(steps)
+        run.batch_size = 8 if several == "settings" else CLASSES * EACH
+        for found in strategy.adapt_batch(model, [(task, hp) for task in tasks], run):
+            assert found.logits(task.val.inputs).shape == (len(task.val), CLASSES)
 
-    def test_prepare(self, registry, watch, name):
-        strategy = a_strategy(registry, name)
+    does_not_wait(watch, work)
 
-        def work(steps):
-            hp = {k: strategy.defaults[k] for k in strategy.prepare_space}
-            hp |= {"meta_steps": steps} if "meta_steps" in hp else {}
-            model = small_backbone().to(META)
-            prepared = strategy.prepare(model, the_source(), hp, a_run_on_meta(steps))
-            assert prepared.device == META
 
-        does_not_wait(watch, work)
+@pytest.mark.parametrize("name", PREPARED)
+def test_prepare(watch, name):
+    strategy = a_strategy(name)
+
+    def work(steps):
+        hp = settings_of(strategy, strategy.prepare_space, steps)
+        model = small_backbone().to(META)
+        prepared = strategy.prepare(model, the_source(), hp, a_run_on_meta(steps))
+        assert prepared.device == META
+
+    does_not_wait(watch, work)
 
 
 def test_all_tasks_of_a_meta_step_are_one_batch(watch):
     """Else MAML would go on with them one by one, and what was wrong would not be seen."""
-    strategy, source = maml.Maml(ways=3, queries=2), the_source()
-    episode = next(
-        maml.source_episodes(source, ways=3, shots=1, queries=2, generator=torch.Generator())
-    )
+    source = the_source()
+    draws = torch.Generator()
+    episode = next(maml.source_episodes(source, ways=3, shots=1, queries=2, generator=draws))
     with watch:
-        assert can_batch(small_backbone().to(META), Inner(0.4, 1, strategy.ways), episode)
+        assert can_batch(small_backbone().to(META), Inner(0.4, 1, 3), episode)
 
 
 class Recurring(torch.nn.Module):
@@ -287,9 +296,9 @@ def a_text_backbone():
     )
 
 
-@pytest.mark.parametrize("name", load_once(Sources()).names("pretraining"))
-def test_pretraining(registry, watch, name):
-    pretraining = registry.get("pretraining", name).cls()
+@pytest.mark.parametrize("name", BUILT_IN.names("pretraining"))
+def test_pretraining(watch, name):
+    pretraining = BUILT_IN.get("pretraining", name).cls()
     texts = pretraining.modalities == {"text"}
 
     def work(steps):
