@@ -224,6 +224,15 @@ def tensor_digest(tensor: Tensor) -> str:
     return content.hexdigest()
 
 
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU on another device, which the host does not wait for.
+
+    Where it indexes one of a GPU as it is, it is copied there all the same, and only when all that
+    was asked of the GPU before is done.
+    """
+    return tensor.to(device, non_blocking=True)
+
+
 class Pool(Protocol):
     """Prepared inputs of one split for one backbone; ``rows`` are int64 on the CPU."""
 
@@ -290,7 +299,7 @@ class Examples:
         return len(self.labels)
 
     def subset(self, index: Tensor) -> Examples:
-        return Examples(self.inputs.subset(index), self.labels[index.to(self.labels.device)])
+        return Examples(self.inputs.subset(index), self.labels[sent(index, self.labels.device)])
 
 
 @dataclass(frozen=True)

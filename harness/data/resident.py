@@ -9,7 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from harness.data.examples import Inputs, Pool, RawInputs, tensor_digest
+from harness.data.examples import Inputs, Pool, RawInputs, sent, tensor_digest
 from harness.data.streamed import Preprocess, StreamedPool, read_ahead
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ class ResidentPool:
         return len(self.prepared)
 
     def take(self, rows: Tensor) -> Tensor:
-        return self.prepared[rows.to(self.prepared.device)]
+        return self.prepared[sent(rows, self.prepared.device)]
 
     def stream(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
         return map(self.take, batches)
@@ -61,7 +61,7 @@ class RotatedPool:
         turns = rows // len(self.upright)
         for quarter in (1, 2, 3):
             # As places and not as a mask, of which a GPU would have to say how much it selects.
-            turned = (turns == quarter).nonzero().flatten().to(images.device)
+            turned = sent((turns == quarter).nonzero().flatten(), images.device)
             images[turned] = images[turned].rot90(quarter, (-2, -1))
         return images
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from harness.data.examples import Inputs, Task
+from harness.data.examples import Inputs, Task, sent
 from harness.model.backbone import Backbone, evaluating
 
 if TYPE_CHECKING:
@@ -86,7 +86,12 @@ class Entering:
         stored = self.stored
         if stored is None:
             return self.inputs.stream(indices)
-        return (stored[index] for index in indices)
+        return (stored[there(index, stored.device)] for index in indices)
+
+
+def there(index: Index, device: torch.device) -> Index:
+    """An index of a batch for tensors of ``device``."""
+    return index if isinstance(index, slice) else sent(index, device)
 
 
 class Classifier:

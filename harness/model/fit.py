@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from harness.data.examples import Examples, Task
 from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
-from harness.model.classifier import Classifier, Entering, Index, Recipe
+from harness.model.classifier import Classifier, Entering, Index, Recipe, there
 from harness.model.normalisation import recalibrate, slices, trained_norms
 from harness.model.training import LossGuard, Part, Training, cosine, set_rate
 
@@ -157,7 +157,7 @@ class Objective:
         several = bool(trained_norms(model))
         order, ahead = tee(batches)
         for index, batch in zip(order, entering.stream(ahead), strict=True):
-            labels = self._task.train.labels[index]
+            labels = self._task.train.labels[there(index, run.device)]
             shown = batch if run.augment is None else run.augment(batch, self._views)
             sizes = slices(len(batch), run.at_once, several=several)
             parts = zip(shown.split(sizes), labels.split(sizes), strict=True)
@@ -195,7 +195,7 @@ class Objective:
             features, aligned = model.forward(shown, stored=source.stored is not None).split(
                 [len(batch), len(other)]
             )
-            labels = self._task.train.labels[index]
+            labels = self._task.train.labels[there(index, run.device)]
             yield [self._loss(features, labels) + self._align(features, aligned, step / steps)]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples, Task
 from harness.errors import Diverged
-from harness.model.classifier import EVALUATION_BATCH, Classifier, Recipe, first_head
+from harness.model.classifier import EVALUATION_BATCH, Classifier, Recipe, first_head, there
 from harness.model.fit import batch_order, evaluation_steps, fit
 from harness.model.training import LossGuard, Training, cosine
 
@@ -86,7 +86,8 @@ def _train(
     order = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
     for step, index in enumerate(islice(order, done, None), start=done + 1):
         share = cosine(step - 1, steps) if recipe.schedule == "cosine" else 1.0
-        guard.check(step, heads.step(features[:, index], labels[:, index], share))
+        chosen = there(index, run.device)
+        guard.check(step, heads.step(features[:, chosen], labels[:, chosen], share))
         if step in score_at and task.val is not None:
             with run.scoring():
                 accuracy, likelihood = heads.score(models[0], task.val)

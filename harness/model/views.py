@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from harness.data.examples import sent
 from harness.errors import HarnessError
 
 ASPECT = 4 / 3
@@ -93,7 +94,7 @@ class Augment:
         if self.jitter:
             span = 0.8 * self.jitter
             factors = _between(1 - span, 1 + span, torch.stack(jitter))
-            views = colour_jitter(views, *factors.to(images.device))
+            views = colour_jitter(views, *sent(factors, images.device))
         return views
 
 
@@ -125,7 +126,7 @@ def resampled(
     y = torch.stack([-sin / high_by_wide, cos], dim=1) * size
     linear = torch.stack([x, y], dim=1)
     linear[:, :, 0] *= 1 - 2 * mirrored[:, None].to(linear.dtype)
-    affine = torch.cat([linear, centre[:, :, None]], dim=2).to(images.device)
+    affine = sent(torch.cat([linear, centre[:, :, None]], dim=2), images.device)
     grid = F.affine_grid(affine, list(images.shape), align_corners=False)
     # An enlarged edge pixel reaches beyond its own centre, where black would be mixed in.
     return F.grid_sample(images, grid, "bilinear", padding_mode="border", align_corners=False)

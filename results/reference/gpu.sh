@@ -14,34 +14,45 @@ mkdir -p "$out"
 
 run() { python -c 'from harness.cli import main; main()' "$@"; }
 
+# A cell that is not ok, or a suite that is refused, takes nothing from what comes after.
+failed=0
+
+# Whatever report a suite has come to, also where not all of its cells are ok.
 keep() {
-    local kept="results/reference/$1-cuda"
+    local report="$out/$1/report" kept="results/reference/$1-cuda"
+    [ -f "$report/index.html" ] || return 0
     mkdir -p "$kept"
-    cp "$out/$1"/report/tables/*.md "$out/$1"/report/tables/*.csv "$kept/"
-    cp "$out/$1"/report/index.html "$kept/"
+    find "$report/tables" \( -name '*.md' -o -name '*.csv' \) -exec cp -t "$kept" {} +
+    cp "$report/index.html" "$kept/"
+}
+
+suite() {
+    run suite "$1" --device "$device" --results "$out" "${@:2}" || failed=1
+    keep "$1"
 }
 
 # Full fine-tuning of a ResNet-50 and a ViT-S/16 at 224 pixels (random weights serve) in the loop's
 # time against a bare loop's, timm's and the matrix rate; probes; MAML, and what a CUDA graph would
-# bring it; files that are streamed. One that fails takes nothing from the others.
-failed=0
+# bring it; files that are streamed.
 python -m pytest -s -q tests/benchmarks/test_{training,probes,maml,streams}.py \
     --benchmark-enable --benchmark-json "$out/benchmarks.json" | tee "$out/benchmarks.txt" || failed=1
 mkdir -p results/reference/benchmarks-cuda
-cp "$out"/benchmarks.{json,txt} results/reference/benchmarks-cuda/
+for written in "$out"/benchmarks.{json,txt}; do
+    # The JSON is not there where no benchmark came to its end.
+    if [ -s "$written" ]; then cp "$written" results/reference/benchmarks-cuda/; fi
+done
 
 # What bfloat16 and TF32 leave of accuracy: the same cells in each precision.
 for precision in float32 tf32 bfloat16; do
     run suite quickstart --device "$device" --results "$out/$precision" --set "budget.precision=\"$precision\"" \
-        --only seed=0 --format json > "results/reference/benchmarks-cuda/$precision.json"
+        --only seed=0 --format json > "results/reference/benchmarks-cuda/$precision.json" || failed=1
 done
 
-run suite quickstart --device "$device" --results "$out" && keep quickstart
+suite quickstart
 if [ -d data/omniglot ]; then
-    run suite omniglot --device "$device" --results "$out" && keep omniglot
+    suite omniglot
 fi
 if [ -f data/mnist.npz ]; then
-    run suite mnist --device "$device" --results "$out" --plugin tests/realdata/cifar_resnet20.py &&
-        keep mnist
+    suite mnist --plugin tests/realdata/cifar_resnet20.py
 fi
 exit "$failed"

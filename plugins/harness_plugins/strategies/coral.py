@@ -62,8 +62,14 @@ class CovarianceDistance(nn.Module):
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
     """‖C_S − C_T‖²_F / 4d² of features ``[n, d]`` and ``[m, d]`` (equations 1 to 3), a scalar."""
     width = source.shape[1]
-    difference = source.T.cov() - target.T.cov()
+    difference = covariance(source) - covariance(target)
     return difference.square().sum() / (4 * width**2)
+
+
+def covariance(features: Tensor) -> Tensor:
+    """``torch.cov`` of features ``[n, d]``, which would wait for a GPU to say whether ``n > 1``."""
+    centred = (features - features.mean(0)).T
+    return centred @ centred.T / (len(features) - 1)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from harness_plugins.strategies.coral import Coral, coral_loss
+from harness_plugins.strategies.coral import Coral, coral_loss, covariance
 from harness_plugins.strategies.dann import Adversary, Dann, ReverseGradient, reversal
 from harness_plugins.strategies.source_only import SourceOnly
 from harness_plugins.strategies.target_supervised import TargetSupervised
@@ -42,6 +42,11 @@ class TestCoral(StrategyChecks):
         distance = np.linalg.norm(covariance(source) - covariance(target), "fro") ** 2
         loss = coral_loss(torch.from_numpy(source), torch.from_numpy(target)).item()
         assert loss == pytest.approx(distance / (4 * width**2), rel=1e-9, abs=1e-12)
+
+    @pytest.mark.parametrize(("n", "width"), [(2, 3), (8, 8), (7, 33), (64, 10), (32, 512)])
+    def test_covariances_are_torchs_to_the_bit(self, n, width):
+        features = torch.randn(n, width, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(covariance(features), features.T.cov())
 
     def test_features_of_one_spread_are_no_distance_apart(self):
         features = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
