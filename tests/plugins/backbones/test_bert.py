@@ -180,7 +180,7 @@ class TestCheckpoint:
     def test_of_another_kind_is_named(self, checkpoint):
         config = json.loads((checkpoint / "config.json").read_text())
         (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
-        with pytest.raises(Unsupported, match="is a model of type 'gpt2', not 'bert'"):
+        with pytest.raises(Unsupported, match="is a model of type 'gpt2', not one of bert, distilbert"):
             published(checkpoint)
 
     @pytest.mark.parametrize(
