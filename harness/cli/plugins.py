@@ -64,7 +64,16 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
     else:
         from tabulate import tabulate
 
-        shown = ("kind", "name", "origin", "modality", "protocols", "summary", "citation", "licence")
+        shown = (
+            "kind",
+            "name",
+            "origin",
+            "modality",
+            "protocols",
+            "summary",
+            "citation",
+            "licence",
+        )
         click.echo(tabulate([[row[key] for key in shown] for row in rows], headers=list(shown)))
         for row in rows:
             if row["missing"]:

@@ -54,9 +54,7 @@ class EfficientNetLite0(BackboneFactory):
         given = dict(args)
         if pretrained:
             given["pretrained_cfg_overlay"] = {"file": str(converted(WEIGHTS.path()))}
-        return Timm().build(
-            ARCHITECTURE, input_size=input_size, pretrained=pretrained, args=given
-        )
+        return Timm().build(ARCHITECTURE, input_size=input_size, pretrained=pretrained, args=given)
 
 
 def converted(weights: Path) -> Path:
