@@ -119,6 +119,8 @@ class Brought(ABC):
 
     name: ClassVar[str]
     citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    """Of the data or the weights that it brings."""
     requires: ClassVar[Mapping[str, str]] = {}
     """Modules that have to be importable, each with what ``pip install`` is given for it. Import
     them where they are used: without them the plugin is listed, and refused before a suite runs."""
@@ -140,7 +142,6 @@ class Dataset(Configured):
     """A labelled dataset. Subclass it as a frozen dataclass; the fields are its arguments."""
 
     modality: ClassVar[str] = "image"
-    licence: ClassVar[str] = ""
 
     @abstractmethod
     def load(self) -> Data:
@@ -163,7 +164,8 @@ class BackboneFactory(Brought):
     def files(self, args: Mapping[str, Any]) -> Mapping[str, Sequence[Path]]:
         """Arguments that name files, each with all the files it stands for.
 
-        A cell's key then hashes what is in them, and not where they are.
+        A cell's key then hashes what is in them, and not where they are. So it does for files
+        of an installed package, which no argument names: call them as you like.
         """
         return {}
 

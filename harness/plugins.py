@@ -42,8 +42,10 @@ BUILT_IN = (
     "harness_plugins.datasets.torchvision",
     "harness_plugins.datasets.csv_text",
     "harness_plugins.backbones.conv4",
+    "harness_plugins.backbones.efficientnet_lite0",
     "harness_plugins.backbones.timm",
     "harness_plugins.backbones.bert",
+    "harness_plugins.backbones.minilm",
     "harness_plugins.pretrainings.supervised",
     "harness_plugins.pretrainings.mlm",
     "harness_plugins.pretrainings.simclr",
@@ -333,6 +335,8 @@ def _collect(registry: Registry, plugin: object, name: str, origin: str) -> Iter
 def _enter(registry: Registry, plugin: Plugin) -> str | None:
     """Enter a plugin, or say which other one has its name or builds one of its models."""
     models = dict.fromkeys(plugin.cls().models()) if plugin.kind == "backbone" else {}
+    if plugin.origin == "built-in":  # one of them may bear the name of a model of timm's thousands
+        models = {m: None for m in models if m not in registry.names("backbone")}
     known = {
         f"{plugin.kind} '{plugin.name}'": registry.plugins.get((plugin.kind, plugin.name)),
         **{f"model '{model}'": registry.models.get(model) for model in models},

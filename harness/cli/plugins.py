@@ -34,7 +34,8 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
             "modality": _words(found.cls, "modality", "modalities"),
             "protocols": _words(found.cls, "protocols"),
             "summary": found.summary,
-            "citation": getattr(found.cls, "citation", ""),
+            "citation": found.cls.citation,
+            "licence": found.cls.licence,
             "file": str(found.file),
             "missing": sorted({*found.missing.values()}),
         }
@@ -51,6 +52,7 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
             "protocols": "",
             "summary": listener.summary,
             "citation": "",
+            "licence": "",
             "file": str(listener.file),
             "missing": [],
         }
@@ -62,7 +64,16 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
     else:
         from tabulate import tabulate
 
-        shown = ("kind", "name", "origin", "modality", "protocols", "summary", "citation")
+        shown = (
+            "kind",
+            "name",
+            "origin",
+            "modality",
+            "protocols",
+            "summary",
+            "citation",
+            "licence",
+        )
         click.echo(tabulate([[row[key] for key in shown] for row in rows], headers=list(shown)))
         for row in rows:
             if row["missing"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from harness.model.backbone import Backbone
 
 
 class TextBackbone(Backbone):
-    """A backbone for texts: token ids to a mean over tokens.
+    """A backbone for texts: token ids to a mean over tokens, or to what the first one becomes.
 
     Prepared inputs are int32 token ids ``[B, length]``, filled up with ``pad``.
 
@@ -25,6 +26,7 @@ class TextBackbone(Backbone):
         vocabulary: how many different token ids there are.
         pad: the id that fills up; ``mask``: the id that hides a token; ``special``: all ids that
             stand for no piece of text, these two among them.
+        pooling: features are the mean over tokens, or the hidden state of the first.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class TextBackbone(Backbone):
         pad: int,
         mask: int,
         special: frozenset[int],
+        pooling: Literal["mean", "first"] = "mean",
     ) -> None:
         super().__init__(body, blocks, encode(["one", "a text of several words"]).to(torch.int32))
         self.encode = encode
         self.vocabulary, self.pad, self.mask, self.special = vocabulary, pad, mask, special
+        self.pooling = pooling
 
     def preprocess(self, raw: RawBatch) -> Tensor:
         """Token ids of texts, int32 ``[B, length]``."""
@@ -52,8 +56,11 @@ class TextBackbone(Backbone):
         return states
 
     def features(self, inputs: Tensor) -> Tensor:
-        """The mean hidden state of the tokens that are not padding, ``[B, D]``."""
+        """The mean hidden state of the tokens that are not padding, or of the first, ``[B, D]``."""
         output = self.body(inputs)
         states, real = output[..., :-1], output[..., -1:]
+        if self.pooling == "first":
+            first: Tensor = states[:, 0]
+            return first
         mean: Tensor = (states * real).sum(1) / real.sum(1).clamp_min(1)
         return mean

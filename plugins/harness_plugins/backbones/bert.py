@@ -1,4 +1,4 @@
-"""BERT: a published checkpoint, or a small model whose vocabulary comes from its source."""
+"""BERT and its kin: a published checkpoint, or a small model with its source's vocabulary."""
 
 from __future__ import annotations
 
@@ -28,16 +28,27 @@ SMALL = {"width": 128, "depth": 4, "heads": 4, "vocabulary": 8000}
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
-FILES = ("config.json", "tokenizer*", "special_tokens_map.json", "vocab.txt")
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
+FILES = ("config.json", "tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt")
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+
+KINDS: dict[str, dict[str, Any]] = {
+    "bert": {"add_pooling_layer": False},
+    "distilbert": {},
+    "roberta": {"add_pooling_layer": False},
+    "xlm-roberta": {"add_pooling_layer": False},
+}
+"""Types of model, as config.json names them, whose layers take a text as ``Layer`` gives it, each
+with what its class is given to leave out what no features come from."""
 
 
 class Bert(BackboneFactory):
     """A BERT encoder; features are the mean of the last hidden states of a text's tokens.
 
     ``args = { checkpoint = … }`` is a published model with its own tokenizer: a tag of the
-    Hugging Face hub, or a folder that ``save_pretrained`` wrote. Its weights are those of
-    ``weights = "hub"``.
+    Hugging Face hub, or a folder that ``save_pretrained`` wrote; BERT, MiniLM, DistilBERT,
+    RoBERTa or XLM-RoBERTa. Its weights are those of ``weights = "hub"``. With
+    ``pooling = "first"`` features are the last hidden state of the first token, ``[CLS]``.
 
     Without a checkpoint the model is a small one, with a lower-cased WordPiece vocabulary taken
     from the texts of its source. ``args``: ``width`` (128 features), ``depth`` (4 layers),
@@ -73,9 +84,13 @@ class Bert(BackboneFactory):
         length = input_size or TOKENS
         if length < 3:
             raise Unsupported(f"bert adds two tokens to each text: {length} leave no room for it")
+        pooling = args.get("pooling", "mean")
+        if pooling not in ("mean", "first"):
+            raise Unsupported(f"pooling is 'mean' or 'first', not {pooling!r}")
         make = _published if "checkpoint" in args else _small
-        encoder, tokenizer = make(args, length, pretrained)
-        length = min(length, encoder.config.max_position_embeddings)
+        others = {name: value for name, value in args.items() if name != "pooling"}
+        encoder, tokenizer = make(others, length, pretrained)
+        length = min(length, _places(encoder))
 
         def encode(texts: list[str]) -> Tensor:
             encoded = tokenizer(
@@ -84,7 +99,8 @@ class Bert(BackboneFactory):
             ids: Tensor = encoded["input_ids"]
             return ids
 
-        layers = [Layer(layer) for layer in encoder.encoder.layer]
+        stack = encoder.transformer if hasattr(encoder, "transformer") else encoder.encoder
+        layers = [Layer(layer) for layer in stack.layer]
         body = nn.Sequential(Embeddings(encoder.embeddings, tokenizer.pad_token_id), *layers)
         return TextBackbone(
             body,
@@ -94,7 +110,15 @@ class Bert(BackboneFactory):
             pad=tokenizer.pad_token_id,
             mask=tokenizer.mask_token_id,
             special=frozenset(tokenizer.all_special_ids),
+            pooling=pooling,
         )
+
+
+def _places(encoder: Any) -> int:
+    """The most tokens that an encoder takes. RoBERTa counts places from the one after its pad."""
+    places = encoder.embeddings.position_embeddings
+    first = 0 if places.padding_idx is None else places.padding_idx + 1
+    return int(places.num_embeddings - first)
 
 
 class Embeddings(nn.Module):
@@ -134,17 +158,17 @@ def _published(args: Mapping[str, Any], length: int, pretrained: bool) -> tuple[
         raise Unsupported(f"a checkpoint has its own sizes: bert takes no {sorted(unknown)} then")
     checkpoint = str(args["checkpoint"])
     folder = _folder(checkpoint, pretrained)
-    _check_kind(checkpoint, folder)
+    without = KINDS[_kind(checkpoint, folder)]
     library = _transformers()
     try:
         with _quiet():
             tokenizer = library.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            config = library.BertConfig.from_pretrained(folder, local_files_only=True)
             if not pretrained:
-                return library.BertModel(config, add_pooling_layer=False).float(), tokenizer
-            encoder, loaded = library.BertModel.from_pretrained(
+                config = library.AutoConfig.from_pretrained(folder, local_files_only=True)
+                return library.AutoModel.from_config(config, **without).float(), tokenizer
+            encoder, loaded = library.AutoModel.from_pretrained(
                 folder,
-                add_pooling_layer=False,
+                **without,
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
@@ -175,15 +199,18 @@ def _folder(checkpoint: str, pretrained: bool) -> Path:
         ) from error
 
 
-def _check_kind(checkpoint: str, folder: Path) -> None:
+def _kind(checkpoint: str, folder: Path) -> str:
+    """The type of a checkpoint's model, one of ``KINDS``."""
     try:
-        kind = json.loads((folder / "config.json").read_text()).get("model_type")
+        kind: str = json.loads((folder / "config.json").read_text()).get("model_type")
     except (OSError, ValueError) as error:
         raise Unsupported(f"{checkpoint} has no readable config.json: {error}") from error
-    if kind != "bert":
-        raise Unsupported(f"{checkpoint} is a model of type '{kind}', not 'bert'")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        raise Unsupported(f"{checkpoint} has no tokenizer: neither tokenizer.json nor vocab.txt")
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise Unsupported(f"{checkpoint} is a model of type '{kind}', not one of {known}")
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        raise Unsupported(f"{checkpoint} has no tokenizer: none of {', '.join(TOKENIZERS)}")
+    return kind
 
 
 def _transformers() -> Any:

@@ -11,7 +11,7 @@ import torch
 transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
-from harness_plugins.backbones.bert import SPECIAL, Bert, word_pieces  # noqa: E402
+from harness_plugins.backbones.bert import KINDS, SPECIAL, Bert, word_pieces  # noqa: E402
 
 from harness.api import HarnessError, TextInputs, Unsupported  # noqa: E402
 from harness.testing import BackboneChecks  # noqa: E402
@@ -145,6 +145,40 @@ class TestCheckpoint:
             states = model(**alone).last_hidden_state[0].numpy().astype(np.float64)
             assert np.allclose(features.numpy(), states.mean(0), atol=1e-5)
 
+    @torch.no_grad()
+    @pytest.mark.parametrize("kind", sorted(KINDS))
+    @pytest.mark.parametrize("pooling", ["mean", "first"])
+    def test_of_its_kin_gives_what_transformers_gives(self, checkpoint, kind, pooling):
+        """A pad that is not 0 is what RoBERTa has, which counts places from it on."""
+        pad = 1 if "roberta" in kind else 0
+        config = transformers.AutoConfig.for_model(
+            kind,
+            vocab_size=len(SMALL["pieces"]),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=32,
+            max_position_embeddings=20 + pad + 1 if pad else 20,
+            pad_token_id=pad,
+            initializer_range=0.5,
+        )
+        model = transformers.AutoModel.from_config(config).eval()
+        model.save_pretrained(checkpoint)
+        tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(checkpoint)
+        if pad:
+            tokenizer.pad_token = SMALL["pieces"][pad]
+        tokenizer.save_pretrained(checkpoint)
+        given = {"checkpoint": str(checkpoint), "pooling": pooling}
+        backbone = Bert().build("bert", input_size=None, pretrained=True, args=given).eval()
+        ids = backbone.preprocess(TEXTS)
+        assert ids.shape == (3, 20)
+        assert backbone.pad == pad
+        for row, features in zip(ids.long(), backbone(ids), strict=True):
+            states = model(row[None], (row != pad)[None].long()).last_hidden_state[0]
+            theirs = states[row != pad].mean(0) if pooling == "mean" else states[0]
+            assert torch.allclose(features, theirs, rtol=0, atol=1e-5)
+        assert all(backbone.can_enter(block) for block in range(4))
+
     def test_is_entered_at_every_block(self, checkpoint):
         backbone = published(checkpoint)
         assert all(backbone.can_enter(block) for block in range(4))
@@ -180,7 +214,9 @@ class TestCheckpoint:
     def test_of_another_kind_is_named(self, checkpoint):
         config = json.loads((checkpoint / "config.json").read_text())
         (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "gpt2"}))
-        with pytest.raises(Unsupported, match="is a model of type 'gpt2', not 'bert'"):
+        with pytest.raises(
+            Unsupported, match="is a model of type 'gpt2', not one of bert, distilbert"
+        ):
             published(checkpoint)
 
     @pytest.mark.parametrize(
@@ -224,6 +260,7 @@ class TestCheckpoint:
         ({"args": {**SMALL, "width": 100, "heads": 3}}, "not a multiple of heads: 100 and 3"),
         ({"args": {"checkpoint": "x", "width": 64}}, r"takes no \['width'\] then"),
         ({"input_size": 2}, "2 leave no room"),
+        ({"args": {**SMALL, "pooling": "max"}}, "pooling is 'mean' or 'first', not 'max'"),
     ],
 )
 def test_says_what_it_cannot_do(given, message):
