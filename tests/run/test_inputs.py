@@ -57,7 +57,7 @@ def test_every_protocol_and_source_is_fitted(bench, ends, tmp_path, protocol):
             **{"dataset": "digits", "protocol": "episodes", "source": source, "fit": "pad"},
             **{"ways": 2, "shots": 1, "queries": 2, "episodes": 2, "val_episodes": 1},
         }
-        strategy = "protonet"
+        strategy = {"name": "protonet", "args": {"ways": 2}}
     else:
         other = tmp_path / "other"
         for label in ("0", "1"):
