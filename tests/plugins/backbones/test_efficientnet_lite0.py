@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 import timm
@@ -87,8 +88,19 @@ class TestItsWeights:
         assert len(read_sealed(converted(WEIGHTS.path()))[0]) == 296
         assert cache in place.parents
 
-    def test_are_adapted_to_grey_images(self):
-        assert published(in_chans=1).preprocess(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).ndim
+    @torch.no_grad()
+    def test_are_those_of_the_hub_s_model(self):
+        torch.manual_seed(0)
+        model = timm.create_model(ARCHITECTURE, num_classes=0).eval()
+        state = load_file(converted(WEIGHTS.path()))
+        model.load_state_dict({n: t for n, t in state.items() if "classifier" not in n})
+        images = torch.randn(2, 3, 96, 96)
+        assert torch.equal(published().eval().body(images), model(images))
+
+    def test_take_three_colours(self):
+        assert published().preprocess(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).shape[1] == 3
+        with pytest.raises(Unsupported, match="cannot build tf_efficientnet_lite0"):
+            published(in_chans=1)
 
     def test_are_part_of_what_a_cell_means(self):
         assert EfficientNetLite0().files({}) == {"weights": [WEIGHTS.path()]}
@@ -126,7 +138,7 @@ class TestAnotherVersion:
         assert "it has 295 tensors, not 296; pip install" in refused(fewer)
         state["conv_stem.weight"] = state["conv_stem.weight"][:, :1]
         assert "for conv_stem.weight is [32, 1, 3, 3], not [32, 3, 3, 3]" in refused(state)
-        assert f"torch {torch.__version__} is not as version 0.1.0" in refused(state)
+        assert f"torch {version('torch')} is not as version 0.1.0" in refused(state)
 
     @pytest.mark.parametrize("content", [b"no weights", [1, 2]])
     def test_that_cannot_be_read_is_named(self, refused, content):
