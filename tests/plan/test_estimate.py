@@ -69,8 +69,10 @@ def test_episodes_count_one_by_one(planned, table, toys):
 
 
 def test_a_model_that_cannot_be_built_has_no_estimate(planned, table, toys):
-    table["backbones"].append({"model": "conv4", "label": "odd", "args": {"depth": 9}})
-    seconds = estimate(planned(table), [], toys)
-    odd = {cell.cell for cell in planned(table) if cell.backbone == "odd"}
-    assert {seconds[cell] for cell in odd} == {None}
-    assert None not in {seconds[cell] for cell in seconds if cell not in odd}
+    """As one that is built from its source alone, or whose plugin has changed since."""
+    good, *_ = planned(table)
+    spec = good.backbone_spec.model_copy(update={"args": {"depth": 9}})
+    odd = good.model_copy(update={"cell": "odd", "backbone": "odd", "backbone_spec": spec})
+    seconds = estimate([good, odd], [], toys)
+    assert seconds["odd"] is None
+    assert seconds[good.cell] is not None
