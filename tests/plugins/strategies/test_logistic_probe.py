@@ -69,13 +69,14 @@ def test_a_weaker_penalty_fits_the_training_examples_better(backbone, examples):
     assert losses == sorted(losses, reverse=True)
 
 
-def test_the_saved_head_takes_the_features_as_they_are(backbone, examples, tmp_path):
+def test_the_saved_head_takes_the_features_centred_and_scaled_as_saved(backbone, examples, tmp_path):
     task, queries = Task(shots(examples, 10, 5), 5), shots(examples, 5, 5, skip=10)
     predictor = LogisticProbe().adapt(backbone, task, {"l2": 1e-2}, a_run())
     predictor.save(tmp_path / "head.safetensors")
     head = load_file(tmp_path / "head.safetensors")
     with torch.no_grad():
-        logits = F.linear(backbone(queries.inputs[:]), head["head.weight"], head["head.bias"])
+        features = (backbone(queries.inputs[:]) - head["features.centre"]) / head["features.scale"]
+        logits = F.linear(features, head["head.weight"], head["head.bias"])
     assert torch.allclose(logits, predictor.logits(queries.inputs), atol=1e-3)
 
 
