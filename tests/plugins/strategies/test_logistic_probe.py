@@ -69,7 +69,9 @@ def test_a_weaker_penalty_fits_the_training_examples_better(backbone, examples):
     assert losses == sorted(losses, reverse=True)
 
 
-def test_the_saved_head_takes_the_features_centred_and_scaled_as_saved(backbone, examples, tmp_path):
+def test_the_saved_head_takes_features_as_centred_and_scaled_by_the_file(
+    backbone, examples, tmp_path
+):
     task, queries = Task(shots(examples, 10, 5), 5), shots(examples, 5, 5, skip=10)
     predictor = LogisticProbe().adapt(backbone, task, {"l2": 1e-2}, a_run())
     predictor.save(tmp_path / "head.safetensors")
