@@ -8,8 +8,8 @@ from harness.plugins import KINDS
 def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
     ended = harness("plugins")
     assert (ended.status, ended.err) == (0, "")
-    head, _, *rows = ended.out.splitlines()
-    assert head.split() == "kind name origin modality protocols summary citation".split()
+    head, _, *rows = (line for line in ended.out.splitlines() if "is not installed" not in line)
+    assert head.split() == "kind name origin modality protocols summary citation licence".split()
     assert [tuple(row.split()[:3]) for row in rows] == [
         (plugin.kind, plugin.name, "built-in")
         for kind in KINDS
@@ -106,5 +106,5 @@ def test_what_hears_a_run_is_listed_and_what_lacks_a_package_says_so(harness, pl
     ended = harness("plugins", "--plugin", file)
     (listener,) = (line for line in ended.out.splitlines() if line.startswith("listener"))
     assert listener.split() == ["listener", "mine", "file", "Rings", "a", "bell."]
-    last = ended.out.splitlines()[-1]
-    assert last == "dataset needy is not installed: pip install 'no-such[extra]'"
+    needy = "dataset needy is not installed: pip install 'no-such[extra]'"
+    assert needy in ended.out.splitlines()
