@@ -174,6 +174,16 @@ class BackboneFactory(Brought):
         vocabulary: further ``args`` for :meth:`build`, of what JSON can hold."""
         return {}
 
+    def fetch(self, model: str, args: Mapping[str, Any]) -> None:
+        """Bring published weights to this machine, where that is not done yet.
+
+        Called once, before the cells that build the model with them: no cell's time is spent on
+        a download, and what keeps it from succeeding is found out once.
+
+        Raises:
+            HarnessError: they can't be had; :meth:`build` then says so again.
+        """
+
     @abstractmethod
     def build(
         self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]

@@ -70,6 +70,19 @@ def tiny_suite(tmp_path):
 
 
 @pytest.fixture
+def no_hub(tmp_path, monkeypatch):
+    """No hub of models answers; the folder of what was fetched from it before."""
+    from huggingface_hub import constants
+
+    nobody = "http://127.0.0.1:9"
+    monkeypatch.setattr(constants, "ENDPOINT", nobody)
+    template = f"{nobody}/{{repo_id}}/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"
+
+
+@pytest.fixture
 def fresh_process(tmp_path, monkeypatch):
     """Makes this process forget what plugin files it has imported and what it has cached, as if
     it were a new one; also at the end of the test."""

@@ -92,6 +92,7 @@ class Workbench:
         """Inputs on the host, which the workbenches of one process share."""
         self._pools: Recent[Pool] = Recent(6)
         self._made: Recent[Made] = Recent(4)
+        self._fetched: set[str] = set()
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
@@ -127,8 +128,8 @@ class Workbench:
         return self.pool(loaded, part, backbone, model, fit, threads)
 
     def warm(self, cell: Cell, threads: int) -> None:
-        """Prepare a cell's inputs by so many threads, for processes that are forked from this
-        one: the threads have ended by then."""
+        """Prepare a cell's inputs by so many threads, and fetch its weights, for processes that
+        are forked from this one: the threads have ended by then."""
         loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
         parts = ("train",) if loaded.data.test is None else ("train", "test")
         model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
@@ -137,6 +138,10 @@ class Workbench:
             backbone = self.build(cell.backbone_spec, pretrained=False, seed=0)
             for part in cold:
                 self.pool_of(cell, loaded, backbone, part, threads)
+        spec = cell.backbone_spec
+        if spec.weights == "hub" and model not in self._fetched:
+            self._fetched.add(model)
+            self.registry.backbone_for(spec.model).cls().fetch(spec.model, spec.args)
 
     def source(self, spec: SourceSpec, backbone: Backbone, model: str, fit: Fit | None) -> Source:
         loaded = self.datasets.load(spec.dataset, spec.args)

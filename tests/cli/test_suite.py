@@ -151,11 +151,26 @@ def test_a_dry_run_is_data_too(harness, results, tiny_suite, unchanged):
     assert [cell["seconds"] is None for cell in found["cells"]] == [True, True, False, False]
 
 
-def test_a_model_that_cannot_be_built_costs_nobody_knows_what(harness, edited):
-    ended = harness("suite", edited("width = 8", "depth = 8"), "--dry-run")
-    assert ended.status == 0
-    assert [line.split()[1] for line in ended.out.splitlines()[:-1]] == ["?"] * 4
-    assert ended.out.endswith("4 cells, 0 done, 4 to do\n")
+PUBLISHED = """
+name = "published"
+seeds = [0]
+strategies = ["linear_probe"]
+budget = { trials = 1, steps = 1, batch_size = 2 }
+backbones = [{ model = "bert", args = { checkpoint = "some/unheard-of" } }]
+problems = [{ dataset = "csv_text", args = { train = "pets.csv" }, shots = 1 }]
+"""
+
+
+def test_a_model_of_a_hub_that_does_not_answer_costs_nobody_knows_what(harness, tmp_path, no_hub):
+    pytest.importorskip("transformers")
+    rows = [f"a {pet} number {n},{pet}" for pet in ("cat", "dog") for n in range(9)]
+    (tmp_path / "pets.csv").write_text("\n".join(["text,label", *rows]))
+    (tmp_path / "published.toml").write_text(PUBLISHED)
+    ended = harness("suite", "published.toml", "--dry-run")
+    assert ended.status == 0, ended.err
+    cell, total = ended.out.splitlines()
+    assert cell.split()[1] == "?"
+    assert total == "1 cells, 0 done, 1 to do"
 
 
 # ── what goes wrong ───────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from harness.api import (
     Unsupported,
     hookimpl,
 )
+from harness_plugins.backbones import _hub
 
 TOKENS = 64
 """What a text is cut to by default, the two tokens that open and close it among them."""
@@ -30,7 +31,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 FILES = ("config.json", "tokenizer*", "special_tokens_map.json", "vocab.*", "merges.txt")
-WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+SHARDS = "model-*.safetensors"
 
 KINDS: dict[str, dict[str, Any]] = {
     "bert": {"add_pooling_layer": False},
@@ -77,6 +79,10 @@ class Bert(BackboneFactory):
             return {}
         texts = [text for text in source.read(range(len(source))) if isinstance(text, str)]
         return {"pieces": word_pieces(texts, _sizes(args)["vocabulary"])}
+
+    def fetch(self, model: str, args: Mapping[str, Any]) -> None:
+        if "checkpoint" in args:
+            _folder(str(args["checkpoint"]), True)
 
     def build(
         self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
@@ -159,6 +165,8 @@ def _published(args: Mapping[str, Any], length: int, pretrained: bool) -> tuple[
     checkpoint = str(args["checkpoint"])
     folder = _folder(checkpoint, pretrained)
     without = KINDS[_kind(checkpoint, folder)]
+    if pretrained and not any((folder / name).is_file() for name in WEIGHTS):
+        raise Unsupported(f"{checkpoint} has no weights: none of {', '.join(WEIGHTS)}")
     library = _transformers()
     try:
         with _quiet():
@@ -173,7 +181,9 @@ def _published(args: Mapping[str, Any], length: int, pretrained: bool) -> tuple[
                 local_files_only=True,
                 output_loading_info=True,
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except OSError as error:  # a file is missing or can't be read, which may be mended
+        raise _unfetched(checkpoint, error) from error
+    except (ValueError, RuntimeError) as error:
         raise Unsupported(f"cannot load {checkpoint}: {_first_line(error)}") from error
     if loaded["missing_keys"]:
         lacking = sorted(loaded["missing_keys"])
@@ -188,15 +198,20 @@ def _folder(checkpoint: str, pretrained: bool) -> Path:
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         return folder
-    wanted = [*FILES, *(WEIGHTS if pretrained else ())]
+    needed = WEIGHTS if pretrained else ("config.json",)
     try:
-        return Path(snapshot_download(checkpoint, allow_patterns=wanted))
-    except (OSError, ValueError) as error:  # a network may be there for another run
-        raise HarnessError(
-            f"there is no folder {checkpoint}, and the hub did not give it either: "
-            f"{_first_line(error)}",
-            "Check the name, the network, the proxy and the disk",
-        ) from error
+        if why := _hub.obstacle(checkpoint, needed):
+            raise OSError(why)
+        wanted = [*FILES, *((*WEIGHTS, SHARDS) if pretrained else ())]
+        kept = _hub.is_kept(checkpoint, needed)
+        return Path(snapshot_download(checkpoint, allow_patterns=wanted, local_files_only=kept))
+    except (OSError, ValueError) as error:
+        raise _unfetched(f"{checkpoint}, which is no folder here,", error) from error
+
+
+def _unfetched(what: str, error: Exception) -> HarnessError:
+    instead = "name a folder that save_pretrained wrote"
+    return _hub.unfetched(what, _first_line(error), instead)
 
 
 def _kind(checkpoint: str, folder: Path) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any, ClassVar
 
 import timm
-from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError
 from timm.data.config import resolve_model_data_config
 from timm.models import group_parameters
 from timm.models._hub import hf_split
@@ -17,9 +14,7 @@ from torch import Tensor, nn
 
 from harness.api import BackboneFactory, HarnessError, ImageBackbone, Unsupported, hookimpl
 from harness.errors import one_line
-
-PATIENCE = 5.0
-"""Seconds that the hub is given to answer."""
+from harness_plugins.backbones import _hub
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """The files in which the hub keeps weights, unless a model says otherwise."""
@@ -53,6 +48,9 @@ class Timm(BackboneFactory):
 
     def models(self) -> Iterable[str]:
         return [*timm.list_models(), *timm.list_pretrained()]
+
+    def fetch(self, model: str, args: Mapping[str, Any]) -> None:
+        _create(model, None, True, dict(args))
 
     def build(
         self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
@@ -95,34 +93,18 @@ def _create(model: str, input_size: int | None, pretrained: bool, args: dict[str
     raise AssertionError("unreachable")
 
 
-@cache
 def _obstacle(model: str) -> str:
-    """What keeps the hub from being asked for a model's weights, or nothing; asked once.
-
-    The hub's client tries again for most of a minute, but only where it has no copy.
-    """
+    """What keeps the hub from being asked for a model's weights, or nothing."""
     config = timm.get_pretrained_cfg(model)
     if config is None or not config.hf_hub_id:
         return ""
     hub_id, revision = hf_split(config.hf_hub_id)
-    files = [config.hf_hub_filename] if config.hf_hub_filename else WEIGHTS
-    if any(isinstance(try_to_load_from_cache(hub_id, f, revision=revision), str) for f in files):
-        return ""
-    try:
-        url = hf_hub_url(hub_id, files[0], revision=revision)
-        get_hf_file_metadata(url, timeout=PATIENCE)
-    except EntryNotFoundError:  # the hub was reached
-        return ""
-    except Exception as error:  # those of its HTTP client have no base in common
-        return one_line(error)
-    return ""
+    files = (config.hf_hub_filename,) if config.hf_hub_filename else WEIGHTS
+    return _hub.obstacle(hub_id, files, revision)
 
 
 def _unfetched(model: str, why: str) -> HarnessError:
-    return HarnessError(
-        f"the published weights of {model} cannot be fetched or read: {why}",
-        "Check the network, the proxy and the disk, or give weights = { file = … }",
-    )
+    return _hub.unfetched(f"the published weights of {model}", why, "give weights = { file = … }")
 
 
 def _by_channel(values: Sequence[float], channels: int) -> list[float]:

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -223,7 +224,7 @@ class TestCheckpoint:
         ("lost", "message"),
         [
             (["config.json"], "has no readable config.json"),
-            (["model.safetensors"], "cannot load .*model.safetensors"),
+            (["model.safetensors"], "has no weights: none of model.safetensors"),
             (["vocab.txt", "tokenizer.json"], "has no tokenizer"),
         ],
     )
@@ -242,12 +243,19 @@ class TestCheckpoint:
         with pytest.raises(Unsupported, match=r"lacks 1 weights, .*layer\.1\.output\.dense"):
             published(checkpoint)
 
-    def test_that_no_hub_gives_is_told_at_once(self, tmp_path, monkeypatch):
-        constants = pytest.importorskip("huggingface_hub.constants")
-        monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(HarnessError, match="no folder some/tag, and the hub did not give it"):
+    def test_that_no_hub_gives_is_told_at_once(self, no_hub):
+        with pytest.raises(HarnessError, match="some/tag, which is no folder here, cannot be fetc"):
             published("some/tag")
+
+    @torch.no_grad()
+    def test_that_was_fetched_before_needs_no_hub(self, checkpoint, no_hub):
+        kept = no_hub / "models--some--kept"
+        (kept / "refs").mkdir(parents=True)
+        (kept / "refs" / "main").write_text("a1b2c3")
+        shutil.copytree(checkpoint, kept / "snapshots" / "a1b2c3")
+        given, wanted = published("some/kept"), published(checkpoint)
+        inputs = wanted.preprocess(TEXTS)
+        assert torch.equal(given(inputs), wanted(inputs))
 
 
 @pytest.mark.parametrize(
