@@ -17,6 +17,7 @@ from harness.api import Executor
 from harness.errors import HarnessError
 from harness.plan.cells import Cell, Planned
 from harness.plan.suite import Limits
+from harness.plugins import load_once
 from harness.record.claims import is_claimed
 from harness.record.durable import remove_leftovers
 from harness.record.provenance import cores
@@ -25,6 +26,7 @@ from harness.record.store import Store
 from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import GIB, CellJob, Place
+from harness.run.order import Making
 
 WAIT = 0.5
 """Seconds between looks at cells that other runners are at."""
@@ -93,6 +95,7 @@ class _Rounds:
             record, _ = store.judged(cell)
             self._left[cell.cell] = CellJob(cell, place, record.attempts if record else 0)
         self._announced: set[str] = set()
+        self._making = Making(load_once(place.sources))
 
     def run(self) -> None:
         idle = 0
@@ -114,11 +117,14 @@ class _Rounds:
                 time.sleep(WAIT)
 
     def _wanted(self) -> Iterator[CellJob]:
-        """Jobs in the plan's order; each is looked at when the executor has room for it."""
-        for job in list(self._left.values()):
-            if stopping.asked():
-                return
+        """Jobs in the plan's order, but that one which would wait for what a running cell makes
+        lets others go first. Each is looked at when the executor has room for it."""
+        left = list(self._left.values())
+        while left and not stopping.asked():
+            at_once = (at for at, job in enumerate(left) if not self._making.delays(job.cell))
+            job = left.pop(next(at_once, 0))
             if job.wanted():
+                self._making.begin(job.cell)
                 yield job
 
     def _settle(self) -> bool:
@@ -140,6 +146,7 @@ class _Rounds:
     def _emit(self, hook: str, arguments: Mapping[str, Any]) -> None:
         if hook == "harness_cell_finished":
             self._announced.add(arguments["cell"].cell)
+            self._making.end(arguments["cell"])
         self._events.emit(hook, arguments)
 
 

@@ -196,12 +196,17 @@ class Workbench:
         return found
 
     def backbone(self, cell: Cell, progress: Progress) -> Made:
-        """The cell's backbone with its weights."""
+        """The cell's backbone with its weights, or with random ones where its strategy uses none."""
         spec = cell.backbone_spec
-        seed = cell.seed if spec.weights == "random" else 0
-        meaning = backbone_meaning(self.registry, self.datasets, spec)
-        key = keys.canonical({"meaning": meaning, "seed": seed, **self._rounding()})
-        return self._reused(key, lambda: self._weights(spec, seed, progress))
+        bare = not self.registry.get("strategy", cell.strategy).cls.uses_weights
+        meaning = {
+            "backbone": backbone_meaning(self.registry, self.datasets, spec),
+            "bare": bare,
+            "seed": cell.seed if bare or spec.weights == "random" else 0,
+            **self._rounding(),
+        }
+        make = self._random if bare else self._weights
+        return self._reused(keys.canonical(meaning), lambda: make(spec, cell.seed, progress))
 
     def _reused(self, key: str, make: Callable[[], Made]) -> Made:
         """Make once a process; whoever comes later is told that it was made before."""
@@ -220,8 +225,11 @@ class Workbench:
             case SourceWeights() as weights:
                 return self._pretrained(spec, weights, progress)
             case _:
-                backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
-                return Made(backbone, 0.0, False)
+                return self._random(spec, seed, progress)
+
+    def _random(self, spec: BackboneSpec, seed: int, progress: Progress) -> Made:
+        backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
+        return Made(backbone, 0.0, False)
 
     def _pretrained(self, spec: BackboneSpec, weights: SourceWeights, progress: Progress) -> Made:
         meaning = {
@@ -370,7 +378,7 @@ def _read_json(file: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def overrides(plugin: Brought, method: str) -> bool:
-    """Whether a plugin's class does more in ``method`` than its base in :mod:`harness.api`."""
-    own = getattr(type(plugin), method)
+def overrides(plugin: Brought | type[Brought], method: str) -> bool:
+    """Whether a plugin does more in ``method`` than its base in :mod:`harness.api`."""
+    own = getattr(plugin if isinstance(plugin, type) else type(plugin), method)
     return bool(own.__module__ != Brought.__module__)

@@ -28,13 +28,22 @@ from harness.testing import small_backbone
 def test_a_source_is_pretrained_once_and_its_cost_is_told_to_all(bench):
     weights = {"source": "glyphs", "args": {"per_class": 8}, "steps": 3, "batch_size": 16}
     backbones = [{"model": "conv4", "weights": weights, "input_size": 16, "args": {"width": 8}}]
-    first, second = bench.run("linear_probe", "from_scratch", backbones=backbones)
+    first, second = bench.run("linear_probe", "full_finetune", backbones=backbones)
     (third,) = bench.run("linear_probe", backbones=backbones, folder="again")
     assert first.seconds["pretrain"] == second.seconds["pretrain"] == third.seconds["pretrain"] > 0
     marked = ["pretrain" in record.cached for record in (first, second, third)]
     assert marked == [False, True, True]
     assert third.metrics == first.metrics
     assert len(list((bench.folder / "cache/weights").glob("*.safetensors"))) == 1
+
+
+def test_a_strategy_that_uses_no_weights_neither_makes_nor_pays_them(bench):
+    source = {"model": "conv4", "weights": {"source": "glyphs"}, "input_size": 16}
+    (record,) = bench.run("from_scratch", backbones=[source])
+    assert record.status == "ok", record.reason
+    assert record.seconds["pretrain"] == 0
+    assert record.cached == []
+    assert not (bench.cache / "weights").exists()
 
 
 def test_random_weights_are_drawn_from_the_seed(bench):
@@ -82,7 +91,7 @@ STEPS = 12
 PRETRAINED = {
     "name": "pretrained",
     "seeds": [0],
-    "strategies": ["from_scratch"],
+    "strategies": ["linear_probe"],
     "budget": {"trials": 1, "steps": 1, "batch_size": 16},
     "problems": [{"dataset": "digits", "shots": [2]}],
     "backbones": [

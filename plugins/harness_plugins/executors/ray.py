@@ -158,8 +158,9 @@ class Running(NamedTuple):
 
 
 def _is_late(one: Running, began: Mapping[int, float]) -> bool:
-    """Whether a job is past its timeout, counted from when its worker had started and begun it:
-    what Ray takes to find a place and start a process there is not the cell's time."""
+    """Whether a job is past its timeout, counted from when its worker began with it: what Ray takes
+    to find a place, and a new process to import and load what cells share, is not the cell's
+    time."""
     timeout = one.job.timeout
     return (
         timeout is not None
@@ -177,6 +178,7 @@ def _work(number: int, job: Job, folder: str, device: str, events: Any) -> None:
         # As bytes, so that the queue's own process need not import what events are made of.
         events.put(pickle.dumps((hook, dict(arguments))))
 
+    job.warm()
     send(BEGUN, {"number": number})
     job.run(send, device)
 

@@ -65,9 +65,20 @@ class Fragile(LinearProbe):
         return super().adapt(backbone, task, hp, run)
 
 
+@dataclass(frozen=True)
+class Slow(LinearProbe):
+    """Takes 4 seconds: its operations are counted by a second call."""
+
+    name: ClassVar[str] = "slow"
+
+    def adapt(self, backbone, task, hp, run):
+        time.sleep(2)
+        return super().adapt(backbone, task, hp, run)
+
+
 @hookimpl
 def harness_strategies():
-    return [Witness, Fragile]
+    return [Witness, Fragile, Slow]
 
 
 def note(cell, what):
@@ -98,6 +109,13 @@ budget = { trials = 2, steps = 3, batch_size = 16 }
 backbones = [{ model = "conv4", weights = "random", input_size = 16, args = { width = 8 } }]
 problems = [{ dataset = "digits", shots = 2 }]
 """
+
+WAITING = (
+    SUITE.replace("spread", "waiting")
+    .replace("[0, 1, 2, 3]", "[0, 1, 2, 3, 4, 5]")
+    .replace('["witness", "full_finetune", "fragile"]', '["slow"]\nlimits = { timeout = 12 }')
+    .replace("trials = 2", "trials = 1")
+)
 
 COMMAND = """
 from harness.cli import main
@@ -143,16 +161,25 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ended(address, folder):
-    """The suite, run on the cluster by a command of its own."""
-    words = "suite spread.toml --plugin spread_plugin.py --executor ray --jobs 2 --format json"
-    return subprocess.run(
-        [sys.executable, "-c", COMMAND, *words.split()],
-        cwd=folder,
-        env={**os.environ, "RAY_ADDRESS": address},
-        capture_output=True,
-        text=True,
-    )
+def on_cluster(address, folder):
+    """Runs a suite on the cluster by a command of its own."""
+
+    def run(suite, jobs):
+        words = f"suite {suite} --plugin spread_plugin.py --executor ray --jobs {jobs}"
+        return subprocess.run(
+            [sys.executable, "-c", COMMAND, *words.split(), "--format", "json"],
+            cwd=folder,
+            env={**os.environ, "RAY_ADDRESS": address},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ended(on_cluster):
+    return on_cluster("spread.toml", 2)
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +237,13 @@ def test_records_are_bit_for_bit_those_of_the_local_executor(
         assert {name: array.tobytes() for name, array in both[0].items()} == {
             name: array.tobytes() for name, array in both[1].items()
         }
+
+
+def test_waiting_for_a_place_is_not_the_cell_s_time(on_cluster, folder):
+    (folder / "waiting.toml").write_text(WAITING)
+    ended = on_cluster("waiting.toml", 6)  # for two places: the last two begin after 8 seconds
+    assert ended.returncode == 0, ended.stderr
+    assert [row["status"] for row in json.loads(ended.stdout)] == ["ok"] * 6
 
 
 def test_ray_chooses_the_gpu():
