@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 LONG = 2000
 """Characters of a message, at most."""
+
+MOST_LINES = 30
+"""Mistakes that are shown of one input, at most."""
+
+MOST_NAMES = 5
+"""Things of one kind that a message names, at most."""
 
 
 class HarnessError(Exception):
@@ -22,6 +29,10 @@ class HarnessError(Exception):
         self.remedy = readable(remedy)
         super().__init__(f"{self.message}. {self.remedy}" if remedy else self.message)
 
+    def each(self) -> list[str]:
+        """All that is wrong, each on a line that says where."""
+        return [str(self)]
+
     def __reduce__(self) -> tuple[Any, ...]:  # worker processes send errors home
         return type(self), (self.message, self.remedy)
 
@@ -35,9 +46,14 @@ class Mistakes(HarnessError):
         if len(self.lines) == 1:
             super().__init__(f"{where}: {self.lines[0]}")
         else:
-            super().__init__(f"{where}: {len(self.lines)} mistakes")
-            self.message = "\n  ".join([self.message, *self.lines])
+            super().__init__(f"{where}: {len(self.lines):,} mistakes")
+            more = len(self.lines) - MOST_LINES
+            rest = [f"and {more:,} more"] if more > 0 else []
+            self.message = "\n  ".join([self.message, *self.lines[:MOST_LINES], *rest])
             self.args = (self.message,)
+
+    def each(self) -> list[str]:
+        return [f"{self.where}: {line}" for line in self.lines]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.where, self.lines)
@@ -63,6 +79,20 @@ class Diverged(Exception):
 def one_line(error: BaseException) -> str:
     """An exception on one line: its type and its message, without line breaks."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+def abridged(items: Iterable[object], most: int = MOST_NAMES, separator: str = ", ") -> str:
+    """``a, b, c``, or of more than ``most`` the first and how many others there are."""
+    shown = [*map(str, items)]
+    more = len(shown) - most
+    return separator.join(shown[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def located(path: Path) -> str:
+    """A path for a message on what is not there: of a relative one the place that was looked at."""
+    if path.is_absolute():
+        return str(path)
+    return f"{path.absolute()} (a relative path is taken from the current folder)"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

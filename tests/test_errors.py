@@ -1,12 +1,13 @@
 """What a user is shown: one line and a remedy."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import HarnessError, Mistakes, did_you_mean, one_line
+from harness.errors import HarnessError, Mistakes, abridged, did_you_mean, located, one_line
 
 
 def test_an_error_ends_with_its_remedy():
@@ -22,6 +23,30 @@ def test_a_single_mistake_is_one_line():
 
 def test_several_mistakes_stand_below_each_other():
     assert str(Mistakes("mine.toml", ["one", "two"])) == "mine.toml: 2 mistakes\n  one\n  two"
+
+
+def test_of_very_many_mistakes_the_first_are_shown_and_the_number():
+    told = Mistakes("w", [str(n) for n in range(1000)])
+    assert str(told).splitlines() == [
+        "w: 1,000 mistakes",
+        *(f"  {n}" for n in range(30)),
+        "  and 970 more",
+    ]
+    assert len(told.lines) == 1000
+
+
+def test_a_list_is_whole_or_says_how_much_is_left_out():
+    assert abridged([]) == ""
+    assert abridged("abcde") == "a, b, c, d, e"
+    assert abridged("abcdefg") == "a, b, c, d, e and 2 more"
+    assert abridged(range(5000), most=2, separator="; ") == "0; 1 and 4,998 more"
+
+
+def test_a_relative_path_is_told_with_the_place_that_was_looked_at(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = f"{tmp_path}/data/x (a relative path is taken from the current folder)"
+    assert located(Path("data/x")) == said
+    assert located(tmp_path / "x") == f"{tmp_path}/x"
 
 
 @pytest.mark.parametrize("make", [HarnessError, lambda text: Mistakes("w", [text, "b"]).lines[0]])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.data.examples import Examples, Pool, Split, Task
-from harness.errors import HarnessError
+from harness.errors import HarnessError, abridged
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def draw_episodes(
     queries: int,
     episodes: int,
     seed: int,
-    names: Sequence[str] | None = None,
+    names: Sequence[str],
 ) -> list[Episode]:
     """Draw tasks: ``ways`` classes each, ``shots`` labelled examples and ``queries`` to answer.
     ``names`` are those of all classes, for messages.
@@ -44,19 +44,20 @@ def draw_episodes(
         HarnessError: there are fewer classes than ways, or too few examples in one.
     """
     if len(classes) < ways:
+        told = abridged(f"'{names[label]}'" for label in classes)
         raise HarnessError(
-            f"{ways}-way episodes need {ways} classes, but there are {len(classes)}",
-            "Ask for fewer ways or hold out more classes",
+            f"{ways}-way episodes need {ways} classes, but there are {len(classes)}"
+            + (f": {told}" if told else ""),
+            "Lower ways, or give more classes" if len(classes) > 1 else "Give more classes",
         )
     members = {label: torch.nonzero(labels == label).flatten() for label in classes}
     small = {label: len(rows) for label, rows in members.items() if len(rows) < shots + queries}
     if small:
-        told = ", ".join(
-            f"'{names[label] if names else label}' ({size})" for label, size in small.items()
-        )
+        told = abridged(f"'{names[label]}' ({size})" for label, size in small.items())
+        more = "give them more examples"
         raise HarnessError(
             f"classes with too few examples for {shots} shots and {queries} queries: {told}",
-            "Ask for fewer shots or queries, or hold out other classes",
+            f"Lower shots or queries, or {more}" if min(small.values()) > 1 else more.capitalize(),
         )
     generator = torch.Generator().manual_seed(seed)
     drawn = []

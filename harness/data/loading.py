@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from harness.data.digests import example_digests
 from harness.data.examples import ArrayInputs, Data, FileInputs, Split
 from harness.data.images import CORRECTIONS, Facts
 from harness.data.inspection import listed
-from harness.errors import HarnessError
+from harness.errors import Mistakes
 
 if TYPE_CHECKING:
     from harness.api import Dataset
@@ -108,34 +109,34 @@ def load(dataset: Dataset) -> Loaded:
     """Load and check a dataset.
 
     Raises:
-        HarnessError: it cannot be read, or its labels are of one class or none, or two of its
+        Mistakes: it cannot be read, or its labels are of one class or none, or two of its
             classes are spellings of one, or an image cannot be decoded.
     """
     data = dataset.load()
-    one_name(data.classes, f"dataset {dataset.name}")
-    _check(data.train, "training", len(data.classes), dataset.name)
-    if data.test is not None:
-        _check(data.test, "test", len(data.classes), dataset.name)
-    if len(data.train.labels.unique()) < 2:
-        raise HarnessError(
-            f"dataset {dataset.name}: all labels are of one class", "Give at least two classes"
-        )
+    where = f"dataset {dataset.name}"
+    one_name(data.classes, where)
+    parts = {"training": data.train, **({"test": data.test} if data.test else {})}
+    if mistakes := [
+        line for part, split in parts.items() for line in _mistakes(split, part, data.classes)
+    ]:
+        raise Mistakes(where, mistakes)
     return Loaded(data, data.digest())
 
 
-def _check(split: Split, part: str, classes: int, name: str) -> None:
+def _mistakes(split: Split, part: str, classes: Sequence[str]) -> Iterator[str]:
     if not len(split.inputs):
-        raise HarnessError(f"dataset {name}: there are no {part} examples", "Check its arguments")
+        yield f"there are no {part} examples. Check its arguments"
+        return
     low, high = int(split.labels.min()), int(split.labels.max())
-    if low < 0 or high >= classes:
-        raise HarnessError(
-            f"dataset {name}: {part} labels run from {low} to {high}, but it names {classes} "
-            "classes",
-            "Number the classes from 0",
+    if low < 0 or high >= len(classes):
+        yield (
+            f"{part} labels run from {low} to {high}, but it names {len(classes)} classes. Number "
+            "the classes from 0"
         )
+    elif part == "training" and low == high:
+        yield f"all training labels are of one class, '{classes[low]}'. Give at least two classes"
     if isinstance(split.inputs, FileInputs) and (unreadable := split.inputs.unreadable):
-        raise HarnessError(
-            f"dataset {name}: {len(unreadable):,} of {len(split.labels):,} images cannot be "
-            f"decoded: {listed(unreadable)}",
-            "Repair or remove what is damaged",
+        yield (
+            f"{len(unreadable):,} of {len(split.labels):,} {part} images cannot be decoded: "
+            f"{listed(unreadable)}. Repair or remove what is damaged"
         )

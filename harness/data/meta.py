@@ -49,11 +49,17 @@ def check_episodes(sizes: Sequence[int], *, ways: int, shots: int, queries: int)
         HarnessError: it has too few classes, or too few examples in one.
     """
     smallest = min(sizes, default=0)
-    if len(sizes) < ways or smallest < shots + queries:
+    lower = ["ways"] if len(sizes) < ways else []
+    lower += ["shots", "queries"] if smallest < shots + queries else []
+    if lower:
+        more = "give a source of more classes and examples"
+        possible = min(len(sizes), smallest) > 1
         raise HarnessError(
             f"the source has {len(sizes)} classes of at least {smallest} examples: too few "
             f"for episodes of {ways} ways with {shots} shots and {queries} queries",
-            "Lower ways, shots or queries in the strategy's args",
+            f"Lower {' or '.join(lower)} in the strategy's args, or {more}"
+            if possible
+            else more.capitalize(),
         )
 
 

@@ -20,7 +20,7 @@ from harness.data.examples import (
 )
 from harness.data.resident import RotatedPool, rows_of
 from harness.data.splits import Manifest, Shots, draw_split
-from harness.errors import HarnessError
+from harness.errors import HarnessError, abridged
 
 CLASS_SEED = 0
 """Validation classes are the same for every seed of a suite: pretraining must not see them."""
@@ -109,6 +109,7 @@ def target_split(
         val_shots=val_shots,
         test_fraction=test_fraction,
         official_test=len(data.test.labels) if data.test else None,
+        names=data.classes,
     )
 
 
@@ -122,6 +123,8 @@ def source_split(data: Data, *, shots: Shots, seed: int, val_fraction: float) ->
         val_shots=None,
         test_fraction=0.0,
         official_test=0,
+        names=data.classes,
+        options=("shots", "val_fraction"),
     )
 
 
@@ -166,9 +169,18 @@ def class_numbers(source: Data, target: Data) -> Tensor:
     Raises:
         HarnessError: the two domains don't have the same classes.
     """
-    if differ := sorted({*source.classes} ^ {*target.classes}):
+    lacking = {
+        "source": sorted({*target.classes} - {*source.classes}),
+        "target": sorted({*source.classes} - {*target.classes}),
+    }
+    told = [
+        f"the {domain} lacks " + abridged(f"'{name}'" for name in names)
+        for domain, names in lacking.items()
+        if names
+    ]
+    if told:
         raise HarnessError(
-            f"the two domains differ in {len(differ)} classes, such as '{differ[0]}'",
+            f"the two domains have other classes: {'; '.join(told)}",
             "Give both the same class names",
         )
     return torch.tensor([target.classes.index(name) for name in source.classes])

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, abridged
 
 Shots: TypeAlias = int | Literal["vtab1k", "all"]
 """Training examples a class; or 1,000 examples of all classes, as in VTAB-1k; or all there are."""
 
 VTAB_TRAIN, VTAB_VAL = 800, 200
+
+OPTIONS = ("shots", "val_shots", "val_fraction", "test_fraction")
+"""Entries of a problem that say how its examples are split."""
+
+
+def shots_told(shots: Shots) -> str:
+    """``5 shots``, ``shots = 'all'``: for messages."""
+    return f"{shots} shots" if isinstance(shots, int) else f"shots = '{shots}'"
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ def draw_split(
     val_shots: int | None,
     test_fraction: float,
     official_test: int | None,
+    names: Sequence[str],
+    options: Collection[str] = OPTIONS,
 ) -> Manifest:
     """Draw a stratified split.
 
@@ -65,9 +75,11 @@ def draw_split(
             default, since labels spent on choosing hyperparameters are labels too.
         test_fraction: the share of each class that is tested, if there is no official test.
         official_test: the size of the official test split.
+        names: those of the classes, for messages.
+        options: what a user may set of all these, for messages.
 
     Raises:
-        HarnessError: a class has too few examples, or all of them together.
+        HarnessError: classes have too few examples, or all of them together.
     """
     shuffled, tested = {}, {}
     order = torch.Generator()
@@ -78,7 +90,8 @@ def draw_split(
         shuffled[label] = rows[torch.randperm(len(rows), generator=order)].tolist()
         tested[label] = 0 if official_test is not None else max(1, round(test_fraction * len(rows)))
     left = {label: len(rows) - tested[label] for label, rows in shuffled.items()}
-    shares = _vtab_sizes(left) if shots == "vtab1k" else {}
+    shares = _vtab_sizes(left, names) if shots == "vtab1k" else {}
+    needed: dict[int, tuple[int, int, int]] = {}
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for label, rows in shuffled.items():
         rest = rows[tested[label] :]
@@ -92,15 +105,18 @@ def draw_split(
                 validating = shots if val_shots is None else val_shots
                 training = shots
         if training < 1 or validating + training > len(rest):
-            wanted = "1" if shots == "all" else str(shots)
-            raise HarnessError(
-                f"class {label} has {len(rows)} examples: too few for {wanted} to train on, "
-                f"{validating} to validate and {tested[label]} to test",
-                "Ask for fewer shots or val_shots",
-            )
+            needed[label] = max(1, training), validating, tested[label]
         parts["test"] += rows[: tested[label]]
         parts["val"] += rest[:validating]
         parts["train"] += rest[len(rest) - training :]
+    if needed:
+        drawn_by = ("shots", "val_shots") if isinstance(shots, int) else ("val_fraction",)
+        raise _too_few(
+            {label: len(shuffled[label]) for label in needed},
+            needed,
+            names,
+            [option for option in (*drawn_by, "test_fraction") if option in options],
+        )
     test = range(official_test) if official_test is not None else sorted(parts["test"])
     return Manifest(
         train=tuple(sorted(parts["train"])),
@@ -110,15 +126,43 @@ def draw_split(
     )
 
 
-def _vtab_sizes(left: dict[int, int]) -> dict[int, tuple[int, int]]:
+def _too_few(
+    sizes: Mapping[int, int],
+    needed: Mapping[int, tuple[int, int, int]],
+    names: Sequence[str],
+    options: Collection[str],
+) -> HarnessError:
+    """Of classes that can't be split: how many examples each has, and needs to train on, to
+    validate and to test; and which of ``options`` helps, if any does."""
+    train, val, test = (max(parts) for parts in zip(*needed.values(), strict=True))
+    told = abridged(
+        f"'{names[label]}' ({size}, needs {sum(needed[label])})" for label, size in sizes.items()
+    )
+    largest = {"shots": train, "val_shots": val, "val_fraction": val, "test_fraction": test}
+    enough = min(sizes.values()) >= (3 if test else 2)  # for one of each
+    helps = [option for option in options if enough and largest[option] > 1]
+    return HarnessError(
+        f"classes have too few examples to train on, to validate{' and to test' if test else ''}: "
+        f"{told}",
+        f"Lower {' or '.join(helps)}, or give them more examples"
+        if helps
+        else "Give them more examples, or leave them out",
+    )
+
+
+def _vtab_sizes(left: dict[int, int], names: Sequence[str]) -> dict[int, tuple[int, int]]:
     """Examples to train on and to validate, by class."""
     shown = VTAB_TRAIN + VTAB_VAL
-    if sum(left.values()) < shown or len(left) > VTAB_TRAIN or min(left.values()) < 1:
-        raise HarnessError(
+    trouble = ""
+    if none := [f"'{names[label]}'" for label, count in left.items() if count < 1]:
+        trouble = f"nothing is left to learn from of {abridged(none)}"
+    elif sum(left.values()) < shown or len(left) > VTAB_TRAIN:
+        trouble = (
             f"{sum(left.values())} examples of {len(left)} classes are left to learn from: too "
-            f"few for {VTAB_TRAIN} to train on and {VTAB_VAL} to validate",
-            "Ask for a number of shots, or for 'all'",
+            f"few for {VTAB_TRAIN} of all classes to train on and {VTAB_VAL} to validate"
         )
+    if trouble:
+        raise HarnessError(trouble, "Ask for a number of shots, or for 'all'")
     each = apportion(shown, [*left.values()], [*left.values()])
     validating = apportion(VTAB_VAL, each, [count - 1 for count in each])
     pairs = zip(each, validating, strict=True)

@@ -51,17 +51,18 @@ class Augment:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, fits, range_ in (
-            ("crop_scale", 0 < self.crop_scale <= 1, "above 0, up to 1"),
-            ("shift", 0 <= self.shift <= 1, "0 to 1"),
-            ("rotate", 0 <= self.rotate <= 180, "0 to 180 degrees"),
-            ("jitter", 0 <= self.jitter <= 1, "0 to 1"),
-        ):
-            if not fits:
-                raise HarnessError(
-                    f"images cannot be augmented with {name} = {getattr(self, name)}",
-                    f"Give {range_}",
-                )
+        wrong = [
+            f"{name} = {getattr(self, name)} (give {range_})"
+            for name, fits, range_ in (
+                ("crop_scale", 0 < self.crop_scale <= 1, "above 0, up to 1"),
+                ("shift", 0 <= self.shift <= 1, "0 to 1"),
+                ("rotate", 0 <= self.rotate <= 180, "0 to 180 degrees"),
+                ("jitter", 0 <= self.jitter <= 1, "0 to 1"),
+            )
+            if not fits
+        ]
+        if wrong:
+            raise HarnessError(f"images cannot be augmented with {', '.join(wrong)}")
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """A random view of each image.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from harness.choices import own_choice, own_settings
 from harness.data.loading import Loaded, load
-from harness.errors import HarnessError, did_you_mean
+from harness.errors import HarnessError, did_you_mean, located
 from harness.plan import splitfile
 from harness.plan.keys import canonical
 from harness.plan.splitfile import SplitFile
@@ -59,25 +59,35 @@ def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
     Raises:
         HarnessError: an argument is unknown, missing or of the wrong type; one line for all.
     """
-    known = plugin.arguments()
+    made, mistakes = _set_up(plugin, args, plugin.arguments())
+    if mistakes:
+        raise _refused(plugin, mistakes)
+    return made
+
+
+def _set_up(plugin: Plugin, args: Mapping[str, Any], known: Iterable[str]) -> tuple[Any, list[str]]:
+    """An instance, and all that is wrong with its arguments; ``known`` are the names that may have
+    been meant."""
+    own = plugin.arguments()
+    given = {name: value for name, value in args.items() if name in own}
     mistakes = [
-        f"unknown argument '{name}'{did_you_mean(name, known)}"
-        for name in args
-        if name not in known
+        f"unknown argument '{name}'{did_you_mean(name, known)}" for name in args if name not in own
     ]
-    if not mistakes:
-        try:
-            made = _adapter(plugin).validate_python(dict(args)) if known else plugin.cls()
-            mistakes = [*_missing_files(made)]
-            if not mistakes:
-                return made
-        except ValidationError as error:
-            mistakes = list(_wrong_arguments(error))
-        except HarnessError:
+    try:
+        made = _adapter(plugin).validate_python(given) if own else plugin.cls()
+        return made, [*mistakes, *_missing_files(made)]
+    except ValidationError as error:
+        return None, [*mistakes, *_wrong_arguments(error, given)]
+    except Exception as error:
+        if mistakes:
+            return None, mistakes
+        if isinstance(error, HarnessError):
             raise
-        except Exception as error:
-            raise plugin.blame("cannot be set up", error) from error
-    raise HarnessError(
+        raise plugin.blame("cannot be set up", error) from error
+
+
+def _refused(plugin: Plugin, mistakes: Iterable[str]) -> HarnessError:
+    return HarnessError(
         f"{plugin.kind} '{plugin.name}': {'; '.join(mistakes)}",
         f"'harness describe {plugin.name}' tells what it takes",
     )
@@ -90,7 +100,7 @@ def _missing_files(plugin: object) -> Iterator[str]:
     for name, paths in plugin.files().items() if isinstance(plugin, Configured) else ():
         for path in paths:
             if not path.is_file():
-                yield f"argument '{name}': there is no file {path}"
+                yield f"argument '{name}': there is no file {located(path)}"
 
 
 @cache
@@ -98,17 +108,23 @@ def _adapter(plugin: Plugin) -> TypeAdapter[Any]:
     return TypeAdapter(plugin.cls)
 
 
-def _wrong_arguments(error: ValidationError) -> Iterator[str]:
+def _wrong_arguments(error: ValidationError, given: Mapping[str, Any]) -> Iterator[str]:
+    """One line an argument, whichever of its types, and whatever inside it, was found wrong."""
+    wanted: dict[str, dict[str, None]] = {}
     for detail in error.errors(include_url=False):
-        name = ".".join(map(str, detail["loc"]))
+        name, message = str(next(iter(detail["loc"]), "")), str(detail["msg"])
         match detail["type"]:
-            case "missing":
+            case "missing" if name not in given:
                 yield f"argument '{name}' is missing"
-            case "value_error":
-                yield str(detail["msg"]).removeprefix("Value error, ")
+            case "value_error" if not name:
+                yield message.removeprefix("Value error, ")
             case _:
-                message = str(detail["msg"]).removeprefix("Input ")
-                yield f"argument '{name}' {message}, not {reprlib.repr(detail['input'])}"
+                message = message.removeprefix("Input ").removeprefix("Value error, ")
+                message = message.partition(" for <class")[0]
+                wanted.setdefault(name, {})[message] = None
+    for name, messages in wanted.items():
+        told = " or ".join(messages)
+        yield f"argument '{name}' {told}, not {reprlib.repr(given.get(name))}"
 
 
 class Datasets:
@@ -161,18 +177,10 @@ def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
     }
     mistakes = [line for name in fixed for line in _unfit(name, fixed[name], space[name])]
     own = {name: value for name, value in spec.args.items() if name not in space}
-    known = [*plugin.arguments(), *space]
-    mistakes += [
-        f"unknown argument '{name}'{did_you_mean(name, known)}"
-        for name in own
-        if name not in plugin.arguments()
-    ]
-    if mistakes:
-        raise HarnessError(
-            f"strategy '{spec.name}': {'; '.join(mistakes)}",
-            f"'harness describe {spec.name}' tells what it takes",
-        )
-    return ConfiguredStrategy(configure(plugin, own), fixed)
+    made, more = _set_up(plugin, own, [*plugin.arguments(), *space])
+    if mistakes := [*mistakes, *more]:
+        raise _refused(plugin, mistakes)
+    return ConfiguredStrategy(made, fixed)
 
 
 def pretraining(registry: Registry, spec: MethodSpec) -> Pretraining:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import reprlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -29,27 +29,62 @@ from harness.plan.suite import (
 Location: TypeAlias = tuple[int | str, ...]
 """Where pydantic found a mistake: keys and indices, and the branch it took of each union."""
 
+Mistake: TypeAlias = tuple[Location, str]
+"""The keys and indices that a mistake has in the file, and what it is."""
 
-def explain(error: ValidationError) -> Iterator[str]:
-    """One line a mistake, in the words of the file, without repeating a union's alternatives."""
-    lines: dict[str, str] = {}
+
+def explain(error: ValidationError, known: Collection[Mistake] = ()) -> Iterator[Mistake]:
+    """``known`` mistakes and all others, in the words of the file: of a union's alternatives the
+    first, and none that is about the same as one that is known."""
+    yield from known
+    told: set[Location] = set()
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
             continue  # the items are there: each has a line of its own
-        lines.setdefault(place(detail["loc"]), _message(detail))
-    return (f"{where}: {message}" for where, message in lines.items())
+        place = _in_file(detail["loc"])
+        if place not in told and not any(_nested(place, other) for other, _ in known):
+            told.add(place)
+            yield place, _message(detail)
 
 
-def place(location: Location) -> str:
-    """``problems[0].shots``: a location in the words of the file."""
+def _nested(one: Location, other: Location) -> bool:
+    """Whether one of two places lies in the other, or they are the same."""
+    return all(mine == its for mine, its in zip(one, other, strict=False))
+
+
+def lines(mistakes: Iterable[Mistake], table: Mapping[str, Any]) -> Iterator[str]:
+    """``problems[0].shots ('digits'): should not be empty``: a line each, with what the table
+    calls its part."""
+    for place, message in mistakes:
+        title = _title(table, place)
+        yield f"{written(place)}{f' ({title!r})' if title else ''}: {message}"
+
+
+NAMES = {"problems": "dataset", "backbones": "model", "strategies": "name"}
+"""For each list of a suite what its tables are called by where they have no label."""
+
+
+def _title(table: Mapping[str, Any], place: Location) -> str:
+    """What the part of a suite is called that a place lies in; of a table that may be wrong in any
+    way."""
+    match place:
+        case (str(kind), int(index), *_) if kind in NAMES:
+            entry = table[kind][index]
+            names = [entry.get("label"), entry.get(NAMES[kind])] if isinstance(entry, dict) else []
+            return next((name for name in names if name and isinstance(name, str)), "")
+    return ""
+
+
+def _in_file(location: Location) -> Location:
+    """``problems 0 shots``: the keys and indices of the file, without the branches of unions."""
     match location:
         case ("problems", int(), _, "shots", int(), _):
-            location = (*location[:2], *location[3:5])
+            return (*location[:2], *location[3:5])
         case ("problems", int(), _, *_):
-            location = (*location[:2], *location[3:])
+            return (*location[:2], *location[3:])
         case ("backbones", int(), "weights", _, *_):
-            location = (*location[:3], *location[4:])
-    return written(location)
+            return (*location[:3], *location[4:])
+    return location
 
 
 def written(keys: Location) -> str:
@@ -152,8 +187,8 @@ def ambiguities(suite: Suite) -> Iterator[str]:
     yield from _repeated("strategies", [spec.title for spec in suite.strategies], label)
     yield from _repeated("backbones", [spec.title for spec in suite.backbones], label)
     rows = []
-    for index, problem in enumerate(suite.problems):
-        yield from _repeated(f"problems[{index}].shots", problem.shots)
+    for problem in suite.problems:
+        yield from _repeated(f"shots of problem '{problem.title}'", problem.shots)
         ways = f", {problem.ways} ways" if isinstance(problem, EpisodesProblem) else ""
         rows += [
             f"{problem.title} ({problem.protocol}{ways}, {shots} shots)"

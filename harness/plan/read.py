@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError, Mistakes, did_you_mean
-from harness.plan.mistakes import ambiguities, explain
+from harness.plan.mistakes import ambiguities, explain, lines
 from harness.plan.names import unknown_names
 from harness.plan.suite import Suite
 from harness.plan.values import unfit
@@ -67,13 +67,15 @@ def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None
     Raises:
         Mistakes: everything that is wrong with them, at once.
     """
-    if mistakes := list(unfit(table)):
-        raise Mistakes(where, mistakes)
+    unusable = [*unfit(table)]
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:
         unknown = unknown_names(table, registry) if registry is not None else ()
-        raise Mistakes(where, dict.fromkeys([*explain(error), *unknown])) from None
+        wrong = lines(explain(error, unusable), table)
+        raise Mistakes(where, dict.fromkeys([*wrong, *unknown])) from None
+    if unusable:
+        raise Mistakes(where, dict.fromkeys(lines(unusable, table)))
     if mistakes := [*ambiguities(suite), *_too_many(suite)]:
         raise Mistakes(where, mistakes)
     return suite

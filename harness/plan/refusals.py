@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import torch
@@ -11,8 +12,8 @@ from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
 from harness.data.loading import Loaded
 from harness.data.protocols import class_numbers, class_split, source_classes, source_split
-from harness.data.splits import Shots
-from harness.errors import HarnessError, Mistakes
+from harness.data.splits import Shots, shots_told
+from harness.errors import HarnessError, located
 from harness.model.backbone import channels_fit
 from harness.plan import backbones, configure
 from harness.plan.configure import Datasets
@@ -25,43 +26,59 @@ from harness.plan.suite import (
     Problem,
     SourceSpec,
     SourceWeights,
+    StrategySpec,
     Suite,
 )
 from harness.plan.targets import target_manifest
 from harness.plugins import Registry
 
+OTHERS = "Choose another: 'harness plugins' tells what each takes"
+"""What helps where two plugins don't go together."""
+
 
 def refusals(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
-    """Every unknown plugin, wrong argument and unreadable dataset; where there is none of these,
-    every impossible combination."""
-    found = [*_plugins(suite, registry, datasets)] or [*_combinations(suite, registry, datasets)]
+    """Every unknown plugin, wrong argument and unreadable dataset, and every impossible
+    combination of the others."""
+    found: list[str] = []
+    sound: dict[str, tuple[Any, ...]] = {}
+    for kind, check in {
+        "strategies": _strategy,
+        "backbones": _backbone,
+        "problems": _problem,
+    }.items():
+        wrong = [[*check(spec, registry, datasets)] for spec in getattr(suite, kind)]
+        found += chain.from_iterable(wrong)
+        pairs = zip(getattr(suite, kind), wrong, strict=True)
+        sound[kind] = tuple(spec for spec, mistakes in pairs if not mistakes)
+    found += _combinations(suite.model_copy(update=sound), registry, datasets)
     return [*dict.fromkeys(found)]
 
 
-def _plugins(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
-    for spec in suite.strategies:
-        yield from _complaint(configure.strategy, registry, spec)
-    for backbone in suite.backbones:
-        yield from _complaint(registry.backbone_for, backbone.model)
-        weights = backbone.weights
-        if isinstance(weights, FileWeights) and not weights.file.is_file():
-            yield f"backbone '{backbone.title}': there is no file {weights.file}"
-        if isinstance(weights, SourceWeights):
-            yield from _complaint(datasets.load, weights.source, weights.args)
-            yield from _complaint(configure.pretraining, registry, weights.method)
-    for problem in suite.problems:
-        yield from _complaint(datasets.load, problem.dataset, problem.args)
-        if problem.source is not None:
-            yield from _complaint(datasets.load, problem.source.dataset, problem.source.args)
+def _strategy(spec: StrategySpec, registry: Registry, datasets: Datasets) -> Iterator[str]:
+    yield from _complaint(configure.strategy, registry, spec)
+
+
+def _backbone(spec: BackboneSpec, registry: Registry, datasets: Datasets) -> Iterator[str]:
+    yield from _complaint(registry.backbone_for, spec.model)
+    weights = spec.weights
+    if isinstance(weights, FileWeights) and not weights.file.is_file():
+        yield f"backbone '{spec.title}': there is no file {located(weights.file)}"
+    if isinstance(weights, SourceWeights):
+        yield from _complaint(datasets.load, weights.source, weights.args)
+        yield from _complaint(configure.pretraining, registry, weights.method)
+
+
+def _problem(spec: Problem, registry: Registry, datasets: Datasets) -> Iterator[str]:
+    yield from _complaint(datasets.load, spec.dataset, spec.args)
+    if spec.source is not None:
+        yield from _complaint(datasets.load, spec.source.dataset, spec.source.args)
 
 
 def _complaint(function: Any, *args: Any) -> Iterator[str]:
     try:
         function(*args)
-    except Mistakes as error:
-        yield from (f"{error.where}: {line}" for line in error.lines)
     except HarnessError as error:
-        yield str(error)
+        yield from error.each()
 
 
 def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
@@ -77,24 +94,24 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
         if suite.budget.augment is not None and modality != "image":
             yield (
                 "budget.augment draws views of images, but dataset "
-                f"'{problem.dataset}' is {modality}"
+                f"'{problem.dataset}' is {modality}. Leave it out"
             )
         if problem.fit is not None and modality != "image":
             yield (
                 f"problem '{problem.title}': fit makes images square, but dataset "
-                f"'{problem.dataset}' is {modality}"
+                f"'{problem.dataset}' is {modality}. Leave it out"
             )
         for backbone in suite.backbones:
             factory = registry.backbone_for(backbone.model)
             if factory.cls.modality != modality:
                 yield (
                     f"backbone '{backbone.title}' takes {factory.cls.modality}, but dataset "
-                    f"'{problem.dataset}' is {modality}"
+                    f"'{problem.dataset}' is {modality}. {OTHERS}"
                 )
             if isinstance(backbone.weights, SourceWeights):
-                yield from _pretrainings(registry, backbone.weights, modality)
+                yield from _pretrainings(registry, backbone, backbone.weights, problem)
             source = source_of(backbone, problem, loaded)
-            yield from _sources(datasets, problem, backbone, source, loaded)
+            yield from _sources(registry, datasets, problem, backbone, source, loaded)
             if factory.cls.modality == modality == "image":
                 shown = [(problem.dataset, problem.args)]
                 shown += [(source.dataset, source.args)] if source is not None else []
@@ -105,17 +122,17 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
                 strategy = registry.get("strategy", spec.name).cls
                 if problem.protocol not in strategy.protocols:
                     yield (
-                        f"strategy '{spec.name}' does not work under the protocol "
-                        f"'{problem.protocol}' of problem '{problem.title}'"
+                        f"strategy '{spec.title}' does not work under the protocol "
+                        f"'{problem.protocol}' of problem '{problem.title}'. {OTHERS}"
                     )
                 if modality not in strategy.modalities:
                     yield (
-                        f"strategy '{spec.name}' does not take {modality}, which dataset "
-                        f"'{problem.dataset}' is"
+                        f"strategy '{spec.title}' does not take {modality}, which dataset "
+                        f"'{problem.dataset}' is. {OTHERS}"
                     )
                 if strategy.needs_source and source is None:
                     yield (
-                        f"strategy '{spec.name}' learns from a source before it adapts, but "
+                        f"strategy '{spec.title}' learns from a source before it adapts, but "
                         f"problem '{problem.title}' with backbone '{backbone.title}' has none: "
                         "give the problem a 'source' or the backbone weights = { source = … }"
                     )
@@ -141,34 +158,43 @@ def _channels(
 
 def _splits(suite: Suite, datasets: Datasets, problem: Problem, loaded: Loaded) -> Iterator[str]:
     """What keeps a problem's examples from being split as it says."""
+    where = f"problem '{problem.title}'"
     if isinstance(problem, EpisodesProblem):
         for each in problem.shots:
-            for line in _complaint(_try_episodes, loaded.data, problem, each):
-                yield f"problem '{problem.title}', {each} shots: {line}"
+            for line in _episodes(loaded.data, problem, each):
+                yield f"{where}, {shots_told(each)}, {line}"
     elif problem.splits is None:  # whether there are examples enough is the same for all seeds
-        for shots in problem.shots:
+        # Shots count in a source domain where there is one, and all of the target is taken.
+        counted = ("all",) if isinstance(problem, AdaptationProblem) else problem.shots
+        for shots in counted:
             for line in _complaint(target_manifest, datasets, problem, shots, 0):
-                yield f"problem '{problem.title}', {shots} shots: {line}"
+                yield f"{where}, {shots_told(shots)}: {line}"
     else:
         for shots in problem.shots:
             for seed in suite.seeds:
                 for line in _complaint(target_manifest, datasets, problem, shots, seed):
-                    yield f"problem '{problem.title}': {line}"
+                    yield f"{where}: {line}"
 
 
-def _try_episodes(data: Data, problem: EpisodesProblem, shots: int) -> None:
+def _episodes(data: Data, problem: EpisodesProblem, shots: int) -> Iterator[str]:
+    """What keeps episodes from being drawn of the classes that select and of those that are
+    tested."""
     split = class_split(data)
-    for classes in (split.val, split.novel):
-        draw_episodes(
-            data.train.labels,
-            classes,
-            ways=problem.ways,
-            shots=shots,
-            queries=problem.queries,
-            episodes=1,
-            seed=0,
-            names=data.classes,
-        )
+    for part, classes in (("validation", split.val), ("test", split.novel)):
+        try:
+            draw_episodes(
+                data.train.labels,
+                classes,
+                ways=problem.ways,
+                shots=shots,
+                queries=problem.queries,
+                episodes=1,
+                seed=0,
+                names=data.classes,
+            )
+        except HarnessError as error:
+            held_out = ", or hold out others" if data.held_out and part == "test" else ""
+            yield f"{part} classes: {error}{held_out}"
 
 
 def _domains(registry: Registry, datasets: Datasets, problem: AdaptationProblem) -> Iterator[str]:
@@ -176,33 +202,42 @@ def _domains(registry: Registry, datasets: Datasets, problem: AdaptationProblem)
     spec = problem.source
     modality = registry.get("dataset", problem.dataset).cls.modality
     if (given := registry.get("dataset", spec.dataset).cls.modality) != modality:
-        yield f"source '{spec.dataset}' is {given}, but dataset '{problem.dataset}' is {modality}"
+        yield (
+            f"source '{spec.dataset}' is {given}, but dataset '{problem.dataset}' is {modality}. "
+            f"{OTHERS}"
+        )
         return
     source = datasets.load(spec.dataset, spec.args).data
     target = datasets.load(problem.dataset, problem.args).data
     yield from _complaint(class_numbers, source, target)
     for shots in problem.shots:
         for line in _complaint(_try_source, source, problem, shots):
-            yield f"source '{spec.dataset}', {shots} shots: {line}"
+            yield f"source '{spec.dataset}', {shots_told(shots)}: {line}"
 
 
 def _try_source(source: Data, problem: AdaptationProblem, shots: Shots) -> None:
     source_split(source, shots=shots, seed=0, val_fraction=problem.val_fraction)
 
 
-def _pretrainings(registry: Registry, weights: SourceWeights, modality: str) -> Iterator[str]:
+def _pretrainings(
+    registry: Registry, backbone: BackboneSpec, weights: SourceWeights, problem: Problem
+) -> Iterator[str]:
     given = registry.get("dataset", weights.source).cls.modality
-    if given != modality:
-        yield f"source '{weights.source}' is {given}, but the problem's data is {modality}"
+    if given != (modality := registry.get("dataset", problem.dataset).cls.modality):
+        yield (
+            f"backbone '{backbone.title}': source '{weights.source}' is {given}, but dataset "
+            f"'{problem.dataset}' is {modality}. {OTHERS}"
+        )
     method = registry.get("pretraining", weights.method.name).cls
     if given not in method.modalities:
         yield (
             f"pretraining '{weights.method.name}' does not take {given}, which source "
-            f"'{weights.source}' is"
+            f"'{weights.source}' is. {OTHERS}"
         )
 
 
 def _sources(
+    registry: Registry,
     datasets: Datasets,
     problem: Problem,
     backbone: BackboneSpec,
@@ -213,14 +248,16 @@ def _sources(
     shown = [(source.dataset, source.args)] if source is not None else []
     if isinstance(backbone.weights, SourceWeights):
         shown.append((backbone.weights.source, backbone.weights.args))
+    plugin = registry.get("dataset", problem.dataset)
     apart = problem.protocol == "episodes" and bool(loaded.data.held_out)
     for name, args in shown:
         given = datasets.load(name, args)
         if _same_examples(given, loaded) and not (apart and given.digest == loaded.digest):
+            held_out = problem.protocol == "episodes" and "held_out" in plugin.arguments()
+            remedy = ", or hold out the same classes in both" if held_out else ""
             yield (
                 f"problem '{problem.title}' and its source '{name}' are the same data: what is "
-                "tested would be learned from. Choose another source, or use 'episodes' and hold "
-                "out the same classes in both"
+                f"tested would be learned from. Choose another source{remedy}"
             )
 
 

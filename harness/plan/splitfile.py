@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from harness.data.loading import Loaded
-from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest
-from harness.errors import HarnessError, did_you_mean
-from harness.plan.mistakes import MESSAGES, place
+from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest, shots_told
+from harness.errors import HarnessError, abridged, did_you_mean, located
+from harness.plan.mistakes import MESSAGES, written
 from harness.plan.suite import Seed, TransferShots
 from harness.record.durable import read_file
 
@@ -64,12 +65,13 @@ class SplitFile(_Table):
         Raises:
             HarnessError: the file has none, or is for other data, or the ids are no such split.
         """
-        for name, now in describe(loaded).items():
-            if (was := getattr(self, name)) != now:
-                raise HarnessError(
-                    f"it is for other data: {name} is {_short(was)} there and {_short(now)} here",
-                    REMEDY,
-                )
+        differ = [
+            f"{name} is {_short(was)} there and {_short(now)} here"
+            for name, now in describe(loaded).items()
+            if (was := getattr(self, name)) != now
+        ]
+        if differ:
+            raise HarnessError(f"it is for other data: {', '.join(differ)}", REMEDY)
         entry = self._entry(shots, seed)
         manifest = Manifest(
             train=tuple(sorted(entry.train)),
@@ -77,8 +79,8 @@ class SplitFile(_Table):
             test=tuple(sorted(entry.test)),
             official=loaded.data.test is not None,
         )
-        for mistake in _mistakes(manifest, loaded, shots):
-            raise HarnessError(f"{_name(shots, seed)}: {mistake}", REMEDY)
+        if mistakes := [*_mistakes(manifest, loaded, shots)]:
+            raise HarnessError(f"{_name(shots, seed)}: {'; '.join(mistakes)}", REMEDY)
         if entry.hash not in (None, found := manifest.digest(loaded.digest)):
             raise HarnessError(
                 f"{_name(shots, seed)}: its ids were changed: they have the hash {found}, and not "
@@ -98,7 +100,7 @@ class SplitFile(_Table):
             known = did_you_mean("", [str(entry.seed) for entry in of_shots])
             raise HarnessError(f"it has no split of {_name(shots, seed)}{known}", REMEDY)
         known = did_you_mean("", {str(entry.shots) for entry in self.splits})
-        raise HarnessError(f"it has no split of {shots} shots{known}", REMEDY)
+        raise HarnessError(f"it has no split of {shots_told(shots)}{known}", REMEDY)
 
 
 def write(
@@ -135,21 +137,22 @@ def read(path: Path) -> SplitFile:
     """Read a file of splits.
 
     Raises:
-        HarnessError: it is missing, or is not what :func:`write` gives; the first mistake.
+        HarnessError: it is missing, or is not what :func:`write` gives.
     """
     try:
         content = read_file(path, LARGEST)
     except (OSError, ValueError) as error:  # of a name that can't be one
         reason = getattr(error, "strerror", None) or error
-        raise HarnessError(f"cannot read {path}: {reason}", "Check the path") from error
+        raise HarnessError(f"cannot read {located(path)}: {reason}", "Check the path") from error
     try:
         return SplitFile.model_validate_json(content.removeprefix(b"\xef\xbb\xbf"))
     except ValidationError as error:
-        raise HarnessError(f"{path}: {_told(error)}", REMEDY) from None
+        details = error.errors(include_url=False)
+        told = abridged(dict.fromkeys(map(_told, details)), separator="; ")
+        raise HarnessError(f"{path}: {told}", REMEDY) from None
 
 
-def _told(error: ValidationError) -> str:
-    detail = error.errors(include_url=False)[0]
+def _told(detail: ErrorDetails) -> str:
     kind, found = detail["type"], reprlib.repr(detail["input"])
     if kind == "json_invalid":
         return f"it is not JSON: {detail['ctx']['error']}"
@@ -160,7 +163,7 @@ def _told(error: ValidationError) -> str:
             key = str(detail["loc"][-1])
             return f"unknown key {key!r}{did_you_mean(key, fields)}"
         case "missing", _:
-            return f"{place(where)}: is missing"
+            return f"{written(where)}: is missing"
         case _, ():
             return "it is not a table of splits"
         case _, ("version",):
@@ -169,19 +172,21 @@ def _told(error: ValidationError) -> str:
             message = "should be a whole number above 0, 'vtab1k' or 'all'"
         case _:
             message = MESSAGES.get(kind, str(detail["msg"]).removeprefix("Input "))
-    return f"{place(where)}: {message}, not {found}"
+    return f"{written(where)}: {message}, not {found}"
 
 
 def _mistakes(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> Iterator[str]:
     """What makes ids no split of this data."""
     data = loaded.data
     parts = {part: getattr(manifest, part) for part in ("train", "val", "test")}
+    outside = False
     for part, ids in parts.items():
         official = part == "test" and manifest.official
         size = len((data.test if official and data.test else data.train).labels)
         if not ids:
             yield f"{part} is empty"
         elif ids[-1] >= size:
+            outside = True
             kind = "test" if official else "training"
             yield f"{part} has the id {ids[-1]}, but there are {size} {kind} examples from 0"
         elif len(set(ids)) < len(ids):
@@ -191,7 +196,8 @@ def _mistakes(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> Itera
     for one, other in pairs:
         if shared := sorted({*parts[one]} & {*parts[other]}):
             yield f"{one} and {other} share {len(shared)} ids, such as {shared[0]}"
-    yield from _wrong_counts(manifest, loaded, shots)
+    if not outside:
+        yield from _wrong_counts(manifest, loaded, shots)
 
 
 def _wrong_counts(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> Iterator[str]:
@@ -202,13 +208,17 @@ def _wrong_counts(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> I
                 yield f"{part} has {count} examples, not {wanted}"
     elif shots != "all":
         counts = data.train.labels[[*manifest.train]].bincount(minlength=len(data.classes))
-        for label in data.train.labels.unique().tolist():
-            if (count := int(counts[label])) != shots:
-                yield f"train has {count} examples of class '{data.classes[label]}', not {shots}"
+        wrong = [
+            f"{count} examples of class '{data.classes[label]}'"
+            for label in data.train.labels.unique().tolist()
+            if (count := int(counts[label])) != shots
+        ]
+        if wrong:
+            yield f"train has {abridged(wrong)}, not {shots}"
 
 
 def _name(shots: TransferShots, seed: int) -> str:
-    return f"{shots} shots with seed {seed}"
+    return f"{shots_told(shots)} with seed {seed}"
 
 
 def _short(value: object) -> str:

@@ -6,19 +6,19 @@ import math
 from collections.abc import Iterator
 from datetime import date, time
 
-from harness.plan.mistakes import Location, written
+from harness.plan.mistakes import Location, Mistake
 
 DEPTH = 20
 """Tables and lists within each other, at most: what is deeper can't be written as JSON."""
 
 
-def unfit(value: object, location: Location = ()) -> Iterator[str]:
-    """A line for each such value in a suite's table.
+def unfit(value: object, location: Location = ()) -> Iterator[Mistake]:
+    """Each such value in a suite's table, by its place.
 
     A suite is stored, and hashed, as JSON: what comes back from there would not be the same.
     """
     if len(location) > DEPTH:
-        yield f"{written(location[:4])}: is nested more than {DEPTH} levels deep"
+        yield location[:4], f"is nested more than {DEPTH} levels deep"
         return
     match value:
         case dict():
@@ -28,8 +28,8 @@ def unfit(value: object, location: Location = ()) -> Iterator[str]:
             for index, inner in enumerate(value):
                 yield from unfit(inner, (*location, index))
         case date() | time():
-            yield f"{written(location)}: is a date or a time: put it in quotes"
+            yield location, "is a date or a time: put it in quotes"
         case int() if not -(2**63) <= value < 2**63:
-            yield f"{written(location)}: is a whole number of more than 64 bits"
+            yield location, "is a whole number of more than 64 bits"
         case float() if math.isnan(value):
-            yield f"{written(location)}: should be a number, not nan"
+            yield location, "should be a number, not nan"

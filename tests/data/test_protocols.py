@@ -81,8 +81,12 @@ class TestAdaptation:
         assert labelled.test == ()
 
     def test_domains_with_other_classes_are_refused(self):
-        with pytest.raises(HarnessError, match="differ in 1 classes, such as 'class 3'"):
+        with pytest.raises(HarnessError, match=r"other classes: the target lacks 'class 3'\. Give"):
             class_numbers(some_data(4), some_data(3))
+        target = replace(some_data(3), classes=("class 0", "b", "c"))
+        said = r"the source lacks 'b', 'c'; the target lacks 'class 1', 'class 2', 'class 3'\. Give"
+        with pytest.raises(HarnessError, match=said):
+            class_numbers(some_data(4), target)
 
 
 class TestSource:
@@ -114,7 +118,14 @@ class TestEpisodes:
     ):
         labels = torch.arange(8).repeat(6)
         for episode in draw_episodes(
-            labels, range(8), ways=ways, shots=shots, queries=queries, episodes=3, seed=seed
+            labels,
+            range(8),
+            ways=ways,
+            shots=shots,
+            queries=queries,
+            episodes=3,
+            seed=seed,
+            names="abcdefgh",
         ):
             assert len(set(episode.classes)) == ways
             assert not set(episode.support) & set(episode.query)
@@ -126,7 +137,14 @@ class TestEpisodes:
     def test_a_task_carries_only_the_support_labels(self):
         data = some_data()
         (episode,) = draw_episodes(
-            data.train.labels, range(20), ways=5, shots=2, queries=3, episodes=1, seed=0
+            data.train.labels,
+            range(20),
+            ways=5,
+            shots=2,
+            queries=3,
+            episodes=1,
+            seed=0,
+            names=data.classes,
         )
         task = episode_task(episode, data.train, pool_of(data), CPU)
         assert task.val is None
@@ -136,8 +154,11 @@ class TestEpisodes:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"ways": 9}, "9-way episodes need 9 classes, but there are 8"),
-            ({"shots": 5, "queries": 2}, r"5 shots and 2 queries: 'a' \(6\), 'b' \(6\), 'c'"),
+            ({"ways": 9}, "9-way episodes need 9 classes, but there are 8: 'a', 'b', 'c', 'd', "),
+            (
+                {"shots": 5, "queries": 2},
+                r"5 shots and 2 queries: 'a' \(6\), .*, 'e' \(6\) and 3 more\. Lower shots or q",
+            ),
         ],
     )
     def test_what_cannot_be_drawn_is_refused_with_the_numbers(self, options, message):

@@ -21,6 +21,7 @@ def split(labels, shots="all", seed=0, **options):
         "val_shots": None,
         "test_fraction": 0.2,
         "official_test": None,
+        "names": [f"class {n}" for n in range(1000)],
     }
     return draw_split(labels, shots=shots, seed=seed, **{**defaults, **options})
 
@@ -148,9 +149,57 @@ def test_an_official_test_split_is_kept_whole():
     assert len(drawn.train) + len(drawn.val) == 20
 
 
-def test_too_many_shots_are_refused_with_the_numbers():
-    with pytest.raises(HarnessError, match="class 0 has 10 examples: too few for 5 to train on"):
-        split(torch.arange(20) % 2, 5)
+SIZES = {"common": 10, "few": 5, "rare": 2}
+
+FEWER = "Lower {}, or give them more examples"
+MORE = "Give them more examples, or leave them out"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shots", "options", "short", "remedy"),
+    [
+        # 2 of ten are tested, and 1 of five.
+        (
+            (10, 5),
+            5,
+            {},
+            "'common' (10, needs 12), 'few' (5, needs 11)",
+            "shots or val_shots or test_fraction",
+        ),
+        ((10, 5), 2, {"val_shots": 3}, "'few' (5, needs 6)", "shots or val_shots"),
+        ((10, 5), 1, {"val_shots": 4}, "'few' (5, needs 6)", "val_shots"),
+        ((10, 5), 5, {"official_test": 3}, "'few' (5, needs 10)", "shots or val_shots"),
+        ((10, 5), 5, {"options": ("shots", "val_fraction")}, "'common' (10, ", "shots"),
+        ((10, 5), 5, {"test_fraction": 0.5}, "(10, ", "shots or val_shots or test_fraction"),
+        ((10, 5, 2), 1, {}, "'rare' (2, needs 3)", None),
+        ((10, 5, 2), "all", {}, "'rare' (2, needs 3)", None),
+        ((10, 1), "all", {"official_test": 3}, "'few' (1, needs 2)", None),
+        ((10, 3), "all", {"test_fraction": 0.9}, "'few' (3, needs 5)", "test_fraction"),
+        ((10, 4), "all", {"val_fraction": 0.9}, "'few' (4, needs 5)", "val_fraction"),
+    ],
+)
+def test_classes_with_too_few_examples_are_all_named_and_what_helps(
+    sizes, shots, options, short, remedy
+):
+    labels = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    with pytest.raises(HarnessError) as caught:
+        split(labels, shots, names=list(SIZES), **options)
+    tested = "" if "official_test" in options else " and to test"
+    said = f"classes have too few examples to train on, to validate{tested}: "
+    assert caught.value.message.startswith(said)
+    assert short in caught.value.message
+    assert caught.value.remedy == (FEWER.format(remedy) if remedy else MORE)
+
+
+def test_of_many_classes_with_too_few_examples_the_number_is_told():
+    with pytest.raises(HarnessError, match=r"'class 0' \(2, .*'class 4' \(2, .*\) and 95 more\."):
+        split(torch.arange(200) % 100, 5)
+
+
+def test_a_class_of_which_nothing_is_left_for_vtab1k_is_named():
+    labels = torch.tensor([0] * 1500 + [1])
+    with pytest.raises(HarnessError, match="nothing is left to learn from of 'few'"):
+        split(labels, "vtab1k", names=list(SIZES))
 
 
 def test_validation_shots_can_be_fewer():

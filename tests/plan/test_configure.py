@@ -1,5 +1,6 @@
 """From names and ``args`` to plugin instances, or what is wrong with them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,7 @@ class Files(Dataset):
     size: int = 28
     mode: Literal["grey", "colour"] = "grey"
     parts: tuple[str, ...] = ()
+    held: str | Sequence[str] = ()
 
     def __post_init__(self):
         if self.size < 1:
@@ -77,11 +79,21 @@ def test_a_class_without_arguments_need_not_be_a_dataclass():
     [
         ({}, "argument 'root' is missing"),
         ({"rot": "data"}, "unknown argument 'rot' (did you mean 'root'?)"),
-        ({"root": 5}, "argument 'root' is not a valid path for <class 'pathlib.Path'>, not 5"),
+        ({"root": 5}, "argument 'root' is not a valid path, not 5"),
+        (
+            {"root": 5, "sise": 3, "mode": "red"},
+            "unknown argument 'sise' (did you mean 'size'?); argument 'root' is not a valid path, "
+            "not 5; argument 'mode' should be 'grey' or 'colour', not 'red'. ",
+        ),
         ({"root": "d", "size": "big"}, "argument 'size' should be a valid integer, "),
         ({"root": "d", "mode": "red"}, "argument 'mode' should be 'grey' or 'colour', not 'red'"),
+        (
+            {"root": "d", "parts": ["a", 3], "held": 3},
+            "argument 'parts' should be a valid string, not ['a', 3]; argument 'held' should be a "
+            "valid string or should be an instance of Sequence, not 3. ",
+        ),
         ({"root": "d", "size": 0}, "size should be above 0"),
-        ({"a": 1, "b": 2}, "unknown argument 'a' (known: mode, parts, root, size); "),
+        ({"a": 1, "b": 2}, "unknown argument 'a' (known: held, mode, parts, root, size); "),
     ],
 )
 def test_wrong_arguments_are_named_in_one_line(args, said):
@@ -129,6 +141,12 @@ def test_a_fixed_value_may_leave_the_range_that_is_searched(registry):
         ("partial_freeze", {"train_blocks": 1.5}, "train_blocks is a whole number, not 1.5"),
         ("maml", {"inner_step": 2}, "unknown argument 'inner_step' (did you mean 'inner_steps'?)"),
         ("maml", {"first_order": "no idea"}, "argument 'first_order' should be a valid boolean"),
+        (
+            "maml",
+            {"inner_lr": "big", "wais": 3, "shots": "few"},
+            "inner_lr is a number, not 'big'; unknown argument 'wais' (did you mean 'ways'?); "
+            "argument 'shots' should be a valid integer, ",
+        ),
         (
             "linear_probe",
             {"lr": "big", "blocks": 3},

@@ -1,12 +1,14 @@
 """Everything that is wrong with a suite, at once and in the words of its file."""
 
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError, Mistakes
+from harness.plan.refusals import OTHERS
 
 EPISODES = {
     "dataset": "toy",
@@ -81,7 +83,8 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         ),
         (
             lambda t: t["backbones"][0].update(weights={"file": "nowhere.safetensors"}),
-            "backbone 'conv4': there is no file nowhere.safetensors",
+            f"backbone 'conv4': there is no file {Path('nowhere.safetensors').absolute()} (a "
+            "relative path is taken from the current folder)",
         ),
         (
             lambda t: t["problems"][0].update(args={"clases": 3}),
@@ -90,7 +93,8 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         ),
         (
             lambda t: t["problems"][0].update(args={"classes": 1}),
-            "dataset toy: all labels are of one class. Give at least two classes",
+            "dataset toy: all training labels are of one class, 'class 0'. Give at least two "
+            "classes",
         ),
         (
             lambda t: t["problems"][0].update(args={"each": 0}),
@@ -104,17 +108,14 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         ),
         (
             lambda t: t["problems"][0].update(shots=[1, 7]),
-            "problem 'toy', 7 shots: class 0 has 6 examples: too few for 7 to train on, "
-            "7 to validate and 1 to test. Ask for fewer shots or val_shots",
+            "problem 'toy', 7 shots: classes have too few examples to train on, to validate and to "
+            "test: 'class 0' (6, needs 15), 'class 1' (6, needs 15), 'class 2' (6, needs 15), "
+            "'class 3' (6, needs 15). Lower shots or val_shots, or give them more examples",
         ),
         (
             lambda t: t.update(problems=[EPISODES | {"ways": 4, "shots": 1}]),
-            "problem 'toy', 1 shots: 4-way episodes need 4 classes, but there are 3. Ask for "
-            "fewer ways or hold out more classes",
-        ),
-        (
-            lambda t: t.update(problems=[EPISODES | {"shots": 6}]),
-            "Ask for fewer shots or queries, or hold out other classes",
+            "problem 'toy', 1 shots, test classes: 4-way episodes need 4 classes, but there are 3: "
+            "'class 0', 'class 1', 'class 2'. Lower ways, or give more classes, or hold out others",
         ),
         (
             lambda t: t.update(
@@ -136,8 +137,8 @@ def test_a_mistake_is_one_line_with_a_remedy(planned, table, change, said):
     [
         (
             {"args": {"classes": 5}},
-            "problem 'noise': the two domains differ in 1 classes, such as 'class 4'. Give both "
-            "the same class names",
+            "problem 'noise': the two domains have other classes: the target lacks 'class 4'. Give "
+            "both the same class names",
         ),
         ({"args": {}}, "are the same data"),
         ({"dataset": "toy texts"}, "source 'toy texts' is text, but dataset 'toy' is image"),
@@ -153,20 +154,61 @@ def test_too_many_shots_of_a_source_domain(planned, table):
     table["strategies"] = ["source_only"]
     table["problems"] = [ADAPTATION | {"shots": [1, 7]}]
     (line,) = refused(planned, table)
-    assert line.startswith("problem 'noise': source 'toy', 7 shots: class 0 has 6 examples: too")
+    assert line.startswith("problem 'noise': source 'toy', 7 shots: classes have too few examples")
+    assert line.endswith(" (6, needs 14). Lower shots, or give them more examples")
+
+
+def test_too_few_examples_of_a_target_are_told_once_and_without_shots(planned, table):
+    """Shots count in the source domain; all of the target is split."""
+    table["strategies"] = ["source_only"]
+    source = {"dataset": "toy", "args": {"seed": 1}}
+    table["problems"] = [ADAPTATION | {"args": {"each": 2}, "source": source, "shots": [1, 2]}]
+    (line,) = refused(planned, table)
+    assert line.startswith("problem 'noise', shots = 'all': classes have too few examples to train")
+    assert line.endswith("(2, needs 3). Give them more examples, or leave them out")
+
+
+def test_too_few_examples_for_episodes(planned, table):
+    table["problems"] = [EPISODES | {"shots": 6}]
+    validation, test = refused(planned, table)
+    assert validation == (
+        "problem 'toy', 6 shots, validation classes: classes with too few examples for 6 shots and "
+        "15 queries: 'class 4' (20), 'class 5' (20), 'class 7' (20), 'class 8' (20), 'class 9' "
+        "(20). Lower shots or queries, or give them more examples"
+    )
+    assert test == (
+        "problem 'toy', 6 shots, test classes: classes with too few examples for 6 shots and 15 "
+        "queries: 'class 0' (20), 'class 1' (20), 'class 2' (20). Lower shots or queries, or give "
+        "them more examples, or hold out others"
+    )
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_both_validation_and_test_classes_of_episodes_are_told(planned, table, held_out):
+    args = {"classes": 9, "each": 20, "held_out": ["class 0", "class 1"] if held_out else []}
+    table["problems"] = [EPISODES | {"args": args, "ways": 8, "shots": 1}]
+    validation, test = refused(planned, table)
+    assert validation.startswith(
+        "problem 'toy', 1 shots, validation classes: 8-way episodes need 8"
+    )
+    assert validation.endswith(". Lower ways, or give more classes")
+    assert test.startswith(
+        "problem 'toy', 1 shots, test classes: 8-way episodes need 8 classes, but "
+    )
+    assert test.endswith(", or hold out others") is held_out
 
 
 def test_weights_by_a_method_for_other_data_are_refused(planned, table):
     table["backbones"][0]["weights"] = {"source": "glyphs", "method": "reading"}
     (line,) = refused(planned, table)
-    assert line == "pretraining 'reading' does not take image, which source 'glyphs' is"
+    assert line == f"pretraining 'reading' does not take image, which source 'glyphs' is. {OTHERS}"
 
 
 def test_a_strategy_that_fits_neither_the_protocol_nor_the_data(planned, table):
     table["strategies"] = ["reader"]
     assert refused(planned, table) == [
-        "strategy 'reader' does not work under the protocol 'transfer' of problem 'toy'",
-        "strategy 'reader' does not take image, which dataset 'toy' is",
+        "strategy 'reader' does not work under the protocol 'transfer' of problem 'toy'. " + OTHERS,
+        "strategy 'reader' does not take image, which dataset 'toy' is. " + OTHERS,
     ]
 
 
@@ -207,6 +249,20 @@ def test_all_impossible_combinations_come_at_once(planned, table):
     table["strategies"] = ["learner", "linear_probe"]
     table["problems"] = [{"dataset": "toy", "shots": [7, 8]}]
     assert len(refused(planned, table)) == 3
+
+
+def test_what_is_sound_is_checked_beside_what_is_not(planned, table):
+    table["strategies"] = ["linear_prob", "learner"]
+    table["backbones"].append({"model": "conv4", "label": "lost", "weights": {"file": "none.st"}})
+    table["problems"] = [{"dataset": "digit"}, {"dataset": "toy", "shots": 7}]
+    told = [line.split(" (")[0] for line in refused(planned, table)]
+    assert told[:3] == [
+        "unknown strategy 'linear_prob'",
+        f"backbone 'lost': there is no file {Path('none.st').absolute()}",
+        "unknown dataset 'digit'",
+    ]
+    assert told[3].startswith("problem 'toy', 7 shots: classes have too few examples")
+    assert told[4].startswith("strategy 'learner' learns from a source before it adapts")
 
 
 def test_a_name_with_a_line_break_does_not_break_the_line(planned, table):
@@ -268,9 +324,10 @@ def test_texts_do_not_fit(planned, table, tmp_path):
     (tmp_path / "texts.csv").write_text("text,label\n" + "a,x\nb,y\n" * 20)
     args = {"train": str(tmp_path / "texts.csv")}
     table["problems"] = [{"dataset": "csv_text", "args": args, "fit": "pad", "shots": 1}]
-    assert "problem 'csv_text': fit makes images square, but dataset 'csv_text' is text" in refused(
-        planned, table
+    said = (
+        "problem 'csv_text': fit makes images square, but dataset 'csv_text' is text. Leave it out"
     )
+    assert said in refused(planned, table)
 
 
 def test_nearly_equal_classes_of_any_dataset_are_refused(planned, table):
@@ -313,4 +370,5 @@ def test_a_source_of_too_few_classes_or_examples_for_its_episodes(
         (line,) = refused(planned, table)
         name = strategy if isinstance(strategy, str) else strategy["name"]
         assert line.startswith(f"strategy '{name}', problem 'toy': the source has {said}")
-        assert line.endswith(". Lower ways, shots or queries in the strategy's args")
+        assert line.endswith("ive a source of more classes and examples")
+        assert ("in the strategy's args" in line) is (said != "0 classes of at least 0")

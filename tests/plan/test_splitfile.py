@@ -160,6 +160,27 @@ def test_a_mistake_is_one_line(loaded, file, change, said):
     assert said in refusal(file(table), loaded)
 
 
+def test_all_mistakes_of_a_file_are_told_or_their_number(loaded, file):
+    table = written(loaded)
+    first(table).update(train=["1", -2], shots="some")
+    assert refusal(file(table), loaded) == (
+        f"{file(table)}: splits[0].shots: should be a whole number above 0, 'vtab1k' or 'all', not "
+        "'some'; splits[0].train[0]: should be a whole number, not '1'; splits[0].train[1]: should "
+        "be greater than or equal to 0, not -2"
+    )
+    first(table).update(train=[-1] * 9)
+    assert refusal(file(table), loaded).endswith(", not -1 and 5 more")
+
+
+def test_all_that_is_wrong_with_a_split_is_told(loaded, file):
+    table = written(loaded)
+    one = first(table)["train"][0]
+    first(table).update(val=[], train=[one, one])
+    told = refusal(file(table), loaded)
+    assert f"1 shots with seed 0: train has the id {one} twice; val is empty; train has " in told
+    assert told.endswith(" examples of class 'class 3', not 1")
+
+
 def test_a_test_example_is_neither_trained_on_nor_of_another_split(toy_data, file):
     loaded = toy_data.load("toy", {})
     table = written(loaded)
@@ -329,7 +350,8 @@ def test_every_split_that_a_suite_needs_is_looked_for(suite, toys):
 def test_a_missing_file_is_told_once(suite, toys):
     suite["problems"][0]["splits"] = "nowhere.json"
     assert complaints(suite, toys) == [
-        "problem 'toy': cannot read nowhere.json: No such file or directory. Check the path"
+        f"problem 'toy': cannot read {Path('nowhere.json').absolute()} (a relative path is taken "
+        "from the current folder): No such file or directory. Check the path"
     ]
 
 

@@ -295,45 +295,45 @@ def test_a_suite_that_is_not_there(name):
         ),
         (
             {"strategies": [{"name": "maml", "arg": {}}]},
-            "strategies[0].arg: unknown key (did you mean 'args'?)",
+            "strategies[0].arg ('maml'): unknown key (did you mean 'args'?)",
         ),
         (
             {"backbones": [{"model": "conv4"}, {"model": "m", "inputsize": 3}]},
-            "backbones[1].inputsize: unknown key (did you mean 'input_size'?)",
+            "backbones[1].inputsize ('m'): unknown key (did you mean 'input_size'?)",
         ),
         (
             {"backbones": [{"model": "conv4", "source": "glyphs"}]},
-            "backbones[0].source: unknown key (write weights = { source = … })",
+            "backbones[0].source ('conv4'): unknown key (write weights = { source = … })",
         ),
         (
             {"backbones": [{"model": "conv4", "weights": {"source": "glyphs", "step": 3}}]},
-            "backbones[0].weights.step: unknown key (did you mean 'steps'?)",
+            "backbones[0].weights.step ('conv4'): unknown key (did you mean 'steps'?)",
         ),
         (
             {"backbones": [{"model": "conv4", "weights": {"file": "a", "steps": 3}}]},
-            "backbones[0].weights.steps: unknown key (known: file)",
+            "backbones[0].weights.steps ('conv4'): unknown key (known: file)",
         ),
         (
             {"problems": [{"dataset": "digits", "shot": 3}]},
-            "problems[0].shot: unknown key (did you mean 'shots'?)",
+            "problems[0].shot ('digits'): unknown key (did you mean 'shots'?)",
         ),
         (
             {"problems": [{"dataset": "digits", "episodes": 3}]},
-            "problems[0].episodes: unknown key (known: args, dataset, fit, label, protocol, "
-            "shots, source, splits, test_fraction, val_fraction, val_shots)",
+            "problems[0].episodes ('digits'): unknown key (known: args, dataset, fit, label, "
+            "protocol, shots, source, splits, test_fraction, val_fraction, val_shots)",
         ),
         (
             {"problems": [{"dataset": "folder", "protocol": "episodes", "querys": 3}]},
-            "problems[0].querys: unknown key (did you mean 'queries'?)",
+            "problems[0].querys ('folder'): unknown key (did you mean 'queries'?)",
         ),
         (
             {"problems": [{"dataset": "digits", "source": {"dataset": "a", "rotation": True}}]},
-            "problems[0].source.rotation: unknown key (did you mean 'rotations'?)",
+            "problems[0].source.rotation ('digits'): unknown key (did you mean 'rotations'?)",
         ),
         (
             {"problems": [{"dataset": "digits", "file": "a"}]},
-            "problems[0].file: unknown key (known: args, dataset, fit, label, protocol, shots, "
-            "source, splits, test_fraction, val_fraction, val_shots)",
+            "problems[0].file ('digits'): unknown key (known: args, dataset, fit, label, "
+            "protocol, shots, source, splits, test_fraction, val_fraction, val_shots)",
         ),
         (
             {"a\nb": 1},
@@ -365,7 +365,7 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
         ({"strategies": [5]}, "strategies[0]: should be a name or a table, not 5"),
         (
             {"strategies": [{"name": "maml", "args": 3}]},
-            "strategies[0].args: should be a table, not 3",
+            "strategies[0].args ('maml'): should be a table, not 3",
         ),
         ({"budget": 5}, "budget: should be a table, not 5"),
         ({"budget": {"trials": "8"}}, "budget.trials: should be a whole number, not '8'"),
@@ -389,45 +389,47 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
         ({"backbones": ["conv4"]}, "backbones[0]: should be a table, not 'conv4'"),
         (
             {"backbones": [{"model": "conv4", "weights": "imagenet"}]},
-            "backbones[0].weights: should be 'hub', 'random', { source = … } or { file = … }, "
-            "not 'imagenet'",
+            "backbones[0].weights ('conv4'): should be 'hub', 'random', { source = … } or "
+            "{ file = … }, not 'imagenet'",
         ),
         (
             {"backbones": [{"model": "conv4", "weights": {"file": 5}}]},
-            "backbones[0].weights.file: should be a path, not 5",
+            "backbones[0].weights.file ('conv4'): should be a path, not 5",
         ),
         (
             {"backbones": [{"model": "conv4", "weights": {"source": "glyphs", "lr": "big"}}]},
-            "backbones[0].weights.lr: should be a number, not 'big'",
+            "backbones[0].weights.lr ('conv4'): should be a number, not 'big'",
         ),
         ({"problems": ["digits"]}, "problems[0]: should be a table, not 'digits'"),
         (
             {"problems": [{"dataset": "digits", "shots": [5, "al"]}]},
-            "problems[0].shots[1]: should be a whole number above 0, 'vtab1k' or 'all', not 'al'",
+            "problems[0].shots[1] ('digits'): should be a whole number above 0, 'vtab1k' or "
+            "'all', not 'al'",
         ),
         (
             {"problems": [{"dataset": "digits", "shots": 0}]},
-            "problems[0].shots[0]: should be a whole number above 0, 'vtab1k' or 'all', not 0",
+            "problems[0].shots[0] ('digits'): should be a whole number above 0, 'vtab1k' or "
+            "'all', not 0",
         ),
         (
             {"problems": [{"dataset": "digits", "shots": []}]},
-            "problems[0].shots: should not be empty",
+            "problems[0].shots ('digits'): should not be empty",
         ),
         (
             {"problems": [{"dataset": "d", "protocol": "episodes", "shots": "all"}]},
-            "problems[0].shots[0]: should be a whole number, not 'all'",
+            "problems[0].shots[0] ('d'): should be a whole number, not 'all'",
         ),
         (
             {"problems": [{"dataset": "d", "protocol": "episode"}]},
-            "problems[0]: unknown protocol 'episode' (did you mean 'episodes'?)",
+            "problems[0] ('d'): unknown protocol 'episode' (did you mean 'episodes'?)",
         ),
         (
             {"problems": [{"dataset": "d", "protocol": "a\nb"}]},
-            "problems[0]: unknown protocol 'a\\nb' (known: adaptation, episodes, transfer)",
+            "problems[0] ('d'): unknown protocol 'a\\nb' (known: adaptation, episodes, transfer)",
         ),
         (
             {"problems": [{"dataset": "d", "val_fraction": 1.5}]},
-            "problems[0].val_fraction: should be less than 1, not 1.5",
+            "problems[0].val_fraction ('d'): should be less than 1, not 1.5",
         ),
         ({"description": ["long"] * 99}, "description: should be a string, not ['long', 'long'"),
     ],
@@ -455,8 +457,17 @@ def test_things_of_one_name_need_labels():
         "seeds: 1 stands there 2 times",
         "strategies: 'maml' stands there 2 times: give each a 'label' of its own",
         "backbones: 'conv4' stands there 2 times: give each a 'label' of its own",
-        "problems[0].shots: 1 stands there 2 times",
+        "shots of problem 'd': 1 stands there 2 times",
         "problems: 'd (transfer, 1 shots)' stands there 2 times: give each a 'label' of its own",
+    ]
+
+
+def test_a_part_is_named_by_its_label_and_one_without_a_name_by_its_place(tmp_path):
+    problems = [{"dataset": "d", "label": "ours", "shots": 0}, {"label": 3}]
+    assert lines(SMALLEST | {"problems": problems}) == [
+        "problems[0].shots[0] ('ours'): should be a whole number above 0, 'vtab1k' or 'all', not 0",
+        "problems[1].dataset: is missing",
+        "problems[1].label: should be a string, not 3",
     ]
 
 
@@ -489,7 +500,7 @@ def test_all_mistakes_come_in_one_answer(tmp_path):
         "budget.trials",
         "backbones[0].model",
         "backbones[0].weights",
-        "problems[0].ways",
+        "problems[0].ways ('digits')",
     }
 
 

@@ -25,20 +25,29 @@ def suite(args):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        ("{ day = 1979-05-27 }", "strategies[0].args.day: is a date or a time: put it in quotes"),
-        ("{ at = [07:32:00] }", "strategies[0].args.at[0]: is a date or a time: put it in quotes"),
-        ("{ 'a b' = nan }", "strategies[0].args.'a b': should be a number, not nan"),
+        (
+            "{ day = 1979-05-27 }",
+            "strategies[0].args.day ('linear_probe'): is a date or a time: put it in quotes",
+        ),
+        (
+            "{ at = [07:32:00] }",
+            "strategies[0].args.at[0] ('linear_probe'): is a date or a time: put it in quotes",
+        ),
+        (
+            "{ 'a b' = nan }",
+            "strategies[0].args.'a b' ('linear_probe'): should be a number, not nan",
+        ),
         (
             f"{{ n = 0x{'f' * 5000} }}",  # which Python can't even print
-            "strategies[0].args.n: is a whole number of more than 64 bits",
+            "strategies[0].args.n ('linear_probe'): is a whole number of more than 64 bits",
         ),
         (
             "{ n = -9223372036854775809 }",
-            "strategies[0].args.n: is a whole number of more than 64 bits",
+            "strategies[0].args.n ('linear_probe'): is a whole number of more than 64 bits",
         ),
         (
             f"{{ {'a.' * 2000}b = 1 }}",
-            f"strategies[0].args.a: is nested more than {DEPTH} levels deep",
+            f"strategies[0].args.a ('linear_probe'): is nested more than {DEPTH} levels deep",
         ),
     ],
 )
@@ -46,6 +55,21 @@ def test_it_is_refused_with_its_place(args, said):
     with pytest.raises(Mistakes) as caught:
         parse(suite(args), "here")
     assert caught.value.lines == [said]
+
+
+def test_other_mistakes_come_with_it_and_the_same_place_is_told_once():
+    table = suite("{ day = 1979-05-27 }") | {"sedes": [0]}
+    table["strategies"][0]["label"] = math.nan
+    table["budget"] = {"trials": 2**70, "steps": 0}
+    with pytest.raises(Mistakes) as caught:
+        parse(table, "here")
+    assert caught.value.lines == [
+        "strategies[0].args.day ('linear_probe'): is a date or a time: put it in quotes",
+        "strategies[0].label ('linear_probe'): should be a number, not nan",
+        "budget.trials: is a whole number of more than 64 bits",
+        "budget.steps: should be greater than 0, not 0",
+        "sedes: unknown key (did you mean 'seeds'?)",
+    ]
 
 
 def test_everything_else_comes_back_from_json_as_it_was():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from harness.api import ArrayInputs, Data, Dataset, HarnessError, Split, hookimpl
-from harness.errors import Mistakes
+from harness.errors import Mistakes, abridged, located
 
 Array: TypeAlias = NDArray[Any]
 
@@ -68,7 +69,7 @@ class Arrays(Dataset):
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     """The arrays of the file by name, and why the others cannot be read."""
     if not path.exists():
-        raise HarnessError(f"there is no file {path}", "Give the path of an npz file")
+        raise HarnessError(f"there is no file {located(path)}", "Give the path of an npz file")
     arrays: dict[str, Array] = {}
     unreadable: dict[str, str] = {}
     with ExitStack() as opened:
@@ -169,22 +170,17 @@ def _wrong_classes(arrays: Mapping[str, Array]) -> Iterator[str]:
         return
     values = np.unique(labels["y_train"])
     if len(values) < 2:
-        yield f"y_train has labels of one class only: {_listed(values)}"
+        yield f"y_train has labels of one class only: {abridged(values)}"
     if len(unseen := np.setdiff1d(labels.get("y_test", values), values)):
-        yield f"y_test has labels that y_train lacks: {_listed(unseen)}"
+        yield f"y_test has labels that y_train lacks: {abridged(unseen)}"
     if "classes" in arrays:
         names = arrays["classes"]
         if names.dtype.kind != "U" or names.ndim != 1:
             yield f"classes is {names.dtype} {list(names.shape)}, not a list of strings"
         elif len(names) != len(values):
             yield f"classes has {len(names)} names, but y_train {len(values)} distinct labels"
-        elif len(set(names.tolist())) < len(names):
-            yield f"classes has names twice: {_listed(names)}"
-
-
-def _listed(values: Array, most: int = 5) -> str:
-    shown = ", ".join(str(value) for value in values[:most])
-    return f"{shown}, …" if len(values) > most else shown
+        elif twice := [f"'{name}'" for name, count in Counter(names.tolist()).items() if count > 1]:
+            yield f"classes has names twice: {abridged(twice)}"
 
 
 @hookimpl

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeAlias
@@ -14,6 +14,7 @@ import torch
 
 from harness.api import Data, Dataset, HarnessError, Mistakes, Split, TextInputs, hookimpl
 from harness.data.classes import natural, one_name
+from harness.errors import abridged, located
 
 LONGEST_FIELD = 2**31 - 1
 """Characters: what fits a C long everywhere. The csv module's own limit is an essay's length."""
@@ -58,8 +59,7 @@ class CsvText(Dataset):
         Raises:
             HarnessError: there is no such file, or all that is wrong inside.
         """
-        train = self._read(self.train)
-        test = None if self.test is None else self._read(self.test)
+        train, test = self._halves()
         labels = [label for _, label in (*train, *(test or ()))]
         names = one_name(labels, str(self.train), merge=self.merge_classes)
         train = [(text, names[label]) for text, label in train]
@@ -70,7 +70,7 @@ class CsvText(Dataset):
         test = None if test is None else [(text, names[label]) for text, label in test]
         if unseen := sorted({label for _, label in test or ()} - {*classes}, key=natural):
             raise HarnessError(
-                f"{self.test} has labels that {self.train} lacks: {_listed(unseen)}",
+                f"{self.test} has labels that {self.train} lacks: {abridged(unseen)}",
                 "Correct them, or leave their rows out",
             )
         return Data(
@@ -78,6 +78,26 @@ class CsvText(Dataset):
             classes=classes,
             test=None if test is None else _split(test, classes),
         )
+
+    def _halves(self) -> tuple[Rows, Rows | None]:
+        """The rows of the training file and those of the test file, if there is one.
+
+        Raises:
+            Mistakes: all that is wrong in both.
+        """
+        halves: list[Rows] = []
+        wrong: list[HarnessError] = []
+        for path in (self.train, self.test):
+            if path is not None:
+                try:
+                    halves.append(self._read(path))
+                except HarnessError as error:
+                    wrong.append(error)
+        if len(wrong) == 1:
+            raise wrong[0]
+        if wrong:
+            raise Mistakes("dataset csv_text", [line for error in wrong for line in error.each()])
+        return halves[0], halves[1] if len(halves) == 2 else None
 
     def _read(self, path: Path | str) -> Rows:
         """The rows of a file, none of them empty.
@@ -91,17 +111,9 @@ class CsvText(Dataset):
         content = _decoded(file)
         separator = _separator(content, {self.text, self.label})
         (_, header), *records = _records(content, file, separator) or [(1, [])]
-        for column in (self.text, self.label):
-            if header.count(column) != 1:
-                much = "no column" if column not in header else "more than one column"
-                names = ", ".join(header) or "none"
-                raise Mistakes(
-                    str(path),
-                    [
-                        f"{much} '{column}'; there are: {names} (split at "
-                        f"{SEPARATORS[separator]}s). Name it in args"
-                    ],
-                )
+        columns = {"text": self.text, "label": self.label}
+        if mistakes := [*_wrong_columns(header, columns, SEPARATORS[separator])]:
+            raise Mistakes(str(path), mistakes)
         text, label = header.index(self.text), header.index(self.label)
         for line, fields in records:
             if len(fields) != len(header):
@@ -116,9 +128,24 @@ class CsvText(Dataset):
             wrong.setdefault(reason, []).append(line)
         if wrong:
             raise Mistakes(
-                str(path), [f"line {_listed(lines)}: {reason}" for reason, lines in wrong.items()]
+                str(path), [f"line {abridged(lines)}: {reason}" for reason, lines in wrong.items()]
             )
         return rows
+
+
+def _wrong_columns(
+    header: Sequence[str], columns: Mapping[str, str], separator: str
+) -> Iterator[str]:
+    """What is wrong with the columns that arguments name."""
+    for argument, column in columns.items():
+        if column not in header:
+            names = ", ".join(header) or "none"
+            yield (
+                f"no column '{column}'; there are: {names} (split at {separator}s). Name it in "
+                f"args: {argument} = …"
+            )
+        elif header.count(column) > 1:
+            yield f"more than one column '{column}'; rename the others"
 
 
 def _separator(content: str, columns: set[str]) -> str:
@@ -161,7 +188,11 @@ def _decoded(path: Path) -> str:
     try:
         content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
-        told = f"there is no file {path}" if not path.exists() else f"cannot read {path}: {error}"
+        told = (
+            f"there is no file {located(path)}"
+            if not path.exists()
+            else f"cannot read {path}: {error}"
+        )
         raise HarnessError(told, "Give the path of a CSV file") from error
     try:
         return content.decode()
@@ -177,12 +208,6 @@ def _split(rows: Rows, classes: Sequence[str]) -> Split:
     index = {name: place for place, name in enumerate(classes)}
     labels = torch.tensor([index[label] for _, label in rows], dtype=torch.int64)
     return Split(TextInputs(tuple(text for text, _ in rows)), labels)
-
-
-def _listed(values: Iterable[object], most: int = 5) -> str:
-    shown = [str(value) for value in values]
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + more
 
 
 @hookimpl

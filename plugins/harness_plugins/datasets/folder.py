@@ -17,7 +17,7 @@ from harness.data.classes import natural, one_name
 from harness.data.images import is_image
 from harness.data.inspection import listed
 from harness.data.unpacking import ARCHIVES
-from harness.errors import Mistakes, did_you_mean
+from harness.errors import Mistakes, abridged, did_you_mean, located
 
 SUFFIXES = set(
     ".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif .tiff "
@@ -92,13 +92,14 @@ class Folder(Dataset):
         train, test = _merged(train, names), _merged(test, names)
         if len(train) < 2:
             raise HarnessError(f"{root} has labels of one class only: {next(iter(train))}", LAYOUT)
-        for name in test:
-            if name not in train:
-                raise HarnessError(
-                    f"{root / 'test'} has the class {name}, which train lacks"
-                    f"{did_you_mean(name, train)}"
-                )
-        held_out = _held_out(self.held_out, train)
+        mistakes = [
+            f"test has the class '{name}', which train lacks{did_you_mean(name, train)}"
+            for name in test
+            if name not in train
+        ]
+        held_out, unknown = _held_out(self.held_out, train)
+        if mistakes := [*mistakes, *unknown]:
+            raise Mistakes(str(root), mistakes)
         classes = tuple(train)
         splits = [_split(half, classes) for half in (train, test) if half]
         found = sum(len(split.labels) for split in splits)
@@ -129,7 +130,7 @@ def _train_and_test(root: Path) -> tuple[Classes, Classes, Counter[str]]:
     split, and how many files were passed over, by suffix."""
     if not root.is_dir():
         raise HarnessError(
-            f"{root} is a file" if root.exists() else f"there is no folder {root}",
+            f"{root} is a file" if root.exists() else f"there is no folder {located(root)}",
             f"Give a folder, or an archive of one: {', '.join(ARCHIVES)}",
         )
     tops = [path for path in root.iterdir() if path.is_dir() and _visible(path.name)]
@@ -180,9 +181,11 @@ def _classes(root: Path, passed: Counter[str]) -> Classes:
         raise HarnessError(
             f"no image in {_listed(empty or [str(root)])}", "Fill or remove what is empty"
         )
-    for name in found:
-        if any("\ud800" <= sign <= "\udfff" for sign in name):  # how Python reads other bytes
-            raise HarnessError(f"the folder name {name!r} in {root} is not UTF-8", "Rename it")
+    # How Python reads other bytes.
+    if odd := [name for name in found if any("\ud800" <= sign <= "\udfff" for sign in name)]:
+        raise HarnessError(
+            f"names of folders in {root} are not UTF-8: {_listed(map(repr, odd))}", "Rename them"
+        )
     # The first image at each depth; the root itself is '.', which has no parts.
     samples: dict[int, Path] = {}
     for name, paths in found.items():
@@ -227,17 +230,23 @@ def _refuse(error: OSError) -> NoReturn:
     ) from error
 
 
-def _held_out(wanted: str | Sequence[str], classes: Iterable[str]) -> frozenset[str]:
-    """The classes that ``wanted`` means, each its own name or that of its group."""
+def _held_out(
+    wanted: str | Sequence[str], classes: Iterable[str]
+) -> tuple[frozenset[str], list[str]]:
+    """The classes that ``wanted`` means, each its own name or that of its group; and what is wrong
+    with those that mean none."""
     group = {name: name.partition("/")[0] for name in classes}
     known = {*group, *group.values()}
     wanted = (wanted,) if isinstance(wanted, str) else wanted
-    for name in wanted:
-        if name not in known:
-            raise HarnessError(
-                f"held_out names '{name}', which is no class or group{did_you_mean(name, known)}"
-            )
-    return frozenset(name for name in group if name in wanted or group[name] in wanted)
+    mistakes = [
+        f"held_out names '{name}', which is no class or group{did_you_mean(name, known)}"
+        for name in wanted
+        if name not in known
+    ]
+    return (
+        frozenset(name for name in group if name in wanted or group[name] in wanted),
+        mistakes,
+    )
 
 
 def _merged(classes: Classes, names: Mapping[str, str]) -> Classes:
@@ -255,11 +264,8 @@ def _without(classes: Classes, bad: Collection[Path]) -> Classes:
         HarnessError: a class would have none.
     """
     kept = {name: [path for path in paths if path not in bad] for name, paths in classes.items()}
-    for name, paths in kept.items():
-        if not paths:
-            raise HarnessError(
-                f"no image of {classes[name][0].parent} can be decoded", "Repair or remove them"
-            )
+    if none := [str(classes[name][0].parent) for name, paths in kept.items() if not paths]:
+        raise HarnessError(f"no image of {_listed(none)} can be decoded", "Repair or remove them")
     return kept
 
 
@@ -275,10 +281,8 @@ def _split(classes: Classes, names: Sequence[str]) -> Split:
     return Split(FileInputs(paths), torch.tensor(labels, dtype=torch.int64))
 
 
-def _listed(names: Iterable[str], most: int = 3) -> str:
-    ordered = sorted(names, key=natural)
-    shown = ", ".join(ordered[:most])
-    return f"{shown} and {len(ordered) - most} more" if len(ordered) > most else shown
+def _listed(names: Iterable[str]) -> str:
+    return abridged(sorted(names, key=natural), most=3)
 
 
 @hookimpl

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from harness.api import ArrayInputs, Data, Dataset, HarnessError, Split, hookimpl
+from harness.api import ArrayInputs, Data, Dataset, HarnessError, Mistakes, Split, hookimpl
 
 LETTERS = (
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # Latin capitals
@@ -69,11 +69,12 @@ class Glyphs(Dataset):
     seed: int = 0
 
     def load(self) -> Data:
-        for name, value, least in (("per_class", self.per_class, 1), ("size", self.size, 4)):
-            if value < least:
-                raise HarnessError(
-                    f"glyphs cannot be drawn with {name} = {value}", f"Give at least {least}"
-                )
+        if wrong := [
+            f"cannot be drawn with {name} = {value}. Give at least {least}"
+            for name, value, least in (("per_class", self.per_class, 1), ("size", self.size, 4))
+            if value < least
+        ]:
+            raise Mistakes("glyphs", wrong)
         images = np.empty((len(LETTERS), self.per_class, 1, self.size, self.size), dtype=np.uint8)
         fonts = _fonts(pixels=2 * BLOCK * self.size)
         for of_letter, letter in zip(images, LETTERS, strict=True):

@@ -23,7 +23,7 @@ from harness.api import (
     Split,
     hookimpl,
 )
-from harness.errors import did_you_mean
+from harness.errors import abridged, did_you_mean, located
 
 Keywords = Mapping[str, Any]
 
@@ -123,7 +123,7 @@ class Torchvision(Dataset):
             if unseen := set(test_values.tolist()) - set(present.tolist()):
                 raise HarnessError(
                     f"the test split of {self.dataset} has classes that its training split lacks: "
-                    f"{', '.join(str(value) for value in sorted(unseen))}",
+                    f"{abridged(_class_names(parts[0], torch.tensor(sorted(unseen))))}",
                     self._remedy,
                 )
             test = Split(test_inputs, torch.searchsorted(present, test_values))
@@ -131,7 +131,7 @@ class Torchvision(Dataset):
 
     @property
     def _remedy(self) -> str:
-        if self.download:
+        if self.download or self.dataset == "StanfordCars":  # which nobody serves any more
             return f"Put its files into {self.root} yourself"
         return "Set download = true, or give the root that holds it"
 
@@ -150,7 +150,8 @@ class Torchvision(Dataset):
             reason = (str(error) or type(error).__name__).splitlines()[0]
             reason = reason.partition(" You can use")[0].rstrip(".")  # its own remedy, in Python
             raise HarnessError(
-                f"torchvision cannot read {self.dataset} in {root}: {reason}", self._remedy
+                f"torchvision cannot read {self.dataset} in {located(root)}: {reason}",
+                self._remedy,
             ) from error
 
     def _examples(self, parts: Sequence[Any]) -> tuple[RawInputs, Tensor]:
@@ -162,9 +163,12 @@ class Torchvision(Dataset):
             values = [part.targets if hasattr(part, "targets") else part.labels for part in parts]
             return ArrayInputs(images), torch.cat([torch.as_tensor(v).long() for v in values])
         files = sorted((Path(path), int(label)) for part in parts for path, label in _files(part))
-        for path, _ in files:
-            if not path.is_file():
-                raise HarnessError(f"{self.dataset} lacks the image {path}", self._remedy)
+        if lacking := [path for path, _ in files if not path.is_file()]:
+            raise HarnessError(
+                f"{self.dataset} lacks {len(lacking):,} of {len(files):,} images: "
+                f"{abridged(lacking)}",
+                self._remedy,
+            )
         labels = torch.tensor([label for _, label in files], dtype=torch.int64)
         return FileInputs(tuple(path for path, _ in files)), labels
 
