@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.api import Section
     from harness.plugins import Registry
+    from harness.report.details import Fault
 
 MANY = 500
 """Planned cells from which on several processes make a report: they take a while to start."""
@@ -42,14 +43,14 @@ def _uncollected() -> Iterator[None]:
 
 
 @_uncollected()
-def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFrame]:
+def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFrame, list[Fault]]:
     """Write the report of a results folder; a plugin whose section fails is named and left out.
 
     Args:
         load: gives the plugins, which take long to import: as late as possible.
 
     Returns:
-        The page, and the tidy frame.
+        The page, the tidy frame, and what went wrong with cells.
     """
     many = len(store.plan().cells) >= MANY
     with beside(min(cores() or 1, MOST) if many else 1) as later:
@@ -57,11 +58,12 @@ def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFra
         from harness.report.details import collect
         from harness.report.page import write_report
 
-        known = frame, _ = collect(store, later)
+        known = frame, details = collect(store, later)
 
         def sections() -> list[Section]:
             events = Events(load().manager, lambda line: click.echo(f"harness: {line}", err=True))
             given = {"frame": frame, "directory": store.directory}
             return events.collect("harness_report_sections", given)
 
-        return write_report(store.directory, sections, known, later), frame
+        page = write_report(store.directory, sections, known, later)
+        return page, frame, details.faults

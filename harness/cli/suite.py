@@ -34,7 +34,10 @@ INLINE = "inline"
 @click.argument("suite", metavar="SUITE")
 @results_option
 @click.option(
-    "--only", multiple=True, metavar="KEY=VALUE", help="Run just the cells with, say, label=maml."
+    "--only",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Run just the cells with, say, label=maml or shots=1,5.",
 )
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change an entry of the suite."
@@ -86,6 +89,7 @@ def command(
     """Run a suite, or go on with it, and write its report.
 
     SUITE is a TOML file, or the name of one in ./suites or of one that comes with the harness.
+    Relative paths in it are taken from the current folder.
     Cells that have a record are not run again; the same command goes on where it was stopped, by
     Ctrl-C (twice: at once) or by a crash. Several commands on one folder share the work.
 
@@ -182,12 +186,11 @@ def _statuses(retry: str) -> frozenset[str]:
     from harness.errors import HarnessError, did_you_mean
     from harness.record.schema import Status
 
-    asked = frozenset(word for word in retry.split(",") if word)
+    asked = frozenset(word.strip() for word in retry.split(",")) - {""}
     known = [status for status in get_args(Status) if status != "ok"]
-    for word in asked - set(known):
-        raise HarnessError(
-            f"--retry {word}: no such status{did_you_mean(word, known)}", f"Use {', '.join(known)}"
-        )
+    if unknown := sorted(asked.difference(known)):
+        told = ", ".join(f"'{word}'{did_you_mean(word, known)}" for word in unknown)
+        raise HarnessError(f"--retry {retry}: no such status: {told}", f"Use {', '.join(known)}")
     return asked
 
 
@@ -235,23 +238,12 @@ def _duration(seconds: Any) -> str:
     return f"≈ {seconds / 60:.0f} min" if seconds < 6000 else f"≈ {seconds / 3600:.1f} h"
 
 
-def _where(alike: Any) -> str:
-    """The cells of some rows in a few words: how many, and of which strategies, problems, seeds."""
-    labels, problems, seeds = (
-        ", ".join(map(str, alike[column].unique())) for column in ("label", "problem", "seed")
-    )
-    if len(alike) == 1:
-        return f"{labels} on {problems} (seed {seeds})"
-    word = "seed" if alike["seed"].nunique() == 1 else "seeds"
-    return f"{len(alike)} cells, {labels} on {problems} ({word} {seeds})"
-
-
 def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str) -> int:
     """Write the report, print the results, and tell by the exit status whether all is well."""
     from harness.cli.reporting import report
     from harness.report.words import STATES
 
-    page, frame = report(store, lambda: registry)
+    page, frame, faults = report(store, lambda: registry)
     if output == "json":
         from harness.record.table import to_json
 
@@ -265,14 +257,12 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
         for facet in table["facet"].unique():  # a table each: side by side they are too wide
             click.echo(terminal(results(tidied, table[table["facet"] == facet])) + "\n")
     click.echo(f"report: {page}", err=True)
-    ours = frame[frame.cell.isin([cell.cell for cell in chosen])]
-    bad = ours[ours.status != "ok"]
-    for (status, reason), alike in bad.fillna({"log": "", "reason": ""}).groupby(
-        ["status", "reason"], sort=False
-    ):
-        logs = [log for log in alike["log"] if log]
+    ours = {cell.cell for cell in chosen}
+    bad = [mine for fault in faults if (mine := fault.among(ours)).cells]
+    for fault in bad:
+        logs = [log for _, log in fault.cells if log]
         log = f" (log: {store.directory / logs[0]})" if logs else ""
-        click.echo(f"{status}: {_where(alike)}: {reason}{log}", err=True)
-    for status in map(str, bad["status"].unique()):
+        click.echo(f"{fault.status}: {fault.where}: {fault.reason}{log}", err=True)
+    for status in dict.fromkeys(fault.status for fault in bad):
         click.echo(f"{status}: {STATES[status][1]}", err=True)
-    return int(len(bad) > 0)
+    return int(bool(bad))

@@ -18,6 +18,9 @@ Shots: TypeAlias = int | Literal["vtab1k", "all"]
 
 VTAB_TRAIN, VTAB_VAL = 800, 200
 
+MORE = "Give them more examples, or leave them out"
+"""What helps where nothing that a suite says does."""
+
 OPTIONS = ("shots", "val_shots", "val_fraction", "test_fraction")
 """Entries of a problem that say how its examples are split."""
 
@@ -146,23 +149,21 @@ def _too_few(
         f"{told}",
         f"Lower {' or '.join(helps)}, or give them more examples"
         if helps
-        else "Give them more examples, or leave them out",
+        else MORE,
     )
 
 
 def _vtab_sizes(left: dict[int, int], names: Sequence[str]) -> dict[int, tuple[int, int]]:
     """Examples to train on and to validate, by class."""
     shown = VTAB_TRAIN + VTAB_VAL
-    trouble = ""
     if none := [f"'{names[label]}'" for label, count in left.items() if count < 1]:
-        trouble = f"nothing is left to learn from of {abridged(none)}"
-    elif sum(left.values()) < shown or len(left) > VTAB_TRAIN:
-        trouble = (
+        raise HarnessError(f"nothing is left to learn from of {abridged(none)}", MORE)
+    if sum(left.values()) < shown or len(left) > VTAB_TRAIN:
+        raise HarnessError(
             f"{sum(left.values())} examples of {len(left)} classes are left to learn from: too "
-            f"few for {VTAB_TRAIN} of all classes to train on and {VTAB_VAL} to validate"
+            f"few for {VTAB_TRAIN} of all classes to train on and {VTAB_VAL} to validate",
+            "Ask for a number of shots, or for 'all'",
         )
-    if trouble:
-        raise HarnessError(trouble, "Ask for a number of shots, or for 'all'")
     each = apportion(shown, [*left.values()], [*left.values()])
     validating = apportion(VTAB_VAL, each, [count - 1 for count in each])
     pairs = zip(each, validating, strict=True)

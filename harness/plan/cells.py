@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ConfigDict
 
 from harness import __version__
-from harness.errors import HarnessError, Mistakes, did_you_mean
+from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
 from harness.plan import keys
 from harness.plan.configure import Datasets
 from harness.plan.meaning import (
@@ -202,30 +202,53 @@ def _oracle(registry: Registry, strategy: StrategySpec, problem: Problem) -> Ora
 
 
 def select(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
-    """The cells that meet all ``KEY=VALUE`` conditions; a value may be a comma-separated list,
-    unless it is, commas included, what a cell has.
+    """The cells that meet all ``KEY=VALUE`` conditions; a value may be a comma-separated list, in
+    which a comma that is part of what a cell has does not separate.
 
     Raises:
-        HarnessError: a key is not one of a cell's coordinates, or nothing is left.
+        HarnessError: a key is not one of a cell's coordinates, or nothing is left; of several
+            conditions that can't be met, all are told.
     """
     chosen = list(cells)
+    refused: list[HarnessError] = []
     for condition in conditions:
         name, equals, value = condition.partition("=")
         if not equals or name not in Coordinates.model_fields:
-            raise HarnessError(
-                f"--only {condition}: not KEY=VALUE with a key among "
-                f"{', '.join(Coordinates.model_fields)}",
-                "For example --only label=maml --only shots=1,5",
+            refused.append(
+                HarnessError(
+                    f"--only {condition}: not KEY=VALUE with a key among "
+                    f"{', '.join(Coordinates.model_fields)}",
+                    "For example --only label=maml --only shots=1,5",
+                )
             )
+            continue
         known = {str(getattr(cell, name)) for cell in cells}
-        values = [value] if value in known else value.split(",")
+        values = listed(value, known)
         if unknown := [value for value in values if value not in known]:
-            raise HarnessError(
-                f"--only {condition}: no cell has the {name} '{unknown[0]}'"
-                f"{did_you_mean(unknown[0], known)}",
-                "--dry-run lists the cells",
+            told = abridged(f"'{value}'{did_you_mean(value, known)}" for value in unknown)
+            refused.append(
+                HarnessError(
+                    f"--only {condition}: no cell has the {name} {told}",
+                    "--dry-run lists the cells",
+                )
             )
         chosen = [cell for cell in chosen if str(getattr(cell, name)) in values]
+    if len(refused) > 1:
+        raise Mistakes("--only", [line for error in refused for line in error.each()])
+    if refused:
+        raise refused[0]
     if not chosen:
         raise HarnessError(f"no cell meets {' and '.join(conditions)}", "--dry-run lists the cells")
     return chosen
+
+
+def listed(value: str, known: Collection[str]) -> list[str]:
+    """The items of a comma-separated list, where ``known`` ones may hold commas themselves."""
+    parts = value.split(",")
+    items: list[str] = []
+    while parts:
+        lengths = range(len(parts), 0, -1)
+        taken = next((n for n in lengths if ",".join(parts[:n]) in known), 1)
+        items.append(",".join(parts[:taken]))
+        parts = parts[taken:]
+    return items

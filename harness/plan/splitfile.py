@@ -179,14 +179,12 @@ def _mistakes(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> Itera
     """What makes ids no split of this data."""
     data = loaded.data
     parts = {part: getattr(manifest, part) for part in ("train", "val", "test")}
-    outside = False
     for part, ids in parts.items():
         official = part == "test" and manifest.official
         size = len((data.test if official and data.test else data.train).labels)
         if not ids:
             yield f"{part} is empty"
         elif ids[-1] >= size:
-            outside = True
             kind = "test" if official else "training"
             yield f"{part} has the id {ids[-1]}, but there are {size} {kind} examples from 0"
         elif len(set(ids)) < len(ids):
@@ -196,7 +194,7 @@ def _mistakes(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> Itera
     for one, other in pairs:
         if shared := sorted({*parts[one]} & {*parts[other]}):
             yield f"{one} and {other} share {len(shared)} ids, such as {shared[0]}"
-    if not outside:
+    if not manifest.train or manifest.train[-1] < len(data.train.labels):
         yield from _wrong_counts(manifest, loaded, shots)
 
 

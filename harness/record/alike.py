@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, abridged
 from harness.record.schema import Record
 
 
@@ -33,16 +33,21 @@ class Alike:
     def require(self, folder: Path) -> None:
         """
         Raises:
-            HarnessError: cells differ in what they have to have in common; names two of them.
+            HarnessError: cells differ in what they have to have in common; names two for each.
         """
+        mixed = []
         for what, versions in self._seen.items():
             if len(versions) > 1:
                 (one, first), (other, second) = [*versions.items()][:2]
-                raise HarnessError(
-                    f"{folder} mixes results that can't be compared: {what} is {_short(one)} for "
-                    f"'{first.title}' and {_short(other)} for '{second.title}'",
-                    "Run the suite again in a folder of its own (--results)",
+                mixed.append(
+                    f"{what} is {_short(one)} for '{first.title}' and {_short(other)} for "
+                    f"'{second.title}'"
                 )
+        if mixed:
+            raise HarnessError(
+                f"{folder} mixes results that can't be compared: {abridged(mixed, separator='; ')}",
+                "Run the suite again in a folder of its own (--results)",
+            )
 
 
 def _short(value: str) -> str:

@@ -95,9 +95,11 @@ def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
     """
     cells = _cells(folder, metric)
     known = labels(cells)
-    for label in (left, right):
-        if label not in known:
-            raise HarnessError(f"{folder} has no strategy '{label}'{did_you_mean(label, known)}")
+    if unknown := [label for label in dict.fromkeys((left, right)) if label not in known]:
+        told = ", ".join(f"'{label}'{did_you_mean(label, known)}" for label in unknown)
+        raise HarnessError(
+            f"{folder} has no strategy {told}", f"'harness export {folder}' has the labels"
+        )
     if left == right:
         raise HarnessError(f"'{left}' can't be compared with itself", "Name two strategies")
     sides = [Side(label, folder, cells[cells["label"] == label]) for label in (left, right)]

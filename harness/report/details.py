@@ -6,17 +6,18 @@ Ten thousand records hold too much to keep whole: each is read, used and let go.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
+from harness.errors import abridged
 from harness.record.belief import Doubt
 from harness.record.schema import Coordinates, Record
 from harness.record.store import PENDING, Rows, Store
 from harness.report.beside import Later, here
-from harness.report.words import value_text
+from harness.report.words import plural, value_text
 
 HOURS = {"started", "finished"}
 """Facts of provenance that say nothing of how a result came about; where any other differs between
@@ -32,17 +33,38 @@ PARTS = ("strategy", "backbone", "source", "problem", "budget")
 SHARE = 500
 """Cells whose records are read at a time, by whoever has the time."""
 
+MOST_NAMED = 12
+"""Strategies, problems or seeds that a fault names."""
+
 TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that went wrong, and the cells that it befell, each with the name of its log."""
+    """One thing that went wrong, and the cells that it befell, each with the name of its log; the
+    traceback is the first cell's."""
 
     status: str
     reason: str
     traceback: str
     cells: list[tuple[Coordinates, str | None]]
+
+    @property
+    def where(self) -> str:
+        """The cells in a few words: how many, and of which strategies, problems and seeds."""
+        labels, problems, seeds = (
+            abridged(dict.fromkeys(str(getattr(cell, name)) for cell, _ in self.cells), MOST_NAMED)
+            for name in ("label", "problem", "seed")
+        )
+        if len(self.cells) == 1:
+            return f"{labels} on {problems} (seed {seeds})"
+        several = len({cell.seed for cell, _ in self.cells}) > 1
+        told = f"{labels} on {problems} ({'seeds' if several else 'seed'} {seeds})"
+        return f"{plural(len(self.cells), 'cell')}, {told}"
+
+    def among(self, keys: Collection[str]) -> Fault:
+        """The same of some cells alone."""
+        return replace(self, cells=[one for one in self.cells if one[0].cell in keys])
 
 
 @dataclass(frozen=True)
@@ -132,7 +154,7 @@ class _Gathered:
     trials: list[tuple[Any, ...]] = field(default_factory=list)
     curves: list[tuple[str, int, float]] = field(default_factory=list)
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faults: dict[tuple[str, str, str], Fault] = field(default_factory=dict)
+    faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
     seen: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
@@ -183,8 +205,9 @@ class _Gathered:
         traceback: str | None = None,
         log: str | None = None,
     ) -> None:
-        told = status, reason or "", traceback or ""
-        self.faults.setdefault(told, Fault(*told, [])).cells.append((cell, log))
+        fault = Fault(status, reason or "", traceback or "", [])
+        known = self.faults.setdefault((status, fault.reason), fault)
+        known.cells.append((cell, log))
 
     def join(self, later: _Gathered) -> None:
         """Add what was gathered from the cells that come next."""

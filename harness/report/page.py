@@ -282,6 +282,7 @@ def _fault(fault: Fault) -> dict[str, Any]:
         "meaning": meaning,
         "remedy": remedy,
         "reason": fault.reason,
+        "where": fault.where,
         "traceback": fault.traceback,
         "cells": [(cell.title, log) for cell, log in fault.cells],
     }

@@ -161,11 +161,17 @@ def pick_workers(asked: str, jobs: int | None, on_cpu: int = 1) -> tuple[str, ..
     Raises:
         HarnessError: there is no such device.
     """
-    first, *others = asked.split(",")
+    words = [word.strip() for word in asked.split(",")]
     devices = [
-        _device(first),
-        *(_device(f"cuda:{other.removeprefix('cuda:')}") for other in others),
+        ("cuda" if torch.cuda.is_available() else "cpu") if words[0] == "auto" else words[0],
+        *(f"cuda:{word.removeprefix('cuda:')}" for word in words[1:]),
     ]
+    wrong = {word: why for word, name in zip(words, devices, strict=True) if (why := _unfit(name))}
+    if wrong:
+        told = "; ".join(f"'{word}' {why}" for word, why in wrong.items())
+        raise HarnessError(
+            f"--device {asked}: {told}", "Use auto, cpu, cuda, cuda:N or, for several, cuda:N,M"
+        )
     if len(set(devices)) < len(devices):
         raise HarnessError(f"--device {asked} names a device twice", "Use --jobs to share one")
     count = jobs or (on_cpu if devices == ["cpu"] else len(devices))
@@ -186,26 +192,17 @@ def room_for(threads: int, limits: Limits, records: Iterable[Record]) -> int:
     return max(1, min((cores() or 1) // threads, int(free // needed)))
 
 
-def _device(asked: str) -> str:
-    if asked == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+def _unfit(name: str) -> str:
+    """Why cells can't be run on a device; nothing where they can."""
     try:
-        device = torch.device(asked)
+        device = torch.device(name)
     except RuntimeError:
-        raise HarnessError(
-            f"--device {asked}: there is no such kind of device",
-            "Use auto, cpu, cuda, cuda:N or cuda:N,M",
-        ) from None
+        return "is no kind of device"
     if device.type not in ("cpu", "cuda"):
-        raise HarnessError(
-            f"--device {asked} is not supported", "Use auto, cpu, cuda, cuda:N or cuda:N,M"
-        )
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise HarnessError(
-            f"--device {asked}: this machine has {torch.cuda.device_count()} CUDA devices",
-            "Use --device cpu",
-        )
-    return asked
+        return "is not supported"
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        return f"is not there: this machine has {count} CUDA devices"
+    return ""
 
 
 def readers_each(workers: int) -> int:

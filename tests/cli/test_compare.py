@@ -173,7 +173,8 @@ def test_one_seed_is_not_tested(harness, made):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["full", "prob"], "has no strategy 'prob' (did you mean 'probe'?)"),
+        (["full", "prob"], "has no strategy 'prob' (did you mean 'probe'?). 'harness export "),
+        (["ful", "prob"], "no strategy 'ful' (did you mean 'full'?), 'prob' (did you mean "),
         (["full", "full"], "'full' can't be compared with itself. Name two strategies"),
         (["full"], "there is no folder 'full'. Name two strategies of a folder, or two folders"),
         (["full", "probe", "--metric", "acuracy"], "has no metric 'acuracy' (did you mean "),
@@ -209,3 +210,10 @@ def test_a_folder_without_results_is_refused(harness, made, tmp_path):
     ended = harness("compare", made("one", SCORES), tmp_path / "empty")
     assert ended.status == 2
     assert "holds no results (no plan.json)" in ended.complaint
+
+
+@pytest.mark.parametrize("odd", ["a, b", "lr=0.1", 'the "best"', "o'hara", " ", "é → 猫", "-x"])
+def test_a_label_may_hold_any_signs(harness, made, odd):
+    folder = made("one", {odd: SCORES["full"], "probe": SCORES["probe"]})
+    ended = harness("compare", "--format", "json", "--", folder, odd, "probe")
+    assert (ended.status, json.loads(ended.out)["left"]) == (0, odd)

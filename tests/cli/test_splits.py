@@ -53,7 +53,11 @@ def test_episodes_have_no_file(harness, edited):
     ("content", "said"),
     [
         ("{", "splits.json: it is not JSON: EOF while parsing an object at line 1 column 1"),
-        (None, "cannot read splits.json: No such file or directory. Check the path"),
+        (
+            None,
+            "/splits.json (a relative path is taken from the current folder): No such file or "
+            "directory. Check the path",
+        ),
     ],
 )
 def test_a_damaged_file_is_one_line(harness, tiny_suite, tmp_path, content, said):

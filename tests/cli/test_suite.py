@@ -303,11 +303,16 @@ def test_a_report_section_that_fails_is_named(harness, results, tiny_suite, plug
         (["--only", "maml"], "--only maml: not KEY=VALUE with a key among cell, suite, label"),
         (["--set", "trials"], "--set trials: not of the form KEY=VALUE. Write KEY=VALUE"),
         (["--set", "budget.trails=3"], "budget.trails: unknown key (did you mean 'trials'?)"),
-        (["--retry", "fialed"], "--retry fialed: no such status (did you mean 'failed'?). Use fai"),
-        (["--retry", "ok"], "--retry ok: no such status"),
-        (["--device", "gpu"], "--device gpu: there is no such kind of device. Use auto, cpu, cuda"),
-        (["--device", "cuda:99"], "--device cuda:99: this machine has "),
-        (["--device", "meta"], "--device meta is not supported. Use auto, cpu, cuda, cuda:N or"),
+        (["--retry", "fialed"], "--retry fialed: no such status: 'fialed' (did you mean 'fail"),
+        (["--retry", "ok"], "--retry ok: no such status: 'ok'"),
+        (
+            ["--retry", "oom, fialed,crashd"],
+            "--retry oom, fialed,crashd: no such status: 'crashd' (did you mean 'crashed'?), "
+            "'fialed' (did you mean 'failed'?). Use failed, timeout",
+        ),
+        (["--device", "gpu"], "--device gpu: 'gpu' is no kind of device. Use auto, cpu, cuda"),
+        (["--device", "cuda:99"], "--device cuda:99: 'cuda:99' is not there: this machine has "),
+        (["--device", "meta"], "--device meta: 'meta' is not supported. Use auto, cpu, cuda"),
         (["--executor", "locale"], "unknown executor 'locale' (did you mean 'local'?)"),
     ],
 )

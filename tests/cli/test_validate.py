@@ -93,7 +93,7 @@ BAD = {
     ),
     "missing folder": (
         (DIGITS, 'dataset = "folder"\nargs = { root = "nowhere" }'),
-        "there is no folder nowhere. Give a folder",
+        "/nowhere (a relative path is taken from the current folder). Give a folder",
     ),
     "missing argument": (
         (DIGITS, 'dataset = "folder"'),
@@ -101,7 +101,7 @@ BAD = {
     ),
     "missing npz": (
         (DIGITS, 'dataset = "arrays"\nargs = { path = "nowhere.npz" }'),
-        "there is no file nowhere.npz. Give the path of an npz file",
+        "/nowhere.npz (a relative path is taken from the current folder). Give the path of an npz",
     ),
     "npz with wrong shapes": (
         (DIGITS, 'dataset = "arrays"\nargs = { path = "flat.npz" }'),
@@ -125,8 +125,8 @@ BAD = {
     ),
     "more shots than images": (
         ("shots = 2", "shots = 174"),
-        "problem 'digits', 174 shots: class 0 has 178 examples: too few for 174 to train on, "
-        "174 to validate and 36 to test. Ask for fewer shots or val_shots",
+        "problem 'digits', 174 shots: classes have too few examples to train on, to validate and "
+        "to test: '0' (178, needs 384), '1' (182, needs 384), '2' (177, needs 383), '3' (183, ",
     ),
     "no source": (
         ('"linear_probe"', '"maml"'),
@@ -140,7 +140,7 @@ BAD = {
     ),
     "missing weights file": (
         ('weights = "random"', 'weights = { file = "nowhere.safetensors" }'),
-        "backbone 'conv4': there is no file nowhere.safetensors",
+        "/nowhere.safetensors (a relative path is taken from the current folder)",
     ),
 }
 

@@ -156,6 +156,11 @@ class TestAugment:
         with pytest.raises(HarnessError, match=next(iter(wrong))):
             Augment(**wrong)
 
+    def test_says_all_values_that_are_out_of_range(self):
+        said = r"with crop_scale = 0 \(give above 0, up to 1\), jitter = 2 \(give 0 to 1\)"
+        with pytest.raises(HarnessError, match=said):
+            Augment(crop_scale=0, jitter=2)
+
 
 class TestWindows:
     @given(

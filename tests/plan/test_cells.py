@@ -184,3 +184,39 @@ def test_every_coordinate_can_be_selected_by(planned, table):
     cells = planned(table)
     for name in Coordinates.model_fields:
         assert cells[0] in select(cells, [f"{name}={getattr(cells[0], name)}"])
+
+
+ODD = ["a, b", "b", "lr=0.1", 'the "best"', "o'hara", " c ", "a,b,c"]
+"""Labels that hold what separates."""
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [
+        *((label, [label]) for label in ODD),
+        ("a, b,b", ["a, b", "b"]),
+        ("b,a,b,c,lr=0.1", ["b", "lr=0.1", "a,b,c"]),
+        (",".join(ODD), ODD),
+    ],
+)
+def test_labels_that_hold_what_separates_can_be_selected(planned, table, value, labels):
+    table["strategies"] = [
+        {"name": "linear_probe", "label": label, "args": {"lr": 0.1 + place / 10}}
+        for place, label in enumerate(ODD)
+    ]
+    assert {cell.label for cell in select(planned(table), [f"label={value}"])} == {*labels}
+
+
+def test_all_conditions_that_cannot_be_met_are_told(planned, table):
+    with pytest.raises(HarnessError) as caught:
+        select(planned(table), ["label=linear_prob,maml", "seeds=1", "shots=1,9"])
+    known = "(known: full_finetune, linear_probe)"
+    first, *others = str(caught.value).splitlines()
+    assert first == "--only: 3 mistakes"
+    assert [line.strip().partition("--only ")[2].partition(". ")[0] for line in others] == [
+        "label=linear_prob,maml: no cell has the label 'linear_prob' (did you mean "
+        f"'linear_probe'?), 'maml' {known}",
+        "seeds=1: not KEY=VALUE with a key among cell, suite, label, strategy, dataset, problem, "
+        "protocol, oracle, shots, ways, backbone, seed",
+        "shots=1,9: no cell has the shots '9' (known: 1, 2)",
+    ]

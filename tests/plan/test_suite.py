@@ -546,6 +546,8 @@ def everything(tmp_path):
         ("backbones.1.weights=random", lambda suite: suite.backbones[1].weights == "random"),
         ("description=x = y", lambda suite: suite.description == "x = y"),
         ("description=", lambda suite: suite.description == ""),
+        ('problems.0.label=a, b = "c"', lambda suite: suite.problems[0].label == 'a, b = "c"'),
+        ('problems.0.label="1,5"', lambda suite: suite.problems[0].label == "1,5"),
         ('strategies=["maml"]', lambda suite: suite.strategies[0].name == "maml"),
     ],
 )

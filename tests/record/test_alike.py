@@ -44,3 +44,9 @@ def test_what_was_gathered_apart_is_judged_together(makes, tmp_path):
         found.join(part)
     with pytest.raises(HarnessError, match=r'"0f" for .*seed 0.* "1e" for .*seed 0'):
         found.require(tmp_path)
+
+
+def test_all_that_differs_is_told(makes, tmp_path):
+    said = r"the budget is .*; the data of problem 'digits' is .*\. Run the suite again"
+    with pytest.raises(HarnessError, match=said):
+        alike(makes, {}, {"budget": {"trials": 9}, "data": "1e"}).require(tmp_path)

@@ -289,6 +289,20 @@ def test_a_folder_where_all_failed(folder: Folder, cell: Cell, done: Done) -> No
     assert "2 of 2 crashed" in words
 
 
+def test_one_failure_of_many_cells_is_listed_once(folder: Folder, cell: Cell, done: Done) -> None:
+    cells = [cell(label, 5, seed) for label in ("a", "b") for seed in range(12)]
+    failed = [
+        done(one, status="failed", reason="no network", traceback=f"line {place}")
+        for place, one in enumerate(cells)
+    ]
+    words = written(folder(cells, failed))[1].words
+    assert "24 cells failed: stopped by an error" in words
+    assert words.count("Reason: no network") == 1
+    seeds = ", ".join(map(str, range(12)))
+    assert f"Where: 24 cells, a, b on digits (seeds {seeds})." in words
+    assert words.count("Traceback of the first") == 1
+
+
 def test_a_plan_without_cells(folder: Folder) -> None:
     assert "This suite has no cells." in written(folder([]))[1].words
 

@@ -188,6 +188,7 @@ class TestWorkers:
             ("cuda:0,1", None, ["cuda:0", "cuda:1"]),
             ("cuda:0,cuda:2", 4, ["cuda:0", "cuda:2", "cuda:0", "cuda:2"]),
             ("cuda:0,1,2", 2, ["cuda:0", "cuda:1"]),
+            ("cuda:0, 1", None, ["cuda:0", "cuda:1"]),
         ],
     )
     def test_take_turns_on_devices(self, asked, jobs, workers):
@@ -196,10 +197,11 @@ class TestWorkers:
     @pytest.mark.parametrize(
         ("asked", "said"),
         [
-            ("cuda:0,4", "this machine has 4 CUDA devices"),
+            ("cuda:0,4", "--device cuda:0,4: '4' is not there: this machine has 4 CUDA devices"),
             ("cuda:1,1", "names a device twice"),
-            ("cpu,x", "--device cuda:x: there is no such kind of device"),
-            ("cuda:0,", "--device cuda:: there is no such kind of device"),
+            ("cpu,x", "--device cpu,x: 'x' is no kind of device"),
+            ("cuda:0,", "--device cuda:0,: '' is no kind of device"),
+            ("gpu, cuda:9", "'gpu' is no kind of device; 'cuda:9' is not there"),
         ],
     )
     def test_on_devices_that_are_not_there_are_refused(self, asked, said):

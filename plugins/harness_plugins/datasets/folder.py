@@ -49,7 +49,7 @@ class Folder(Dataset):
     folder around all of it does not count. The data are the same as the folder's.
 
     Args:
-        root: the folder, or the archive.
+        root: the folder, or the archive. A relative path is taken from the current folder.
         held_out: a class or a group of them, or several: ``episodes`` are made of these, and a
             backbone with this source does not see them.
         unreadable: what to do about images that cannot be decoded: ``"refuse"`` the dataset, or

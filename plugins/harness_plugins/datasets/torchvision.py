@@ -205,7 +205,7 @@ def _class_names(part: Any, present: Tensor) -> tuple[str, ...]:
     names = getattr(part, "classes", getattr(part, "categories", None))
     if names is None:
         return tuple(str(value) for value in present.tolist())
-    chosen = [names[value] for value in present.tolist()]
+    chosen = [names[n] if n < len(names) else str(n) for n in present.tolist()]
     # Imagenette has synonyms.
     return tuple(name if isinstance(name, str) else name[0] for name in chosen)
 

@@ -132,7 +132,10 @@ GOOD = {"x_train": images(4, 8, 8), "y_train": np.array([0, 1, 0, 1])}
             r"x_train has images \[C, H, W\] = \[1, 8, 8\], but x_test \[3, 8, 8\]",
         ),
         ({"classes": ["cat"]}, "classes has 1 names, but y_train 2 distinct labels"),
-        ({"classes": ["cat", "cat"]}, "classes has names twice: cat, cat"),
+        (
+            {"y_train": np.array([0, 1, 2, 3]), "classes": ["cat", "dog", "dog", "owl"]},
+            "classes has names twice: 'dog'",
+        ),
         ({"classes": [1, 2]}, "not a list of strings"),
     ],
 )
@@ -242,3 +245,20 @@ def test_mnist_is_read_as_it_is() -> None:
     assert read(data.train).shape == (7000, 1, 28, 28)
     assert data.test is not None
     assert len(data.test.labels) == 2000
+
+
+def test_of_many_labels_that_are_wrong_the_number_is_told(tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="y_train lacks: 2, 3, 4, 5, 6 and 3 more"):
+        load(tmp_path, **GOOD, x_test=images(8, 8, 8), y_test=np.arange(2, 10))
+
+
+def test_a_relative_path_is_told_with_the_place_that_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarnessError) as caught:
+        Arrays("data/nowhere.npz").load()
+    assert caught.value.message == (
+        f"there is no file {tmp_path}/data/nowhere.npz (a relative path is taken from the current "
+        "folder)"
+    )

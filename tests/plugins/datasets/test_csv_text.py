@@ -8,7 +8,7 @@ from harness_plugins.datasets.csv_text import CsvText, harness_datasets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.api import HarnessError, TextInputs
+from harness.api import HarnessError, Mistakes, TextInputs
 from harness.testing import DatasetChecks
 
 GOOD = "text,label\nIt rained.,sad\nThe sun came out!,glad\n"
@@ -119,8 +119,11 @@ def test_any_separator_is_found_whatever_other_columns_and_texts_hold(
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("a;b\nc;d\n", "no column 'text'; there are: a, b (split at semicolons). Name it in args"),
-        ("a\tb\tc\n", "no column 'text'; there are: a, b, c (split at tabs)"),
+        (
+            "a;label\nc;d\n",
+            "no column 'text'; there are: a, label (split at semicolons). Name it in args: text",
+        ),
+        ("a\tlabel\tc\n", "no column 'text'; there are: a, label, c (split at tabs)"),
         ("text;label\nx;y;z\n", "line 2: not 2 fields; quote what holds a semicolon"),
     ],
 )
@@ -149,10 +152,9 @@ def test_nearly_equal_labels_are_refused_or_merged_across_both_files(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("tweet,mood\na,b\n", "no column 'text'; there are: tweet, mood"),
+        ("tweet,label\na,b\n", "no column 'text'; there are: tweet, label"),
         ("text,mood\na,b\n", "no column 'label'; there are: text, mood"),
-        ("", "no column 'text'; there are: none"),
-        ("text,text,label\na,b,c\n", "more than one column 'text'"),
+        ("text,text,label\na,b,c\n", "more than one column 'text'; rename the others"),
         ("text,label\n", "labels are none. Give at least two classes"),
         (GOOD + "  ,sad\n", "line 4: an empty text; leave the row out"),
         (GOOD + "Fog,\n", "line 4: an empty label; give one or leave the row out"),
@@ -192,3 +194,36 @@ def test_a_test_label_that_train_lacks_is_named(tmp_path):
 def test_a_missing_file_is_named(tmp_path, path):
     with pytest.raises(HarnessError, match=f"{tmp_path}.*Give the path of a CSV file"):
         CsvText(tmp_path / path).load()
+
+
+def test_what_is_wrong_with_both_columns_and_both_files_is_told(tmp_path):
+    train = written(tmp_path, "tweet,mood\na,b\n")
+    with pytest.raises(Mistakes) as caught:
+        CsvText(train).load()
+    there = "there are: tweet, mood (split at commas)"
+    assert caught.value.lines == [
+        f"no column 'text'; {there}. Name it in args: text = …",
+        f"no column 'label'; {there}. Name it in args: label = …",
+    ]
+    with pytest.raises(Mistakes, match="2 mistakes.*there are: none"):
+        CsvText(written(tmp_path, "", "empty.csv")).load()
+    test = written(tmp_path, GOOD + ",sad\n", "test.csv")
+    with pytest.raises(Mistakes) as caught:
+        CsvText(train, test).load()
+    assert [line.partition(";")[0] for line in caught.value.lines] == [
+        f"{train}: no column 'text'",
+        f"{train}: no column 'label'",
+        f"{test}: line 4: an empty text",
+    ]
+
+
+@pytest.mark.parametrize("where", ["train", "test"])
+def test_a_missing_file_is_told_with_the_place_that_was_looked_at(tmp_path, monkeypatch, where):
+    monkeypatch.chdir(tmp_path)
+    files = {"train": written(tmp_path, GOOD), where: "data/nowhere.csv"}
+    with pytest.raises(HarnessError) as caught:
+        CsvText(**files).load()
+    assert caught.value.message == (
+        f"there is no file {tmp_path}/data/nowhere.csv (a relative path is taken from the current "
+        "folder)"
+    )

@@ -178,7 +178,7 @@ def test_classes_or_whole_groups_can_be_held_out(tmp_path: Path) -> None:
         (["x/train/a/1.png", "x/test/a/1.png"], "too deep: x/test/a/1.png"),
         (["v/w/x/y/1.png", "v/w/x/z/1.png"], "too deep: v/w/x/y/1.png"),
         (["a/1.png"], "labels of one class only: a"),
-        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "the class c, which train lacks"),
+        (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "class 'c', which train lacks"),
         (["train/cat/1.png", "train/b/1.png", "test/cats/1.png"], r"did you mean 'cat'\?"),
         (["train/a/1.png", "val/a/1.png"], "holds train, val: beside 'train' only 'test' may"),
         (["Train/a/1.png", "Test/a/1.png"], "holds Test, Train: .* Rename"),
@@ -202,6 +202,31 @@ def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(HarnessError, match=f"no image in {tmp_path}/empty"):
         Folder(tmp_path / "empty").load()
+
+
+def test_all_classes_that_are_not_there_come_at_once(tmp_path: Path) -> None:
+    names = ["train/a/1.png", "train/b/1.png", "test/a/1.png", "test/c/1.png", "test/d/1.png"]
+    with pytest.raises(Mistakes) as caught:
+        Folder(draw(tmp_path, *names), held_out=["x", "a", "y"]).load()
+    assert caught.value.where == str(tmp_path)
+    assert [line.partition(" (known")[0] for line in caught.value.lines] == [
+        "test has the class 'c', which train lacks",
+        "test has the class 'd', which train lacks",
+        "held_out names 'x', which is no class or group",
+        "held_out names 'y', which is no class or group",
+    ]
+
+
+def test_a_relative_root_is_told_with_the_place_that_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HarnessError) as caught:
+        Folder("data/nowhere").load()
+    assert caught.value.message == (
+        f"there is no folder {tmp_path}/data/nowhere (a relative path is taken from the current "
+        "folder)"
+    )
 
 
 def test_a_missing_root_and_a_file_are_told_apart(tmp_path: Path) -> None:
@@ -327,7 +352,7 @@ def test_a_link_to_a_parent_ends(tmp_path: Path) -> None:
 
 def test_a_class_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     draw(tmp_path, "a/1.png", "b\udcff/1.png")
-    with pytest.raises(HarnessError, match=r"'b\\udcff' in .* is not UTF-8. Rename it"):
+    with pytest.raises(HarnessError, match=r"folders in .* are not UTF-8: 'b\\udcff'\. Rename"):
         Folder(tmp_path).load()
 
 

@@ -9,7 +9,7 @@ from harness_plugins.datasets.glyphs import LETTERS, Glyphs, harness_datasets
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor, nn
 
-from harness.api import Data, HarnessError
+from harness.api import Data, HarnessError, Mistakes
 from harness.testing import DatasetChecks
 
 
@@ -125,3 +125,12 @@ def test_learning_letters_helps_with_digits(glyphs: Data) -> None:
 def test_impossible_arguments_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(HarnessError, match="Give at least"):
         Glyphs(**wrong).load()
+
+
+def test_all_impossible_arguments_are_told() -> None:
+    with pytest.raises(Mistakes) as caught:
+        Glyphs(per_class=0, size=2).load()
+    assert caught.value.lines == [
+        "cannot be drawn with per_class = 0. Give at least 1",
+        "cannot be drawn with size = 2. Give at least 4",
+    ]

@@ -250,7 +250,8 @@ def test_the_place_and_the_order_of_files_do_not_matter(tmp_path: Path) -> None:
 # Caltech101 is left out because torchvision makes an empty folder for it at once.
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"Caltech101"}))
 def test_nothing_is_fetched_unless_asked_for(tmp_path: Path, name: str) -> None:
-    with pytest.raises(HarnessError, match=f"{name} in {tmp_path}.* Set download = true") as caught:
+    remedy = "Put its files" if name == "StanfordCars" else "Set download = true"
+    with pytest.raises(HarnessError, match=f"{name} in {tmp_path}.* {remedy}") as caught:
         Torchvision(name, root=tmp_path).load()
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -275,11 +276,11 @@ def test_a_damaged_file_is_no_traceback(tmp_path: Path) -> None:
         Torchvision("MNIST", root=tmp_path).load()
 
 
-def test_a_missing_image_is_named(tmp_path: Path) -> None:
+def test_missing_images_are_named_and_counted(tmp_path: Path) -> None:
     objects = tmp_path / "caltech101/101_ObjectCategories"
     draw(objects, *(f"{name}/image_0001.jpg" for name in ("BACKGROUND_Google", "ant", "barrel")))
     (objects / "ant/image_0001.jpg").rename(objects / "ant/image_0002.jpg")
-    with pytest.raises(HarnessError, match=r"Caltech101 lacks the image .*ant/image_0001\.jpg"):
+    with pytest.raises(HarnessError, match=r"lacks 1 of 3 images: .*ant/image_0001\.jpg"):
         Torchvision("Caltech101", root=tmp_path).load()
 
 
@@ -290,3 +291,27 @@ def test_what_torchvision_says_goes_to_stderr(
     monkeypatch.setattr(datasets.MNIST, "download", lambda self: print("Files already downloaded"))
     Torchvision("MNIST", root=tmp_path, download=True).load()
     assert capsys.readouterr() == ("", "Files already downloaded\n" * 2)
+
+
+def test_classes_that_only_the_test_split_has_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Parted:
+        classes = ("cat", "dog", "owl")
+
+        def __init__(self, *, train: bool, **keywords: object) -> None:
+            self.data = np.zeros((2, 4, 4), dtype=np.uint8)
+            self.targets = [0, 1] if train else [2, 3]
+
+    monkeypatch.setattr(datasets, "MNIST", Parted)
+    with pytest.raises(HarnessError, match=r"its training split lacks: owl, 3\. "):
+        Torchvision("MNIST", root=tmp_path).load()
+
+
+def test_a_relative_root_is_told_with_the_place_that_was_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = f"MNIST in {tmp_path}/data \\(a relative path is taken from the current folder\\): "
+    with pytest.raises(HarnessError, match=said):
+        Torchvision("MNIST").load()
