@@ -147,9 +147,7 @@ def _too_few(
     return HarnessError(
         f"classes have too few examples to train on, to validate{' and to test' if test else ''}: "
         f"{told}",
-        f"Lower {' or '.join(helps)}, or give them more examples"
-        if helps
-        else MORE,
+        f"Lower {' or '.join(helps)}, or give them more examples" if helps else MORE,
     )
 
 

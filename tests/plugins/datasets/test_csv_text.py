@@ -205,7 +205,7 @@ def test_what_is_wrong_with_both_columns_and_both_files_is_told(tmp_path):
         f"no column 'text'; {there}. Name it in args: text = …",
         f"no column 'label'; {there}. Name it in args: label = …",
     ]
-    with pytest.raises(Mistakes, match="2 mistakes.*there are: none"):
+    with pytest.raises(Mistakes, match=r"(?s)2 mistakes.*there are: none"):
         CsvText(written(tmp_path, "", "empty.csv")).load()
     test = written(tmp_path, GOOD + ",sad\n", "test.csv")
     with pytest.raises(Mistakes) as caught:
