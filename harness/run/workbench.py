@@ -196,7 +196,7 @@ class Workbench:
         return found
 
     def backbone(self, cell: Cell, progress: Progress) -> Made:
-        """The cell's backbone with its weights, or with random ones where its strategy uses none."""
+        """The cell's backbone with its weights; random ones where its strategy uses none."""
         spec = cell.backbone_spec
         bare = not self.registry.get("strategy", cell.strategy).cls.uses_weights
         meaning = {
