@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,12 @@ class Diverged(Exception):
 def one_line(error: BaseException) -> str:
     """An exception on one line: its type and its message, without line breaks."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+
+
+def is_systems(error: BaseException) -> bool:
+    """Whether the system refused a file, for want of a right or of a sound disk, say; libraries
+    raise ``OSError`` for what they find in one, too."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def abridged(items: Iterable[object], most: int = MOST_NAMES, separator: str = ", ") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.data.unpacking import ARCHIVES, LIMITS, Limits, Meter, members, write
-from harness.errors import HarnessError, one_line
+from harness.errors import HarnessError, is_systems, one_line
 
 
 def is_archive(path: Path) -> bool:
@@ -88,8 +87,8 @@ def _unpack(file: BufferedReader, archive: Path, digest: str, place: Path, limit
         except HarnessError:
             raise
         except Exception as error:  # the readers let through whatever a damaged file provokes
-            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # the file system's no, and not the reader's
+            if is_systems(error):
+                raise
             raise HarnessError(
                 f"{archive} is damaged: {one_line(error)[:200]}", "Fetch it again"
             ) from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from harness.errors import HarnessError
+from harness.errors import HarnessError, is_systems
 
 if TYPE_CHECKING:
     from harness.data.images import Facts
@@ -82,9 +82,10 @@ class FileInputs:
         try:
             return decode(path.read_bytes())
         except Exception as error:  # what a damaged file raises depends on its format
-            raise HarnessError(
-                f"cannot read the image {path}: {error}", "Repair or remove the file"
-            ) from error
+            mend = (
+                "Look after the file and the disk" if is_systems(error) else "Repair or remove it"
+            )
+            raise HarnessError(f"cannot read the image {path}: {error}", mend) from error
 
     @cached_property
     def digests(self) -> tuple[bytes, ...]:

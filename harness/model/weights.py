@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from harness.errors import HarnessError, one_line
+from harness.errors import HarnessError, is_systems, one_line
 from harness.model.backbone import Backbone
 
 PICKLES = {".bin", ".ckpt", ".pt", ".pth"}
@@ -75,7 +75,7 @@ def _shapes(file: Path) -> dict[str, list[int]]:
 
 
 def _unreadable(file: Path, error: Exception) -> HarnessError:
-    remedy = "Give a safetensors file"
+    remedy = "Look after the file and the disk" if is_systems(error) else "Give a safetensors file"
     if file.suffix in PICKLES:
         remedy += (
             ", such as safetensors.torch.save_file(state, …) writes of state = "

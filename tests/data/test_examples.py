@@ -42,6 +42,10 @@ class TestImageFiles:
         with pytest.raises(HarnessError, match=r"cannot read the image .*bad\.png"):
             decoded(tmp_path / "bad.png")
 
+    def test_a_file_that_the_system_refuses_need_not_be_repaired(self, tmp_path):
+        with pytest.raises(HarnessError, match=r"gone\.png.*Look after the file and the disk"):
+            decoded(tmp_path / "gone.png")
+
     def test_a_torn_photograph_is_named(self, tmp_path):
         noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / "photo.jpg")

@@ -16,7 +16,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from harness.api import ArrayInputs, Data, Dataset, HarnessError, Split, hookimpl
-from harness.errors import Mistakes, abridged, located
+from harness.errors import Mistakes, abridged, is_systems, located
 
 Array: TypeAlias = NDArray[Any]
 
@@ -75,7 +75,9 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
     with ExitStack() as opened:
         try:
             archive = np.load(opened.enter_context(path.open("rb")), allow_pickle=False)
-        except Exception:  # what a damaged file raises depends on where it is damaged
+        except Exception as error:  # what a damaged file raises depends on where it is damaged
+            if is_systems(error):
+                raise HarnessError(f"cannot read it: {error}", "Look after the file") from error
             archive = None
         if not isinstance(archive, NpzFile):  # np.load takes npy files too
             raise HarnessError(

@@ -178,6 +178,13 @@ def test_another_kind_of_file_is_refused(tmp_path: Path, content: bytes) -> None
         Arrays(path).load()
 
 
+def test_a_file_that_the_system_refuses_is_not_taken_for_another_kind(tmp_path: Path) -> None:
+    with pytest.raises(
+        HarnessError, match=r"cannot read it: .*Is a directory.*Look after the file"
+    ):
+        Arrays(tmp_path).load()
+
+
 def test_a_single_array_is_no_npz(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", images(2, 8, 8))
     with pytest.raises(HarnessError, match=r"not an npz file.*numpy.savez"):
