@@ -128,7 +128,7 @@ class Experiment:
             accumulate=self.bench.limits.accumulate,
         )
         made = self.bench.backbone(self.cell, self.progress)
-        self.meters.restart_cpu()  # all cells share the weights: they are no part of this one
+        self.meters.restart()  # all cells share the weights: they are no part of this one
         self.clock.seconds["pretrain"] = made.seconds
         if made.cached and made.seconds and "pretrain" not in self.record.cached:
             self.record.cached.append("pretrain")

@@ -51,6 +51,11 @@ class PeakMemory:
         self.look()
         self._watched.remove(self._watch)
 
+    def restart(self) -> None:
+        """The peak counts from now on."""
+        self.__exit__()
+        self.__enter__()
+
     def look(self) -> None:
         """Note the peaks so far."""
         if self._device.type == "cuda":

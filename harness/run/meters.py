@@ -101,17 +101,21 @@ class Meters:
     def __init__(self, device: torch.device) -> None:
         self._memory, self._energy = PeakMemory(device), Energy(device)
         self._earlier = Partial()
-        self.restart_cpu()
-
-    def restart_cpu(self) -> None:
-        """CPU time counts from now on."""
-        self._cpu_before = cpu_seconds()
-        self._cpu = 0.0
+        self._cpu = self._cpu_before = 0.0
 
     def __enter__(self) -> Meters:
         self._memory.__enter__()
-        self._energy.__enter__()
+        self._start()
         return self
+
+    def restart(self) -> None:
+        """What was taken until now does not count."""
+        self._memory.restart()
+        self._start()
+
+    def _start(self) -> None:
+        self._energy.__enter__()
+        self._cpu_before = cpu_seconds()
 
     def __exit__(self, *exception: object) -> None:
         self._energy.__exit__()

@@ -34,10 +34,10 @@ class Bench:
         self.registry = load(Sources())
         self.events: list[tuple[str, dict]] = []
 
-    def add(self, cls: type) -> str:
-        """Bring a strategy, as a plugin would."""
-        found = Plugin("strategy", cls.name, cls, "file", Path(__file__))
-        self.registry.plugins["strategy", cls.name] = found
+    def add(self, cls: type, kind: str = "strategy") -> str:
+        """Bring a plugin, as its file would."""
+        found = Plugin(kind, cls.name, cls, "file", Path(__file__))
+        self.registry.plugins[kind, cls.name] = found
         return cls.name
 
     def run(self, *strategies, folder="results", cache="cache", **changes):

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 import torch
+from harness_plugins.pretrainings.supervised import Supervised
 from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.linear_probe import LinearProbe
 from torch.utils.flop_counter import FlopCounterMode
@@ -189,6 +190,30 @@ def test_memory_that_was_taken_and_given_back_is_in_the_peak(bench):
     (busy,) = bench.run(bench.add(Hungry))
     # What was freed earlier, and was too little to be given back, may be part of the block.
     assert busy.peak_host_bytes - idle.peak_host_bytes == pytest.approx(size, abs=1.5 * MUCH)
+
+
+def test_memory_that_shared_weights_took_is_no_cell_s(bench):
+    size = 400 * 2**20
+
+    @dataclass(frozen=True)
+    class Hungry(Supervised):
+        name: ClassVar[str] = "hungry"
+
+        def pretrain(self, *given, **settings):
+            block = torch.ones(size, dtype=torch.uint8)
+            time.sleep(0.05)
+            del block
+            return super().pretrain(*given, **settings)
+
+    source = {"source": "digits", "method": bench.add(Hungry, "pretraining"), "steps": 2}
+    backbone = {"model": "conv4", "input_size": 16, "args": {"width": 8}, "weights": source}
+    problem = {"dataset": "glyphs", "args": {"per_class": 8}, "shots": [2]}
+    words = {"backbones": [backbone], "problems": [problem]}
+    bench.run("linear_probe", **words, cache="warm")
+    (made,) = bench.run("linear_probe", **words, folder="made")
+    (found,) = bench.run("linear_probe", **words, folder="found")
+    assert ("pretrain" in made.cached, "pretrain" in found.cached) == (False, True)
+    assert made.peak_host_bytes - found.peak_host_bytes == pytest.approx(0, abs=1.5 * MUCH)
 
 
 def test_no_joules_are_made_up_where_nothing_counts_them(bench):
