@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
@@ -41,11 +41,12 @@ def refusals(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
     combination of the others."""
     found: list[str] = []
     sound: dict[str, tuple[Any, ...]] = {}
-    for kind, check in {
+    checks: dict[str, Callable[[Any, Registry, Datasets], Iterator[str]]] = {
         "strategies": _strategy,
         "backbones": _backbone,
         "problems": _problem,
-    }.items():
+    }
+    for kind, check in checks.items():
         wrong = [[*check(spec, registry, datasets)] for spec in getattr(suite, kind)]
         found += chain.from_iterable(wrong)
         pairs = zip(getattr(suite, kind), wrong, strict=True)

@@ -282,7 +282,8 @@ def _split(classes: Classes, names: Sequence[str]) -> Split:
 
 
 def _listed(names: Iterable[str]) -> str:
-    return abridged(sorted(names, key=natural), most=3)
+    in_order: list[str] = sorted(names, key=natural)
+    return abridged(in_order, most=3)
 
 
 @hookimpl
