@@ -33,6 +33,7 @@ from harness.data.examples import (
     Split,
     Task,
     TextInputs,
+    sent,
 )
 from harness.data.meta import SourceEpisode, check_episodes, source_episodes
 from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_you_mean
@@ -40,10 +41,13 @@ from harness.hookspecs import hookimpl
 from harness.model.backbone import Backbone, ImageBackbone
 from harness.model.classifier import Classifier, Recipe
 from harness.model.fit import batch_order, fit
+from harness.model.heads import StandardisedLinear, standardised_head
+from harness.model.normalisation import Recalibration
+from harness.model.objective import Batch, Regulariser
 from harness.model.probes import fit_heads
 from harness.model.restoring import restore, stand_in
 from harness.model.text import TextBackbone
-from harness.model.training import LossGuard, Training, cosine, set_rate
+from harness.model.training import LossGuard, Training, constant, cosine, set_rate
 from harness.model.views import Augment
 
 __all__ = [
@@ -51,6 +55,7 @@ __all__ = [
     "Augment",
     "Backbone",
     "BackboneFactory",
+    "Batch",
     "Brought",
     "CategoricalDistribution",
     "Classifier",
@@ -74,7 +79,9 @@ __all__ = [
     "Pretraining",
     "RawBatch",
     "RawInputs",
+    "Recalibration",
     "Recipe",
+    "Regulariser",
     "Resumable",
     "Run",
     "Section",
@@ -83,6 +90,7 @@ __all__ = [
     "SourceEpisode",
     "Space",
     "Split",
+    "StandardisedLinear",
     "Strategy",
     "Task",
     "TextBackbone",
@@ -92,15 +100,18 @@ __all__ = [
     "Unsupported",
     "batch_order",
     "check_episodes",
+    "constant",
     "cosine",
     "did_you_mean",
     "fit",
     "fit_heads",
     "hookimpl",
     "restore",
+    "sent",
     "set_rate",
     "source_episodes",
     "stand_in",
+    "standardised_head",
 ]
 
 Space = Mapping[str, BaseDistribution]
@@ -444,7 +455,7 @@ class Strategy(Configured):
 
 
 class GradientStrategy(Strategy):
-    """A strategy that only declares what trains, from where and under what penalty."""
+    """A strategy that only declares what trains, from where and how."""
 
     space: ClassVar[Space] = {
         "lr": FloatDistribution(1e-4, 1e-2, log=True),
@@ -454,7 +465,7 @@ class GradientStrategy(Strategy):
 
     @abstractmethod
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        """What trains, from where and under what penalty."""
+        """What trains, from where and how."""
 
     def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
         return fit(self._derived(backbone, task, hp, run), task, run)

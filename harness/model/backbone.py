@@ -10,9 +10,9 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -192,6 +192,20 @@ class Backbone(nn.Module):
         example = self._buffers["_example"]
         assert example is not None
         return example
+
+    @contextmanager
+    def tapped(self, blocks: Collection[int]) -> Iterator[Mapping[int, Tensor]]:
+        """A context that fills a mapping with what enters some blocks in the pass within."""
+        found: dict[int, Tensor] = {}
+
+        def note(value: Tensor, block: int) -> Tensor:
+            found[block] = value.clone()  # as the block itself may write over it
+            return value
+
+        with ExitStack() as stack:
+            for block in blocks:
+                stack.enter_context(self._at_entry(block, partial(note, block=block)))
+            yield found
 
     @contextmanager
     def _at_entry(self, block: int, action: Callable[[Tensor], Tensor]) -> Iterator[None]:

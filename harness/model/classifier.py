@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from harness.data.examples import Inputs, Task, sent
 from harness.model.backbone import Backbone, evaluating
+from harness.model.objective import Regulariser
+from harness.model.training import adamw, cosine
 
 if TYPE_CHECKING:
     from harness.api import Run
@@ -22,38 +24,32 @@ Index: TypeAlias = "Tensor | slice"
 
 EVALUATION_BATCH = 256
 
-CENTRE, SCALE = "features.centre", "features.scale"
-"""Names of what standardises the features, among those of what is saved."""
-
 ENTRY = "entry"
 """Names the first block with something to train in the metadata of what is saved."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What trains, from where, and under what penalty.
+    """What trains, from where, and how.
 
     Attributes:
         backbone: where training starts; it is copied before it is changed.
         trainable: names of its parameters that train. The head always does.
-        lr: the peak learning rate of both; ``weight_decay`` spares biases and norms.
+        lr: the peak learning rate: one for all, or by the name of a parameter or of a module that
+            it is in, of which the longest counts: ``{"head": 1e-2, "": 1e-3}``. The head's names
+            are ``head.…``, those of regularisers ``regularisers.0.…``; ``""`` is the rest.
+        weight_decay: like ``lr``. It spares biases and norms that no name names in full.
         head: a head to start from, of features ``[b, num_features]`` to logits ``[b, classes]``;
             by default a linear one of zeros, so that the first predictions favour no class.
-        optimizer: AdamW (Loshchilov & Hutter 2019), or plain gradient descent.
-        schedule: down to 0 along half a cosine, or the same rate throughout.
+        optimizer: makes an optimiser of parameter groups, each of which has its ``lr`` and its
+            ``weight_decay``: ``partial(torch.optim.SGD, momentum=0.9)``. It is stepped with a
+            closure that gives the loss again, for those that ask more than once in a step. By
+            default AdamW (Loshchilov & Hutter 2019).
+        schedule: the share of the peak rates, by the share of the steps that is done, 0–1.
+        criterion: the loss, a mean over a batch, of logits ``[b, classes]`` and targets, int64
+            classes ``[b]`` or what regularisers make of them; by default cross-entropy.
+        regularisers: what training does besides, in this order.
         steps: fewer optimiser steps than the budget allows.
-        penalty: added to the loss, a scalar of the trained backbone.
-        align: added to the loss under ``adaptation``. It is called with the features of a batch of
-            the source ``[b, D]``, those of a batch of unlabelled inputs of the target, and the
-            share of the training that is done (0–1), and gives a scalar; its parameters train
-            along. Both batches go through the model as one. The last state is then the one that
-            is kept: the source's validation does not tell how far the target has come.
-        standardise: with a frozen backbone, centre the features and divide them by their root
-            mean square, over the training inputs: one rate then suits every model. A single
-            scale for all features, because few shots say too little about each.
-        recalibrate: afterwards, set batch norm's running statistics to those of the training
-            inputs under the final weights. After a handful of steps the running averages
-            still are mostly the source's.
 
     Where ``backbone`` came of an earlier :func:`harness.api.fit`, what is counted and saved is all
     that has changed since the backbone which that one started from.
@@ -61,16 +57,14 @@ class Recipe:
 
     backbone: Backbone
     trainable: Collection[str]
-    lr: float
-    weight_decay: float = 0.0
+    lr: float | Mapping[str, float]
+    weight_decay: float | Mapping[str, float] = 0.0
     head: nn.Module | None = None
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    schedule: Literal["cosine", "constant"] = "cosine"
+    optimizer: Callable[..., torch.optim.Optimizer] = adamw
+    schedule: Callable[[float], float] = cosine
+    criterion: Callable[[Tensor, Tensor], Tensor] | None = None
+    regularisers: Sequence[Regulariser] = ()
     steps: int | None = None
-    penalty: Callable[[Backbone], Tensor] | None = None
-    align: nn.Module | None = None
-    standardise: bool = False
-    recalibrate: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,10 +104,6 @@ class Classifier:
         self.backbone = trainable_copy(origin, trainable) if trainable else origin
         self.head: Any = first_head(recipe, task).to(run.device)
         """An :class:`torch.nn.Module`; what else it has, who made it knows."""
-        self.centre: Tensor | float = 0.0
-        self.scale: Tensor | float = 1.0
-        if recipe.standardise:
-            self._standardise(task.train.inputs)
 
     @property
     def trained(self) -> dict[str, Tensor]:
@@ -129,10 +119,9 @@ class Classifier:
     @property
     def changed(self) -> dict[str, Tensor]:
         """All that logits depend on and that the backbone from which the first training started
-        does not have: what :attr:`trained` has, buffers such as batch norm's statistics, and the
-        centre and scale of standardised features."""
+        does not have: what :attr:`trained` has, and buffers such as batch norm's statistics."""
         before = dict(self._start.named_buffers())
-        changed = {
+        return {
             **self.trained,
             **{f"head.{name}": buffer for name, buffer in self.head.named_buffers()},
             **{
@@ -141,9 +130,6 @@ class Classifier:
                 if name not in before or not _same(buffer, before[name])
             },
         }
-        if isinstance(self.centre, Tensor) and isinstance(self.scale, Tensor):
-            changed |= {CENTRE: self.centre, SCALE: self.scale}
-        return changed
 
     def entering(self, inputs: Inputs) -> Entering:
         """What enters the first block with something to train, or the model."""
@@ -151,28 +137,15 @@ class Classifier:
             return Entering(inputs, None)
         return Entering(inputs, self._run.activations(self._origin, inputs, self.entry))
 
-    @torch.no_grad()
-    def _standardise(self, inputs: Inputs) -> None:
-        if self.backbone is not self._origin:
-            raise ValueError("only the features of a frozen backbone can be standardised")
-        parts, size = self._parts(inputs), len(inputs)
-        self.centre = torch.stack([part.sum(0) for part in parts]).sum(0) / size
-        squares = torch.stack([(part - self.centre).square().sum() for part in parts]).sum()
-        self.scale = (squares / (size * self.centre.numel())).sqrt().clamp_min(1e-12)
-
     def with_head(self, head: nn.Module) -> Classifier:
-        """Another head on the same frozen backbone, centre and scale."""
+        """Another head on the same frozen backbone."""
         other = copy.copy(self)
         other.head = head
         return other
 
-    def standardised(self, inputs: Inputs) -> Tensor:
-        """The features as the head sees them: ``[n, D]``."""
-        return (self.features(inputs) - self.centre) / self.scale
-
     @torch.no_grad()
     def features(self, inputs: Inputs) -> Tensor:
-        """The features that the head is given, before they are standardised: ``[n, D]``."""
+        """The features that the head is given: ``[n, D]``."""
         with evaluating(self.backbone):
             return torch.cat(self._parts(inputs))
 
@@ -189,7 +162,8 @@ class Classifier:
                 features = self.backbone.features_from(batch, self.entry)
             else:
                 with torch.set_grad_enabled(
-                    torch.is_grad_enabled() and self.entry < len(self.backbone.blocks)
+                    torch.is_grad_enabled()
+                    and (self.entry < len(self.backbone.blocks) or batch.requires_grad)
                 ):
                     features = self.backbone.features(batch)
         # What comes after, such as means and covariances, is not for half precision.
@@ -198,7 +172,7 @@ class Classifier:
     def classify(self, features: Tensor) -> Tensor:
         """Logits ``[b, classes]`` of features ``[b, D]``."""
         with self._run.autocast():
-            logits: Tensor = self.head((features - self.centre) / self.scale)
+            logits: Tensor = self.head(features)
         return logits
 
     @torch.no_grad()
@@ -221,15 +195,6 @@ class Classifier:
         """Go back to a copy of an earlier :meth:`state_dict`."""
         for name, value in self.state_dict().items():
             value.copy_(state[name])
-
-    @torch.no_grad()
-    def head_for_features(self) -> nn.Linear:
-        """A copy of a linear head that takes the features as they are: its logits are the same
-        but for rounding."""
-        head: nn.Linear = copy.deepcopy(self.head)
-        head.weight.div_(self.scale)
-        head.bias.sub_(head.weight @ (torch.zeros_like(head.weight[0]) + self.centre))
-        return head
 
     def save(self, path: Path) -> None:
         """Write what has changed to a safetensors file; the rest is the backbone's own.

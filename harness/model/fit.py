@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice, tee
 from typing import TYPE_CHECKING, Any
 
@@ -13,76 +14,77 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.data.examples import Examples, Task
+from harness.data.examples import Examples, Inputs, Task, sent
 from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
-from harness.model.classifier import Classifier, Entering, Index, Recipe, there
-from harness.model.normalisation import recalibrate, slices, trained_norms
-from harness.model.training import LossGuard, Part, Training, cosine, set_rate
+from harness.model.classifier import Classifier, Entering, Index, Recipe
+from harness.model.groups import parameter_groups
+from harness.model.normalisation import slices, trained_norms
+from harness.model.objective import Batch, Regulariser, copied, overridden
+from harness.model.training import LossGuard, Part, Training
 
 if TYPE_CHECKING:
     from harness.api import Run
 
 
 def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
-    """Train by mini-batch descent on cross-entropy and return the state that validated best.
+    """Train by mini-batch descent and return the state that validated best.
 
     Validation is scored ``run.evaluations`` times, evenly spaced, the last time after the last
     step; training ends before, where ``run.patience`` of them were no better. Without validation
-    examples, as in an episode, or where domains are aligned, the last state is returned.
+    examples, as in an episode, or where a regulariser looks at unlabelled inputs, the last state is
+    returned.
 
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
-        Unsupported: batch norm trains, and a batch has one example.
+        Unsupported: batch norm trains, and a batch has one example; or a regulariser looks at
+            unlabelled inputs, and there are none.
+        ValueError: the recipe has no rate for a parameter that trains, or has one for a name that
+            the model does not have.
     """
     model = Classifier(recipe, task, run)
-    _refuse_batches_of_one(model, recipe, task, run)
     objective = Objective(model, recipe, task, run)
     steps = min(recipe.steps or run.steps, run.steps)
-    optimizer = _optimizer([*objective.parameters()], recipe)
+    optimizer = recipe.optimizer(parameter_groups(model, recipe, objective.regularisers))
+    peaks = [group["lr"] for group in optimizer.param_groups]
     score_at = evaluation_steps(steps, run.evaluations)
     best = Best()
     training = Training(model=model, optimizer=optimizer, best=best, **objective.parts())
     guard = LossGuard(run.device, steps)
     done = run.resume(training)
 
-    for step, losses in enumerate(objective.losses(steps, done), start=done + 1):
+    def closure(step: int, batch: Batch) -> Any:  # torch says a float, and means a tensor
         optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=run.device)
-        for loss in losses:
+        for part in objective.split(batch):
+            loss = objective.loss(part) * (len(part) / len(batch))
             loss.backward()
             total += loss.detach()
         guard.check(step, total)
-        share = cosine(step - 1, steps) if recipe.schedule == "cosine" else 1.0
-        set_rate(optimizer, recipe.lr * share)
-        optimizer.step()
-        if step in score_at:
-            with run.scoring():
-                if recipe.recalibrate:
-                    recalibrate(model, task.train, run)
-                if task.val is not None:
-                    score = validate(model, task.val)
-                    if recipe.align is None:
-                        best.offer(score, model)
+        return total
+
+    for step, batch in enumerate(objective.batches(steps, done), start=done + 1):
+        share = recipe.schedule((step - 1) / steps)
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak * share
+        optimizer.step(partial(closure, step, batch))
+        for regulariser in objective.regularisers:
+            regulariser.stepped(model)
+        if step in score_at and (task.val is not None or step == steps):
+            with run.scoring(), objective.scoring():
+                score = None if task.val is None else validate(model, task.val)
+                if score is not None and not objective.unlabelled:
+                    best.offer(score, model)
+                elif step == steps:
+                    best.keep(model)
+                if score is not None:
                     run.report(step, score[0])
         run.keep(step, training)
         if run.patience is not None and best.misses >= run.patience:
             break
-    if best.score is not None:
+    if best.state:
         model.load_state_dict(best.state)
     return model
-
-
-def _refuse_batches_of_one(model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
-    """Before the first step, as torch finds it out in the midst of one, or not at all. Domains
-    that are aligned go through the model together, and are several."""
-    if recipe.align is not None or not trained_norms(model):
-        return
-    why = "batch norm trains on how the examples of a batch differ, and here a batch has one"
-    if len(task.train) == 1:
-        raise Unsupported(f"{why}: give more than one training example")
-    if run.batch_size == 1:
-        raise Unsupported(f"{why}: raise batch_size to 2 or more")
 
 
 def evaluation_steps(steps: int, evaluations: int) -> set[int]:
@@ -92,7 +94,8 @@ def evaluation_steps(steps: int, evaluations: int) -> set[int]:
 
 @dataclass
 class Best:
-    """The state that validated best so far, its score, and how many have missed it since."""
+    """The state to keep: the one that validated best so far, its score, and how many have missed it
+    since; or, without a score, the last."""
 
     score: tuple[float, float] | None = None
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -102,7 +105,10 @@ class Best:
         self.misses += 1
         if self.score is None or score > self.score:
             self.score, self.misses = score, 0
-            self.state = {name: t.clone() for name, t in model.state_dict().items()}
+            self.keep(model)
+
+    def keep(self, model: Classifier) -> None:
+        self.state = {name: t.clone() for name, t in model.state_dict().items()}
 
     def state_dict(self) -> dict[str, Any]:
         return {"score": self.score, "state": self.state, "misses": self.misses}
@@ -112,91 +118,130 @@ class Best:
 
 
 class Objective:
-    """What descent minimises: cross-entropy, a penalty, and the distance between domains."""
+    """What descent minimises, batch by batch: the criterion, and what regularisers add to it."""
 
     def __init__(self, model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
-        self._model, self._recipe, self._task, self._run = model, recipe, task, run
-        self._align, self._target = copy.deepcopy(recipe.align), task.unlabelled
-        self._views = run.generator("views")
-        if self._align is not None:
-            if self._target is None:
-                raise Unsupported("aligning domains needs unlabelled inputs of a target domain")
-            self._align.to(run.device).train()
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Everything that trains."""
-        yield from self._model.head.parameters()
-        if self._model.backbone is not self._recipe.backbone:
-            own = self._model.backbone.body_parameters()
-            yield from (parameter for _, parameter in own if parameter.requires_grad)
-        if self._align is not None:
-            yield from self._align.parameters()
+        self._model, self._task, self._run = model, task, run
+        self._criterion = recipe.criterion or F.cross_entropy
+        self._views, self._draws = run.generator("views"), run.generator("regularisers")
+        self.regularisers = [copied(regulariser) for regulariser in recipe.regularisers]
+        looking = [type(r).__name__ for r in self.regularisers if r.unlabelled]
+        if looking and task.unlabelled is None:
+            needs = "needs" if len(looking) == 1 else "need"
+            raise Unsupported(f"{', '.join(looking)} {needs} unlabelled inputs of a target domain")
+        self.unlabelled = task.unlabelled if looking else None
+        """Inputs that regularisers look at."""
+        if self.unlabelled is None:
+            _refuse_batches_of_one(model, task, run)
+        taps = {block for r in self.regularisers for block in r.taps}
+        self._taps = frozenset(taps - {len(model.backbone.blocks)})  # there, features are
+        for regulariser in self.regularisers:
+            regulariser.started(model)
+            regulariser.to(run.device).train()
 
     def parts(self) -> dict[str, Part]:
         """What training changes besides the model."""
         parts: dict[str, Part] = {"views": self._views}
-        return parts if self._align is None else {**parts, "align": self._align}
+        if self.regularisers:
+            parts |= {"regularisers": nn.ModuleList(self.regularisers), "draws": self._draws}
+        return parts
 
-    def losses(self, steps: int, done: int) -> Iterator[Iterable[Tensor]]:
-        """The loss of each step after the first ``done``, on a batch of its own: scalars that add
-        up to it, one for each part of the batch that goes through the model at once."""
-        run, examples = self._run, len(self._task.train)
-        order = batch_order(examples, run.batch_size, steps, run.generator("batches"))
-        batches = islice(order, done, None)
-        if self._align is not None:
-            return self._aligned(batches, steps, done)
-        return self._alone(batches)
+    def loss(self, batch: Batch) -> Tensor:
+        """A scalar."""
+        assert batch.targets is not None
+        loss = self._criterion(batch.logits, batch.targets)
+        for regulariser in self._that_override("penalty"):
+            loss = loss + regulariser.penalty(batch)
+        return loss
 
-    def _alone(self, batches: Iterator[Index]) -> Iterator[Iterable[Tensor]]:
-        """In parts of as many examples as may go through the model at once."""
-        model, run, inputs = self._model, self._run, self._task.train.inputs
-        # Of views, which differ from step to step, nothing can be stored.
-        entering = Entering(inputs, None) if run.augment else model.entering(inputs)
-        if entering.stored is None:
-            entering = Entering(held(inputs), None)
-        several = bool(trained_norms(model))
-        order, ahead = tee(batches)
-        for index, batch in zip(order, entering.stream(ahead), strict=True):
-            labels = self._task.train.labels[there(index, run.device)]
-            shown = batch if run.augment is None else run.augment(batch, self._views)
-            sizes = slices(len(batch), run.at_once, several=several)
-            parts = zip(shown.split(sizes), labels.split(sizes), strict=True)
-            yield (
-                self._loss(model.forward(part, stored=entering.stored is not None), answers)
-                * (len(part) / len(batch))
-                for part, answers in parts
+    @contextmanager
+    def scoring(self) -> Iterator[None]:
+        """A context in which the model is as it is to be scored and kept."""
+        with ExitStack() as stack:
+            for regulariser in self._that_override("scoring"):
+                stack.enter_context(regulariser.scoring(self._model))
+            yield
+
+    def split(self, batch: Batch) -> Iterator[Batch]:
+        """As many examples as may go through the model at once. With unlabelled inputs, all: a
+        distance between parts of two batches is another one."""
+        if self.unlabelled is not None:
+            return batch.split([len(batch)])
+        several = bool(trained_norms(self._model))
+        return batch.split(slices(len(batch), self._run.at_once, several=several))
+
+    def batches(self, steps: int, done: int) -> Iterator[Batch]:
+        """What each step after the first ``done`` learns from."""
+        sources = {"batches": self._task.train.inputs}
+        if self.unlabelled is not None:
+            sources["target batches"] = self.unlabelled
+        entering = self._entering([*sources.values()])
+        loaded = [
+            self._loaded(each, steps, done, self._run.generator(name))
+            for name, each in zip(sources, entering, strict=True)
+        ]
+        stored = entering[0].stored is not None
+        labels, augment = self._task.train.labels, self._run.augment
+        for step, found in enumerate(zip(*loaded, strict=True), start=done):
+            indices, shown = [index for index, _ in found], [inputs for _, inputs in found]
+            if augment is not None:
+                sizes = [len(inputs) for inputs in shown]
+                shown = [*augment(torch.cat(shown), self._views).split(sizes)]
+            batch_of = partial(
+                Batch,
+                self._model,
+                progress=step / steps,
+                generator=self._draws,
+                stored=stored,
+                taps=self._taps,
             )
+            others = [
+                batch_of(inputs, None, index)
+                for inputs, index in zip(shown[1:], indices[1:], strict=True)
+            ]
+            unlabelled = others[0] if others else None
+            batch = batch_of(shown[0], labels[indices[0]], indices[0], unlabelled=unlabelled)
+            for regulariser in self._that_override("batch"):
+                batch = regulariser.batch(batch)
+            yield batch
 
-    def _loss(self, features: Tensor, labels: Tensor) -> Tensor:
-        loss = F.cross_entropy(self._model.classify(features), labels)
-        penalty = self._recipe.penalty
-        return loss if penalty is None else loss + penalty(self._model.backbone)
+    def _entering(self, sources: Sequence[Inputs]) -> list[Entering]:
+        """What enters the model: nothing is stored of what differs from step to step, or where a
+        block is looked into that would not run; and for one source only where for the other."""
+        model = self._model
+        runs = self._run.augment is not None or any(self._that_override("batch"))
+        if runs or any(block < model.entry for block in self._taps):
+            found = [Entering(inputs, None) for inputs in sources]
+        else:
+            found = [model.entering(inputs) for inputs in sources]
+        if any(each.stored is None for each in found):
+            return [Entering(held(inputs), None) for inputs in sources]
+        return found
 
-    def _aligned(
-        self, batches: Iterator[Index], steps: int, done: int
-    ) -> Iterator[Iterable[Tensor]]:
-        """In one part: a distance between halves of two batches is another one. Both go through
-        the model as one batch, as batch norm sees them."""
-        model, run, inputs, target = self._model, self._run, self._task.train.inputs, self._target
-        assert self._align is not None
-        assert target is not None
-        source, aside = Entering(inputs, None), Entering(target, None)
-        if run.augment is None:
-            source, aside = model.entering(inputs), model.entering(target)
-            if (source.stored is None) != (aside.stored is None):  # memory held just one of them
-                source, aside = Entering(inputs, None), Entering(target, None)
-        order, ahead = tee(batches)
-        others = batch_order(len(target), run.batch_size, steps, run.generator("target batches"))
-        theirs = aside.stream(islice(others, done, None))
-        loaded = zip(order, source.stream(ahead), theirs, strict=True)
-        for step, (index, batch, other) in enumerate(loaded, start=done):
-            both = torch.cat([batch, other])
-            shown = both if run.augment is None else run.augment(both, self._views)
-            features, aligned = model.forward(shown, stored=source.stored is not None).split(
-                [len(batch), len(other)]
-            )
-            labels = self._task.train.labels[there(index, run.device)]
-            yield [self._loss(features, labels) + self._align(features, aligned, step / steps)]
+    def _loaded(
+        self, entering: Entering, steps: int, done: int, generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each step, which inputs, int64 ``[b]`` on the device, and what enters the model."""
+        size, device = len(entering.inputs), self._run.device
+        order = batch_order(size, self._run.batch_size, steps, generator)
+        order, ahead = tee(islice(order, done, None))
+        everything = torch.arange(size, device=device)
+        for index, inputs in zip(order, entering.stream(ahead), strict=True):
+            yield everything if isinstance(index, slice) else sent(index, device), inputs
+
+    def _that_override(self, method: str) -> list[Regulariser]:
+        return [r for r in self.regularisers if overridden(r, method)]
+
+
+def _refuse_batches_of_one(model: Classifier, task: Task, run: Run) -> None:
+    """Before the first step, as torch finds it out in the midst of one, or not at all."""
+    if not trained_norms(model):
+        return
+    why = "batch norm trains on how the examples of a batch differ, and here a batch has one"
+    if len(task.train) == 1:
+        raise Unsupported(f"{why}: give more than one training example")
+    if run.batch_size == 1:
+        raise Unsupported(f"{why}: raise batch_size to 2 or more")
 
 
 def validate(model: Classifier, examples: Examples) -> tuple[float, float]:
@@ -225,13 +270,3 @@ def batch_order(
             waiting = torch.cat([waiting, torch.randperm(examples, generator=generator)])
         batch, waiting = waiting[:batch_size], waiting[batch_size:]
         yield batch
-
-
-def _optimizer(parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.lr)
-    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)

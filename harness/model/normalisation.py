@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from harness.data.examples import Examples
+from harness.data.examples import Inputs
+from harness.model.objective import Regulariser
 
 if TYPE_CHECKING:
-    from harness.api import Run
     from harness.model.classifier import Classifier
 
 
@@ -37,12 +38,31 @@ def slices(count: int, most: int, *, several: bool) -> list[int]:
     return [count // parts + (part < count % parts) for part in range(parts)]
 
 
+class Recalibration(Regulariser):
+    """Batch norm's running statistics are those of the training inputs under the weights that are
+    scored and kept: after a handful of steps, the running averages still are mostly the source's.
+
+    Args:
+        inputs: of the training examples.
+        batch_size: how many of them go through the model at once.
+    """
+
+    def __init__(self, inputs: Inputs, batch_size: int) -> None:
+        super().__init__()
+        self.inputs, self.batch_size = inputs, batch_size
+
+    @contextmanager
+    def scoring(self, model: Classifier) -> Iterator[None]:
+        recalibrate(model, self.inputs, self.batch_size)
+        yield
+
+
 @torch.no_grad()
-def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
-    """Set trained batch norms' statistics to the training inputs' under the present weights.
+def recalibrate(model: Classifier, inputs: Inputs, batch_size: int) -> None:
+    """Set trained batch norms' statistics to those of ``inputs`` under the present weights.
 
     Each norm is given the mean and the unbiased variance of all values that it sees, pooled over
-    slices of ``run.batch_size`` inputs, whatever their sizes. Within a slice each norm normalises
+    slices of ``batch_size`` inputs, whatever their sizes. Within a slice each norm normalises
     by the slice, as in training, so that norms behind another see what that gives ("precise batch
     norm", Wu & Johnson 2021, section 3.1). One slice is torch's own pass in training mode.
     """
@@ -53,8 +73,8 @@ def recalibrate(model: Classifier, examples: Examples, run: Run) -> None:
         norm.reset_running_stats()
         norm.momentum = 1.0  # the statistics of the last pass alone
     hooks = [n.register_forward_hook(p) for n, p in zip(norms, pooled, strict=True)]
-    entering = model.entering(examples.inputs)
-    sizes = slices(len(examples), run.batch_size, several=True)
+    entering = model.entering(inputs)
+    sizes = slices(len(inputs), batch_size, several=True)
     try:
         for batch in entering.stream(_in_turn(sizes)):
             model.classify(model.forward(batch, stored=entering.stored is not None))

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.data.examples import Examples, Task
+from harness.data.examples import Examples, Inputs, Task
 from harness.errors import Diverged
 from harness.model.classifier import EVALUATION_BATCH, Classifier, Recipe, first_head, there
 from harness.model.fit import batch_order, evaluation_steps, fit
-from harness.model.training import LossGuard, Training, cosine
+from harness.model.heads import StandardisedLinear
+from harness.model.training import LossGuard, Training, adamw
 
 if TYPE_CHECKING:
     from harness.api import Run
@@ -30,7 +31,8 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     Settings of one task see the same batches, so that the logits of all heads are one product of
     ``[b, D]`` and ``[D, T C]``. Tasks of one size, as episodes are, are stacked. What is neither is
     fitted one after the other, and so is all that takes more than a linear head that AdamW trains
-    on stored features: blocks that train, penalties, augmented inputs, an early end.
+    on stored features: blocks that train, regularisers, a criterion or rates of one's own,
+    augmented inputs, an early end.
 
     Args:
         recipes: of one strategy: they differ in the head that they start from, in rate and decay.
@@ -42,7 +44,8 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     first = recipes[0]
     if not all(map(_only_a_head, recipes)) or run.augment or run.patience is not None:
         return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
-    if all(task is tasks[0] for task in tasks):
+    shared = all(task is tasks[0] for task in tasks) and _see_alike(recipes)
+    if shared:
         model = Classifier(first, tasks[0], run)
         heads = [first_head(recipe, tasks[0]).to(run.device) for recipe in recipes[1:]]
         models = [model, *map(model.with_head, heads)]
@@ -53,31 +56,59 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     else:
         return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
     trained = Heads(models, recipes)
-    _train(trained, models, first, tasks, run)
+    _train(trained, models[:1] if shared else models, first, tasks, run)
     trained.hand_out(models)
     return models
 
 
 def _only_a_head(recipe: Recipe) -> bool:
-    more = recipe.trainable, recipe.penalty, recipe.align, recipe.recalibrate
-    return recipe.optimizer == "adamw" and not any(more) and _is_plain(recipe.head)
+    more = recipe.trainable, recipe.regularisers, recipe.criterion is not None
+    rates = recipe.lr, recipe.weight_decay
+    return (
+        recipe.optimizer is adamw
+        and not any(more)
+        and not any(isinstance(rate, Mapping) for rate in rates)
+        and _is_plain(recipe.head)
+    )
 
 
 def _is_plain(head: nn.Module | None) -> bool:
-    """Whether a head is the weight and the bias of a linear one, and nothing else."""
-    return head is None or (type(head) is nn.Linear and head.bias is not None)
+    """Whether a head is the weight and the bias of a linear one, and at most standardises."""
+    if type(head) is nn.Linear:
+        return head.bias is not None
+    return head is None or type(head) is StandardisedLinear
+
+
+def _see_alike(recipes: Sequence[Recipe]) -> bool:
+    """Whether all heads see the same features: standardised alike, or all of them as they are."""
+    first, *others = (_standardisation(recipe) for recipe in recipes)
+    return all(
+        len(other) == len(first)
+        and all(a is b or torch.equal(a, b) for a, b in zip(first, other, strict=True))
+        for other in others
+    )
+
+
+def _standardisation(recipe: Recipe) -> list[Tensor]:
+    head = recipe.head
+    return [head.centre, head.scale] if isinstance(head, StandardisedLinear) else []
+
+
+def _seen(model: Classifier, inputs: Inputs) -> Tensor:
+    """The features as the head's linear map sees them: ``[n, D]``."""
+    features = model.features(inputs)
+    head = model.head
+    return head.standardise(features) if isinstance(head, StandardisedLinear) else features
 
 
 def _train(
-    heads: Heads, models: list[Classifier], recipe: Recipe, tasks: Sequence[Task], run: Run
+    heads: Heads, shown: list[Classifier], recipe: Recipe, tasks: Sequence[Task], run: Run
 ) -> None:
     task, steps = tasks[0], min(recipe.steps or run.steps, run.steps)
-    alone = all(other is task for other in tasks)
-    shown = models[:1] if alone else models
     inputs = [t.train for t in tasks[: len(shown)]]
-    features = torch.stack(
-        [m.standardised(e.inputs) for m, e in zip(shown, inputs, strict=True)]
-    ).to(heads.weight.dtype)
+    features = torch.stack([_seen(m, e.inputs) for m, e in zip(shown, inputs, strict=True)]).to(
+        heads.weight.dtype
+    )
     labels = torch.stack([examples.labels for examples in inputs])
     score_at = evaluation_steps(steps, run.evaluations)
     training = Training(heads=heads)
@@ -85,15 +116,15 @@ def _train(
     done = run.resume(training)
     order = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
     for step, index in enumerate(islice(order, done, None), start=done + 1):
-        share = cosine(step - 1, steps) if recipe.schedule == "cosine" else 1.0
+        share = recipe.schedule((step - 1) / steps)
         chosen = there(index, run.device)
         guard.check(step, heads.step(features[:, chosen], labels[:, chosen], share))
         if step in score_at and task.val is not None:
             with run.scoring():
-                accuracy, likelihood = heads.score(models[0], task.val)
+                accuracy, likelihood = heads.score(shown[0], task.val)
                 heads.offer(accuracy, likelihood)
                 told = accuracy.tolist()
-                run.report(step, told if len(models) > 1 else told[0])
+                run.report(step, told if len(tasks) > 1 else told[0])
         run.keep(step, training)
 
 
@@ -175,7 +206,7 @@ class Heads:
 
     def score(self, model: Classifier, examples: Examples) -> tuple[Tensor, Tensor]:
         """Accuracy and log likelihood (nats) of each head, float64 ``[T]``."""
-        features = model.standardised(examples.inputs).to(self.weight.dtype)
+        features = _seen(model, examples.inputs).to(self.weight.dtype)
         right = likelihood = torch.zeros((), device=features.device)
         for start in range(0, len(examples), EVALUATION_BATCH):
             part = slice(start, start + EVALUATION_BATCH)

@@ -15,10 +15,14 @@ from harness.data.examples import Examples, Inputs, Task
 from harness.data.resident import ResidentPool
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
-from harness.model.classifier import CENTRE, ENTRY, SCALE, Classifier, Recipe, trainable_copy
+from harness.model.classifier import ENTRY, Classifier, Recipe, trainable_copy
 
 if TYPE_CHECKING:
     from harness.api import Run
+
+
+EARLIER = {"features.centre": "head.centre", "features.scale": "head.scale"}
+"""Names that earlier versions gave to what standardises the features."""
 
 
 def stand_in(backbone: Backbone, classes: int) -> Task:
@@ -48,11 +52,8 @@ def restore(file: Path, recipe: Recipe, task: Task, run: Run) -> Classifier:
     shared = {id(tensor) for tensor in form.start.parameters()}
     own = {name for name, p in form.body_parameters() if name in saved or id(p) not in shared}
     backbone = trainable_copy(form, own).eval()
-    model = Classifier(
-        replace(recipe, backbone=backbone, trainable=(), standardise=False), task, run
-    )
+    model = Classifier(replace(recipe, backbone=backbone, trainable=()), task, run)
     model.entry = entry
-    model.centre, model.scale = saved.pop(CENTRE, 0.0), saved.pop(SCALE, 1.0)
     parameters = {name: p for name, p in backbone.body_parameters() if name in own}
     tensors = parameters | dict(backbone.named_buffers())
     head = chain(
@@ -75,7 +76,7 @@ def _read(file: Path, device: torch.device) -> tuple[dict[str, Tensor], int]:
         with safe_open(file, framework="pt", device=str(device)) as opened:
             notes: Mapping[str, str] = opened.metadata() or {}
             names = opened.keys()
-            saved = {name: opened.get_tensor(name) for name in names}
+            saved = {EARLIER.get(name, name): opened.get_tensor(name) for name in names}
     except Exception as error:
         raise HarnessError(
             f"cannot read a predictor from {file}: {error}", "Give a file that a predictor wrote"

@@ -74,15 +74,15 @@ def _revisions(
 
 @cache
 def _recalibrates(strategy: type[Strategy], file: Path) -> bool:
-    """Whether ``recalibrate`` is in the source of a strategy, which is in ``file``, or of one that
-    it inherits from: its recipe is there only once there is a task."""
+    """Whether ``Recalibration`` is in the source of a strategy, which is in ``file``, or of one
+    that it inherits from: its recipe is there only once there is a task."""
     own = [cls for cls in strategy.__mro__ if issubclass(cls, Strategy)]
     modules = [
         sys.modules.get(cls.__module__) for cls in own if cls.__module__ != Strategy.__module__
     ]
     files = {file, *(Path(found) for m in modules if (found := getattr(m, "__file__", None)))}
     sources = {source for each in files for source in keys.sources(each.resolve())}
-    return any(b"recalibrate" in source.read_bytes() for source in sources)
+    return any(b"Recalibration" in source.read_bytes() for source in sources)
 
 
 def _training_examples(

@@ -5,6 +5,7 @@ wait more often.
 """
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -16,7 +17,20 @@ from harness_plugins.strategies._meta_gradient import Inner, can_batch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from harness.api import Augment, Examples, Inputs, Recipe, Source, Strategy, Task, TextBackbone, fit
+from harness.api import (
+    Augment,
+    Examples,
+    Inputs,
+    Recalibration,
+    Recipe,
+    Regulariser,
+    Source,
+    Strategy,
+    Task,
+    TextBackbone,
+    fit,
+    sent,
+)
 from harness.data import meta
 from harness.data.resident import ResidentPool, RotatedPool
 from harness.model import backbone as backbones
@@ -331,6 +345,55 @@ def test_rotated_classes(watch):
     does_not_wait(watch, work)
 
 
+class Everything(Regulariser):
+    """Uses all there is: draws, unlabelled inputs, what enters a block, state of its own."""
+
+    unlabelled, taps = True, (1,)
+
+    def __init__(self):
+        super().__init__()
+        self.factor = torch.nn.Parameter(torch.ones(()))
+        self.register_buffer("mean", torch.zeros(len(the_digits().inputs)))
+
+    def batch(self, batch):
+        order = torch.randperm(len(batch), generator=batch.generator)
+        return replace(batch, inputs=batch.inputs[sent(order, META)].float())
+
+    def penalty(self, batch):
+        self.mean[batch.index] = batch.logits.detach().mean(1)
+        both = batch.entering(1).mean() - batch.unlabelled.entering(1).mean()
+        return self.factor * both.square()
+
+    def stepped(self, model):
+        self.mean.lerp_(model.head.weight.detach().mean(), 0.1)
+
+
+@pytest.mark.parametrize("augment", [None, VIEWS], ids=["stored", "augmented"])
+def test_regularisers(watch, augment):
+    task = the_task(unlabelled=True)
+
+    def work(steps):
+        model = small_backbone().to(META)
+        regularisers = [Everything(), Recalibration(task.train.inputs, 8)]
+        recipe = Recipe(
+            model, model.parameters_from(1), lr={"": 1e-3, "head": 1e-2}, regularisers=regularisers
+        )
+        fit(recipe, task, a_run_on_meta(steps, augment))
+
+    does_not_wait(watch, work)
+
+
+class Penalty(Regulariser):
+    """A function of the backbone."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def penalty(self, batch):
+        return self.function(batch.model.backbone)
+
+
 class TestFaultsAreSeen:
     """By the very means above."""
 
@@ -341,7 +404,8 @@ class TestFaultsAreSeen:
 
         def work(steps):
             model = small_backbone().to(META)
-            recipe = Recipe(model, model.parameters_from(0), lr=1e-3, penalty=penalty)
+            added = [] if penalty is None else [Penalty(penalty)]
+            recipe = Recipe(model, model.parameters_from(0), lr=1e-3, regularisers=added)
             fit(recipe, Task(train, CLASSES), a_run_on_meta(steps))
 
         does_not_wait(watch, work)

@@ -17,7 +17,7 @@ from harness_plugins.strategies.logistic_probe import LogisticProbe
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from harness.api import Classifier, Recipe, Task, batch_order, cosine
+from harness.api import Classifier, Recipe, Task, batch_order, cosine, standardised_head
 from harness.testing import a_run, digits, shots
 
 SETTINGS = 20
@@ -124,7 +124,8 @@ def accuracy(predictor, examples):
 def train_epoch_by_epoch(backbone, task, hp, run):
     """A head on features that the frozen backbone computes anew for each batch, and for each of the
     four times that it is validated. Centre and scale are given, free of charge."""
-    model = Classifier(Recipe(backbone, (), lr=0.0, standardise=True), task, run)
+    head = standardised_head(backbone, task, run)
+    model = Classifier(Recipe(backbone, (), lr=0.0, head=head), task, run)
     head, best = model.head, (-1.0, {})
     optimizer = torch.optim.AdamW(
         [

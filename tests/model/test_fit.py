@@ -10,8 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+from torch.optim import SGD
 
-from harness.api import Augment, Diverged, ImageBackbone, Inputs, Recipe, Task, fit
+from harness.api import (
+    Augment,
+    Diverged,
+    ImageBackbone,
+    Inputs,
+    Recipe,
+    Regulariser,
+    Task,
+    Unsupported,
+    constant,
+    fit,
+)
 from harness.data.resident import ResidentPool
 from harness.model.fit import batch_order
 from harness.testing import a_run, digits, shots, small_backbone
@@ -34,6 +46,22 @@ def probe(backbone, **options):
 
 def everything(backbone, **options):
     return Recipe(backbone, backbone.parameters_from(0), **{"lr": 1e-3, **options})
+
+
+class Distance(Regulariser):
+    """L2-SP (Li et al. 2018): the further from the start, the more it costs."""
+
+    def __init__(self, start, weight):
+        super().__init__()
+        self.start = {name: p.detach().clone() for name, p in start.body_parameters()}
+        self.weight = weight
+
+    def penalty(self, batch):
+        return self.weight * self.of(batch.model.backbone)
+
+    def of(self, model):
+        moved = model.body_parameters()
+        return sum((p - self.start[name]).square().sum() for name, p in moved)
 
 
 class TestOracles:
@@ -111,23 +139,15 @@ class TestWhatTrains:
         assert model.head is not head
 
     def test_a_penalty_pulls(self, backbone, task):
-        """L2-SP (Li et al. 2018): the further from the start, the more it costs."""
-        start = {name: p.detach().clone() for name, p in backbone.body_parameters()}
-
-        def distance(model):
-            return sum((p - start[name]).square().sum() for name, p in model.body_parameters())
-
+        distance = Distance(backbone, 10)
         free = fit(everything(backbone, lr=1e-2), Task(task.train, 10), a_run())
-        held = fit(
-            everything(backbone, lr=1e-2, penalty=lambda model: 10 * distance(model)),
-            Task(task.train, 10),
-            a_run(),
-        )
-        assert distance(held.backbone) < 0.5 * distance(free.backbone)
+        recipe = everything(backbone, lr=1e-2, regularisers=[distance])
+        held = fit(recipe, Task(task.train, 10), a_run())
+        assert distance.of(held.backbone) < 0.5 * distance.of(free.backbone)
 
     def test_plain_gradient_descent_takes_the_step_that_calculus_says(self, backbone, task):
         """From a zero head, one step moves the weights by the class means of the features."""
-        recipe = probe(backbone, lr=0.5, optimizer="sgd", schedule="constant", steps=1)
+        recipe = probe(backbone, lr=0.5, optimizer=SGD, schedule=constant, steps=1)
         run = a_run(batch_size=1000)
         model = fit(recipe, Task(task.train, 10), run)
         features = backbone.features(task.train.inputs[:]).detach().double()
@@ -163,7 +183,7 @@ class TestSelection:
 
     @pytest.mark.parametrize("rate", [1e30, float("nan")])
     def test_a_loss_that_is_not_a_number_ends_the_trial(self, backbone, task, rate):
-        recipe = everything(backbone, lr=rate, optimizer="sgd")
+        recipe = everything(backbone, lr=rate, optimizer=SGD)
         with pytest.raises(Diverged, match=r"not a number|not finite"):
             fit(recipe, task, a_run())
 
@@ -261,16 +281,21 @@ class TestPrecision:
         assert model.features(task.val.inputs).dtype == torch.float32
 
 
-class Pull(nn.Module):
+class Pull(Regulariser):
     """A distance between two domains' mean features, times a factor that trains along."""
 
-    def __init__(self):
+    unlabelled = True
+
+    def __init__(self, seen=None):
         super().__init__()
         self.factor = nn.Parameter(torch.ones(()))
-        self.seen = []
+        self.seen = [] if seen is None else seen
 
-    def forward(self, source, target, progress):
-        self.seen.append((len(source), len(target), progress))
+    def penalty(self, batch):
+        self.seen.append((len(batch), len(batch.unlabelled), batch.progress))
+        return self.distance(batch.features, batch.unlabelled.features)
+
+    def distance(self, source, target):
         return self.factor * (source.mean(0) - target.mean(0)).square().sum()
 
 
@@ -289,18 +314,14 @@ class TestAligning:
 
     def test_both_domains_are_shown_in_batches_and_how_far_training_is(self, backbone, task):
         calls = []
-
-        class Spy(Pull):
-            def forward(self, source, target, progress):
-                calls.append((len(source), len(target), progress))
-                return super().forward(source, target, progress)
-
-        fit(everything(backbone, align=Spy()), task, a_run(steps=4, batch_size=32))
+        fit(everything(backbone, regularisers=[Pull(calls)]), task, a_run(steps=4, batch_size=32))
         assert calls == [(32, 32, step / 4) for step in range(4)]
 
     def test_a_step_is_the_gradient_of_both_losses_on_one_pass(self, backbone, task):
         """Plain descent, against the same step written out; batch norm sees both domains."""
-        recipe = everything(backbone, align=Pull(), optimizer="sgd", schedule="constant", lr=0.1)
+        recipe = everything(
+            backbone, regularisers=[Pull()], optimizer=SGD, schedule=constant, lr=0.1
+        )
         task = replace(task, val=None)
         model = fit(recipe, task, a_run(steps=1, batch_size=1000))
         oracle = copy.deepcopy(backbone).train()
@@ -308,7 +329,7 @@ class TestAligning:
         nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
         both = oracle.features(torch.cat([task.train.inputs[:], task.unlabelled[:]]))
         source, target = both[: len(task.train)], both[len(task.train) :]
-        loss = F.cross_entropy(head(source), task.train.labels) + pull(source, target, 0.0)
+        loss = F.cross_entropy(head(source), task.train.labels) + pull.distance(source, target)
         loss.backward()
         expected = {n: p - 0.1 * p.grad for n, p in oracle.body_parameters() if p.grad is not None}
         trained = model.trained
@@ -317,7 +338,7 @@ class TestAligning:
 
     def test_the_last_state_is_kept_whatever_the_source_validates(self, backbone, task):
         run = a_run(steps=20)
-        model = fit(everything(backbone, align=Pull(), lr=0.5), task, run)
+        model = fit(everything(backbone, regularisers=[Pull()], lr=0.5), task, run)
         accuracies = [value for _, value in run.curve]
         assert len(accuracies) == 4
         correct = model.logits(task.val.inputs).argmax(1) == task.val.labels
@@ -325,7 +346,7 @@ class TestAligning:
 
     def test_stored_activations_change_nothing(self, backbone, task):
         """With the first block frozen, both domains start from what is stored."""
-        recipe = Recipe(backbone, backbone.parameters_from(1), lr=1e-2, align=Pull())
+        recipe = Recipe(backbone, backbone.parameters_from(1), lr=1e-2, regularisers=[Pull()])
         stored = fit(recipe, task, a_run(steps=8))
         backbone._enterable = dict.fromkeys(range(3), False)
         whole = fit(recipe, task, a_run(steps=8))
@@ -335,9 +356,13 @@ class TestAligning:
 
     def test_the_recipes_own_module_is_left_alone(self, backbone, task):
         pull = Pull()
-        fit(everything(backbone, align=pull, lr=0.1), task, a_run(steps=2))
+        fit(everything(backbone, regularisers=[pull], lr=0.1), task, a_run(steps=2))
         assert pull.factor.item() == 1
-        assert pull.seen == []
+
+    def test_without_unlabelled_inputs_all_who_look_at_them_are_named(self, backbone, task):
+        recipe = everything(backbone, regularisers=[Pull(), Distance(backbone, 1), Pull()])
+        with pytest.raises(Unsupported, match=r"^Pull, Pull need unlabelled inputs"):
+            fit(recipe, replace(task, unlabelled=None), a_run())
 
 
 class TestBatches:
@@ -355,28 +380,6 @@ class TestBatches:
             assert seen[start : start + examples].sort().values.tolist() == list(range(examples))
 
 
-class TestStandardising:
-    def test_features_are_centred_and_scaled_as_a_whole(self, backbone, task):
-        """With a rate of nothing, the head sees features of mean 0 and mean square 1."""
-        seen = []
-        head = torch.nn.Linear(8, 10)
-        run = a_run(steps=1, batch_size=1000)
-        model = fit(probe(backbone, head=head, lr=1e-12, standardise=True), task, run)
-        model.head.register_forward_hook(lambda module, args, output: seen.append(args[0]))
-        model.logits(task.train.inputs)
-        assert torch.allclose(seen[0].mean(0), torch.zeros(8), atol=1e-5)
-        assert seen[0].square().mean().item() == pytest.approx(1, rel=1e-4)
-
-    def test_a_head_that_takes_the_features_as_they_are(self, backbone, task):
-        model = fit(probe(backbone, lr=0.1, standardise=True), task, a_run())
-        plain = model.head_for_features()(backbone.features(task.val.inputs[:]))
-        assert torch.allclose(plain, model.logits(task.val.inputs), atol=1e-4)
-
-    def test_a_backbone_that_trains_has_no_features_to_standardise(self, backbone, task):
-        with pytest.raises(ValueError, match="frozen backbone"):
-            fit(everything(backbone, standardise=True), task, a_run())
-
-
 class TestParts:
     """A batch of which memory takes a part at once is still one batch."""
 
@@ -388,10 +391,9 @@ class TestParts:
         task = Task(shots(digits(backbone), 10, 10), 10)
         head = nn.Linear(12, 10).double()
 
-        def penalty(trained):
-            return sum(p.square().sum() for p in trained.parameters())
-
-        recipe = everything(backbone, head=head, optimizer="sgd", lr=0.1, penalty=penalty)
+        recipe = everything(
+            backbone, head=head, optimizer=SGD, lr=0.1, regularisers=[Distance(backbone, 1)]
+        )
         trained = []
         for at_once in (batch_size, 7):
             run = a_run(steps=6, batch_size=batch_size)

@@ -7,10 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from harness.api import Classifier, Examples, ImageBackbone, Inputs, Recipe, Task, Unsupported, fit
+from harness.api import (
+    Classifier,
+    Examples,
+    ImageBackbone,
+    Inputs,
+    Recalibration,
+    Recipe,
+    Task,
+    Unsupported,
+    fit,
+)
 from harness.data.resident import ResidentPool
 from harness.model.normalisation import recalibrate, slices
-from harness.testing import a_run, digits, shots, small_backbone
+from harness.testing import RegulariserChecks, a_run, digits, shots, small_backbone
 
 
 @given(st.integers(1, 200), st.integers(1, 70))
@@ -37,7 +47,7 @@ def recalibrated(backbone, examples, batch_size):
     run = a_run(batch_size=batch_size)
     names = backbone.parameters_from(0)
     model = Classifier(Recipe(backbone, names, lr=0.1), Task(examples, 2), run)
-    recalibrate(model, examples, run)
+    recalibrate(model, examples.inputs, batch_size)
     return model.backbone.body
 
 
@@ -91,3 +101,18 @@ def test_no_part_of_a_batch_is_of_one(at_once):
     run.at_once = at_once
     model = fit(Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(examples, 2), run)
     assert model.logits(examples.inputs).isfinite().all()
+
+
+class TestRecalibration(RegulariserChecks):
+    def given(self, backbone, task, run):
+        return Recalibration(task.train.inputs, run.batch_size)
+
+    @pytest.mark.parametrize("validated", [False, True])
+    def test_what_is_kept_has_the_statistics_of_its_own_weights(self, validated):
+        """Whichever state that is: to set them again changes nothing."""
+        recipe, task = self._recipe(a_run())
+        task = task if validated else Task(task.train, 5)
+        model = fit(recipe, task, a_run())
+        before = [buffer.clone() for buffer in model.backbone.buffers()]
+        recalibrate(model, task.train.inputs, a_run().batch_size)
+        assert all(map(torch.equal, model.backbone.buffers(), before))

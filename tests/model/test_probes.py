@@ -9,7 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from harness.api import Augment, Diverged, Recipe, Task, fit, fit_heads
+from harness.api import (
+    Augment,
+    Diverged,
+    Recipe,
+    StandardisedLinear,
+    Task,
+    constant,
+    cosine,
+    fit,
+    fit_heads,
+    standardised_head,
+)
+from harness.model import probes
 from harness.testing import a_run, digits, shots, small_backbone
 
 SETTINGS = [(1e-3, 0.0), (1e-1, 1e-4), (1.0, 1e-1), (3e-2, 1e-2)]
@@ -31,17 +43,21 @@ def task(examples):
     return Task(shots(examples, 20, 10), 10, shots(examples, 10, 10, skip=20))
 
 
-def zeros(classes):
-    head = nn.Linear(8, classes).double()
-    nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
-    return head
+def head_for(backbone, task):
+    return standardised_head(backbone, task, a_run()).double()
 
 
-def recipes(backbone, **options):
+def recipes(backbone, task, **options):
     return [
-        Recipe(backbone, (), lr=lr, weight_decay=decay, standardise=True, head=zeros(10), **options)
+        Recipe(backbone, (), lr=lr, weight_decay=decay, head=head_for(backbone, task), **options)
         for lr, decay in SETTINGS
     ]
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Nothing may be fitted by itself."""
+    monkeypatch.setattr(probes, "fit", None)
 
 
 def alike(found, expected, inputs):
@@ -49,10 +65,10 @@ def alike(found, expected, inputs):
 
 
 @pytest.mark.parametrize("batch_size", [32, 1000])
-@pytest.mark.parametrize("schedule", ["cosine", "constant"])
-def test_settings_of_one_task(backbone, task, batch_size, schedule):
+@pytest.mark.parametrize("schedule", [cosine, constant])
+def test_settings_of_one_task(at_once, backbone, task, batch_size, schedule):
     many = a_run(steps=30, batch_size=batch_size)
-    declared = recipes(backbone, schedule=schedule)
+    declared = recipes(backbone, task, schedule=schedule)
     together = fit_heads(declared, [task] * 4, many)
     for number, (recipe, model) in enumerate(zip(declared, together, strict=True)):
         alone = a_run(steps=30, batch_size=batch_size)
@@ -63,18 +79,20 @@ def test_settings_of_one_task(backbone, task, batch_size, schedule):
             assert one == pytest.approx(other)
 
 
-def test_small_tasks_of_one_setting(backbone, examples):
+def test_small_tasks_of_one_setting(at_once, backbone, examples):
     tasks = [Task(shots(examples, 2, 5, skip=2 * number), 5) for number in range(6)]
     run = a_run(steps=15)
-    recipe = replace(recipes(backbone)[1], head=zeros(5))
-    for task, model in zip(tasks, fit_heads([recipe] * 6, tasks, run), strict=True):
+    declared = [recipes(backbone, task)[1] for task in tasks]
+    found = fit_heads(declared, tasks, run)
+    for recipe, task, model in zip(declared, tasks, found, strict=True):
         alike(model, fit(recipe, task, run), task.train.inputs)
 
 
 def test_tasks_of_different_sizes_are_fitted_one_by_one(backbone, examples):
     tasks = [Task(shots(examples, number, 5), 5) for number in (1, 3)]
-    recipe = replace(recipes(backbone)[1], head=zeros(5))
-    for task, model in zip(tasks, fit_heads([recipe] * 2, tasks, a_run()), strict=True):
+    declared = [recipes(backbone, task)[1] for task in tasks]
+    found = fit_heads(declared, tasks, a_run())
+    for recipe, task, model in zip(declared, tasks, found, strict=True):
         alike(model, fit(recipe, task, a_run()), task.train.inputs)
 
 
@@ -89,7 +107,7 @@ def test_a_step_is_that_of_torchs_adamw(rates, steps):
     examples = shots(digits(backbone), 4, 3)
     heads = [nn.Linear(8, 3).double() for _ in rates]
     declared = [
-        Recipe(backbone, (), lr=lr, weight_decay=decay, head=head, schedule="constant")
+        Recipe(backbone, (), lr=lr, weight_decay=decay, head=head, schedule=constant)
         for (lr, decay), head in zip(rates, heads, strict=True)
     ]
     found = fit_heads(declared, [Task(examples, 3)] * len(rates), a_run(steps=steps))
@@ -110,14 +128,14 @@ def test_a_step_is_that_of_torchs_adamw(rates, steps):
 
 def test_each_keeps_the_state_that_validated_best(backbone, task):
     run = a_run(steps=40)
-    models = fit_heads(recipes(backbone), [task] * 4, run)
+    models = fit_heads(recipes(backbone, task), [task] * 4, run)
     for number, model in enumerate(models):
         accuracy = (model.logits(task.val.inputs).argmax(1) == task.val.labels).double().mean()
         assert accuracy.item() == pytest.approx(max(values[number] for _, values in run.curve))
 
 
 def test_a_head_that_is_not_a_number_ends_them_all(backbone, task):
-    declared = [*recipes(backbone), replace(recipes(backbone)[0], lr=float("nan"))]
+    declared = [*recipes(backbone, task), replace(recipes(backbone, task)[0], lr=float("nan"))]
     with pytest.raises(Diverged):
         fit_heads(declared, [task] * 5, a_run())
 
@@ -127,12 +145,23 @@ def test_a_pruner_ends_one_that_trains_alone(backbone, task):
     run = a_run(steps=20)
     run.begin(0, study.ask())
     with pytest.raises(optuna.TrialPruned, match="step 5 with 0"):
-        fit_heads(recipes(backbone)[:1], [task], run)
+        fit_heads(recipes(backbone, task)[:1], [task], run)
 
 
 def test_where_images_are_augmented_each_is_fitted_alone(backbone, task):
     run, other = a_run(steps=5), a_run(steps=5)
     run.augment = other.augment = Augment(shift=0.1)
-    declared = recipes(backbone)
+    declared = recipes(backbone, task)
     (*_, model) = fit_heads(declared, [task] * 4, run)
     alike(model, fit(declared[-1], task, other), task.val.inputs)
+
+
+def test_heads_that_standardise_otherwise_see_what_is_theirs(backbone, task):
+    """Of one task, with and without validation: no features are common to them."""
+    wide = StandardisedLinear(8, 10).double()
+    for one in (task, Task(task.train, 10)):
+        heads = [head_for(backbone, one), wide]
+        declared = [Recipe(backbone, (), lr=0.1, head=head) for head in heads]
+        run = a_run(steps=8, batch_size=1000)
+        for recipe, model in zip(declared, fit_heads(declared, [one] * 2, run), strict=True):
+            alike(model, fit(recipe, one, a_run(steps=8, batch_size=1000)), task.val.inputs)

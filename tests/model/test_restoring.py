@@ -7,7 +7,16 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from harness.api import Classifier, HarnessError, Recipe, Task, fit, fit_heads, restore
+from harness.api import (
+    Classifier,
+    HarnessError,
+    Recipe,
+    Task,
+    fit,
+    fit_heads,
+    restore,
+    standardised_head,
+)
 from harness.testing import a_run, digits, shots, small_backbone
 
 
@@ -33,9 +42,10 @@ def again(model, backbone, task, file, head=None, run=None):
 
 @pytest.mark.parametrize("first", [0, 2, 3])
 def test_parameters_buffers_and_centre_are_all_saved(backbone, task, tmp_path, first):
-    names = backbone.parameters_from(first)
-    model = fit(Recipe(backbone, names, lr=1e-2, standardise=not names), task, a_run())
-    assert again(model, backbone, task, tmp_path / "model")
+    names, run = backbone.parameters_from(first), a_run()
+    head = None if names else standardised_head(backbone, task, run)
+    model = fit(Recipe(backbone, names, lr=1e-2, head=head), task, run)
+    assert again(model, backbone, task, tmp_path / "model", head=head)
     saved = load_file(tmp_path / "model")
     assert sum(name.endswith("running_var") for name in saved) == 3 - first
     assert {*saved} - {*model.trained} == {*model.changed} - {*model.trained}
@@ -51,8 +61,21 @@ def test_a_chain_of_trainings_has_all_that_changed(backbone, task, tmp_path, fir
     assert one.backbone.digest() == before
     assert {*two.trained} == {"head.weight", "head.bias", *backbone.parameters_from(first)}
     assert again(two, backbone, task, tmp_path / "model")
-    three = fit(Recipe(two.backbone, (), lr=1e-2, standardise=True), task, a_run())
-    assert again(three, backbone, task, tmp_path / "model")
+    head = standardised_head(two.backbone, task, a_run())
+    three = fit(Recipe(two.backbone, (), lr=1e-2, head=head), task, a_run())
+    assert again(three, backbone, task, tmp_path / "model", head=head)
+
+
+def test_what_an_earlier_version_standardised_with_is_found(backbone, task, tmp_path):
+    head = standardised_head(backbone, task, a_run())
+    model = fit(Recipe(backbone, (), lr=1e-2, head=head), task, a_run())
+    model.save(tmp_path / "new")
+    earlier = {"head.centre": "features.centre", "head.scale": "features.scale"}
+    saved = {earlier.get(name, name): t for name, t in load_file(tmp_path / "new").items()}
+    save_file(saved, tmp_path / "old", metadata={"entry": "3"})
+    recipe = Recipe(backbone, (), lr=0.0, head=head)
+    restored = restore(tmp_path / "old", recipe, task, a_run())
+    assert torch.equal(restored.logits(task.val.inputs), model.logits(task.val.inputs))
 
 
 class TestHeads:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.api import (
     Backbone,
+    Batch,
     FloatDistribution,
     GradientStrategy,
     Recipe,
+    Regulariser,
     Run,
     Settings,
     Space,
@@ -44,19 +46,22 @@ class Coral(GradientStrategy):
             backbone.parameters_from(0),
             lr=hp["lr"],
             weight_decay=hp["weight_decay"],
-            align=CovarianceDistance(hp["coral_weight"]),
+            regularisers=[CovarianceDistance(hp["coral_weight"])],
         )
 
 
-class CovarianceDistance(nn.Module):
-    """The CORAL loss of two batches of features, ``weight`` times."""
+class CovarianceDistance(Regulariser):
+    """The CORAL loss of the features of a batch and of its unlabelled inputs, ``weight`` times."""
+
+    unlabelled: ClassVar[bool] = True
 
     def __init__(self, weight: float) -> None:
         super().__init__()
         self.weight = weight
 
-    def forward(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
-        return self.weight * coral_loss(source, target)
+    def penalty(self, batch: Batch) -> Tensor:
+        assert batch.unlabelled is not None
+        return self.weight * coral_loss(batch.features, batch.unlabelled.features)
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from harness.api import (
     Backbone,
+    Batch,
     FloatDistribution,
     GradientStrategy,
     Recipe,
+    Regulariser,
     Run,
     Settings,
     Space,
@@ -51,12 +53,14 @@ class Dann(GradientStrategy):
             backbone.parameters_from(0),
             lr=hp["lr"],
             weight_decay=hp["weight_decay"],
-            align=adversary,
+            regularisers=[adversary],
         )
 
 
-class Adversary(nn.Module):
+class Adversary(Regulariser):
     """Tells source features from target features, and turns its gradient round for them."""
+
+    unlabelled: ClassVar[bool] = True
 
     def __init__(self, features: int, width: int, weight: float) -> None:
         super().__init__()
@@ -65,7 +69,11 @@ class Adversary(nn.Module):
             nn.Linear(features, width), nn.ReLU(), nn.Linear(width, 1), nn.Flatten(0)
         )
 
-    def forward(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
+    def penalty(self, batch: Batch) -> Tensor:
+        assert batch.unlabelled is not None
+        return self.loss(batch.features, batch.unlabelled.features, batch.progress)
+
+    def loss(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
         """The adversary's loss: binary cross-entropy in nats, a scalar."""
         features = ReverseGradient.apply(
             torch.cat([source, target]), self.weight * reversal(progress)

@@ -15,10 +15,12 @@ from harness.api import (
     Run,
     Settings,
     Space,
+    StandardisedLinear,
     Strategy,
     Task,
     fit_heads,
     hookimpl,
+    standardised_head,
 )
 
 
@@ -35,14 +37,23 @@ class LinearProbe(GradientStrategy):
     defaults: ClassVar[Settings] = {"lr": 1e-1, "weight_decay": 1e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        return Recipe(backbone, (), lr=hp["lr"], weight_decay=hp["weight_decay"], standardise=True)
+        return _from(standardised_head(backbone, task, run), backbone, hp)
 
     def adapt_batch(
         self, backbone: Backbone, batch: Sequence[tuple[Task, Settings]], run: Run
     ) -> Iterable[Predictor]:
         """All heads at once, on features that are computed once."""
-        recipes = [self.recipe(backbone, task, hp, run) for task, hp in batch]
-        return fit_heads(recipes, [task for task, _ in batch], run)
+        tasks = [task for task, _ in batch]
+        heads = {
+            key: standardised_head(backbone, task, run)
+            for key, task in {id(task): task for task in tasks}.items()
+        }
+        recipes = [_from(heads[id(task)], backbone, hp) for task, hp in batch]
+        return fit_heads(recipes, tasks, run)
+
+
+def _from(head: StandardisedLinear, backbone: Backbone, hp: Settings) -> Recipe:
+    return Recipe(backbone, (), lr=hp["lr"], weight_decay=hp["weight_decay"], head=head)
 
 
 @hookimpl

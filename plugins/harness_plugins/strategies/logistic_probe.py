@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -22,6 +24,9 @@ from harness.api import (
     Task,
     Unsupported,
     hookimpl,
+    restore,
+    stand_in,
+    standardised_head,
 )
 from harness_plugins.strategies._logistic_regression import solve
 
@@ -64,13 +69,15 @@ class LogisticProbe(Strategy):
         exact = torch.get_float32_matmul_precision() == "highest"
         dtype = torch.float32 if exact else torch.float64
         predictors: dict[int, Predictor] = {}
-        recipe = Recipe(backbone, (), lr=0.0, standardise=True)
         for (_, classes, penalties), found in alike.items():
             tasks = [batch[own[0]][0] for own in found]
-            models = [Classifier(recipe, task, run) for task in tasks]
+            models = [Classifier(_recipe(backbone, task, run), task, run) for task in tasks]
             weight, bias = solve(
                 torch.stack(
-                    [m.standardised(t.train.inputs) for m, t in zip(models, tasks, strict=True)]
+                    [
+                        m.head.standardise(m.features(t.train.inputs))
+                        for m, t in zip(models, tasks, strict=True)
+                    ]
                 ).to(dtype),
                 torch.stack([task.train.labels for task in tasks]),
                 classes,
@@ -78,11 +85,21 @@ class LogisticProbe(Strategy):
             )
             for index, (model, own) in enumerate(zip(models, found, strict=True)):
                 for number, place in enumerate(own):
-                    head = torch.nn.Linear(weight.shape[3], classes, device=run.device)
+                    head = copy.deepcopy(model.head)
                     head.weight.copy_(weight[number, index])
                     head.bias.copy_(bias[number, index])
                     predictors[place] = model.with_head(head)
         return [predictors[place] for place in range(len(batch))]
+
+    def restore(
+        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+    ) -> Predictor:
+        task = stand_in(backbone, classes)
+        return restore(file, _recipe(backbone, task, run), task, run)
+
+
+def _recipe(backbone: Backbone, task: Task, run: Run) -> Recipe:
+    return Recipe(backbone, (), lr=0.0, head=standardised_head(backbone, task, run))
 
 
 @hookimpl

@@ -17,6 +17,7 @@ from harness.api import (
     Task,
     fit,
     hookimpl,
+    standardised_head,
 )
 
 
@@ -40,16 +41,15 @@ class LpFt(GradientStrategy):
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         half = max(1, run.steps // 2)
         decay = hp["weight_decay"]
-        stage = Recipe(
-            backbone, (), lr=hp["probe_lr"], weight_decay=decay, standardise=True, steps=half
-        )
+        head = standardised_head(backbone, task, run)
+        stage = Recipe(backbone, (), lr=hp["probe_lr"], weight_decay=decay, head=head, steps=half)
         probe = fit(stage, replace(task, val=None), run)
         return Recipe(
             backbone,
             backbone.parameters_from(0),
             lr=hp["lr"],
             weight_decay=decay,
-            head=probe.head_for_features(),
+            head=probe.head.plain(),
             steps=max(1, run.steps - half),
         )
 

@@ -15,6 +15,7 @@ from harness.api import (
     GradientStrategy,
     IntDistribution,
     LossGuard,
+    Recalibration,
     Recipe,
     Run,
     Settings,
@@ -24,6 +25,7 @@ from harness.api import (
     Task,
     Training,
     check_episodes,
+    constant,
     cosine,
     hookimpl,
     set_rate,
@@ -116,10 +118,10 @@ class Maml(GradientStrategy):
             backbone,
             backbone.parameters_from(0),
             lr=hp["adapt_lr"],
-            optimizer="sgd",
-            schedule="constant",
+            optimizer=torch.optim.SGD,
+            schedule=constant,
             steps=hp["adapt_steps"],
-            recalibrate=True,
+            regularisers=[Recalibration(task.train.inputs, run.batch_size)],
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from harness_plugins.strategies.coral import Coral, coral_loss, covariance
+from harness_plugins.strategies.coral import Coral, CovarianceDistance, coral_loss, covariance
 from harness_plugins.strategies.dann import Adversary, Dann, ReverseGradient, reversal
 from harness_plugins.strategies.source_only import SourceOnly
 from harness_plugins.strategies.target_supervised import TargetSupervised
@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.api import Unsupported
-from harness.testing import StrategyChecks, a_run, small_backbone
+from harness.testing import RegulariserChecks, StrategyChecks, a_run, small_backbone
 
 
 class TestSourceOnly(StrategyChecks):
@@ -53,6 +53,16 @@ class TestCoral(StrategyChecks):
         assert coral_loss(features, features + 5).item() == pytest.approx(0, abs=1e-10)
 
 
+class TestCovarianceDistance(RegulariserChecks):
+    def given(self, backbone, task, run):
+        return CovarianceDistance(1.0)
+
+
+class TestAdversary(RegulariserChecks):
+    def given(self, backbone, task, run):
+        return Adversary(backbone.num_features, 6, 0.1)
+
+
 class TestDann(StrategyChecks):
     strategy = Dann()
 
@@ -75,13 +85,13 @@ class TestDann(StrategyChecks):
         adversary = Adversary(4, 8, 1.0)
         for parameter in adversary.parameters():
             torch.nn.init.zeros_(parameter)
-        loss = adversary(torch.randn(6, 4), torch.randn(6, 4), 0.5)
+        loss = adversary.loss(torch.randn(6, 4), torch.randn(6, 4), 0.5)
         assert loss.item() == pytest.approx(math.log(2), rel=1e-6)
 
     def test_every_trial_starts_from_the_same_adversary(self):
         backbone, run = small_backbone(), a_run()
         first, second = (
-            self.strategy.recipe(backbone, None, self.strategy.defaults, run).align
+            self.strategy.recipe(backbone, None, self.strategy.defaults, run).regularisers[0]
             for _ in range(2)
         )
         same = zip(first.state_dict().values(), second.state_dict().values(), strict=True)

@@ -77,7 +77,7 @@ def test_the_saved_head_takes_features_as_centred_and_scaled_by_the_file(
     predictor.save(tmp_path / "head.safetensors")
     head = load_file(tmp_path / "head.safetensors")
     with torch.no_grad():
-        features = (backbone(queries.inputs[:]) - head["features.centre"]) / head["features.scale"]
+        features = (backbone(queries.inputs[:]) - head["head.centre"]) / head["head.scale"]
         logits = F.linear(features, head["head.weight"], head["head.bias"])
     assert torch.allclose(logits, predictor.logits(queries.inputs), atol=1e-3)
 

@@ -28,9 +28,9 @@ def test_without_a_second_stage_it_is_a_linear_probe():
     probe = {"lr": HP["probe_lr"], "weight_decay": 0.0}
     expected = LinearProbe().adapt(backbone, task, probe, a_run(steps=20))
     inputs = task.train.inputs
-    torch.testing.assert_close(found.head.weight, expected.head_for_features().weight)
+    torch.testing.assert_close(found.head.weight, expected.head.plain().weight)
     with torch.no_grad():
-        logits = expected.head_for_features()(backbone.features(inputs[:]))
+        logits = expected.head.plain()(backbone.features(inputs[:]))
     torch.testing.assert_close(expected.logits(inputs), logits, rtol=1e-3, atol=1e-3)
 
 
