@@ -309,12 +309,15 @@ class Task:
 
     ``val`` is ``None`` in an episode, where there is nothing to select on. Under ``adaptation``
     ``train`` and ``val`` are of the source domain, and ``unlabelled`` has inputs of the target.
+    Where the suite selects without labels, ``unlabelled_val`` has those of the target that are held
+    out for it.
     """
 
     train: Examples
     classes: int
     val: Examples | None = None
     unlabelled: Inputs | None = None
+    unlabelled_val: Inputs | None = None
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.data.examples import Examples, Inputs, Task, sent
+from harness.data.examples import Inputs, Task, sent
 from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Entering, Index, Recipe
 from harness.model.groups import parameter_groups
+from harness.model.metrics import information
 from harness.model.normalisation import slices, trained_norms
 from harness.model.objective import Batch, Regulariser, copied, overridden
 from harness.model.training import LossGuard, Part, Training
@@ -32,8 +33,8 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
 
     Validation is scored ``run.evaluations`` times, evenly spaced, the last time after the last
     step; training ends before, where ``run.patience`` of them were no better. Without validation
-    examples, as in an episode, or where a regulariser looks at unlabelled inputs, the last state is
-    returned.
+    examples, as in an episode, or where a regulariser looks at unlabelled inputs and those of the
+    target don't validate, the last state is returned.
 
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
@@ -72,8 +73,8 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
             regulariser.stepped(model)
         if step in score_at and (task.val is not None or step == steps):
             with run.scoring(), objective.scoring():
-                score = None if task.val is None else validate(model, task.val)
-                if score is not None and not objective.unlabelled:
+                score = validate(model, task)
+                if score is not None and objective.selects:
                     best.offer(score, model)
                 elif step == steps:
                     best.keep(model)
@@ -131,6 +132,8 @@ class Objective:
             raise Unsupported(f"{', '.join(looking)} {needs} unlabelled inputs of a target domain")
         self.unlabelled = task.unlabelled if looking else None
         """Inputs that regularisers look at."""
+        self.selects = self.unlabelled is None or task.unlabelled_val is not None
+        """Whether validation tells which state is best."""
         if self.unlabelled is None:
             _refuse_batches_of_one(model, task, run)
         taps = {block for r in self.regularisers for block in r.taps}
@@ -244,13 +247,23 @@ def _refuse_batches_of_one(model: Classifier, task: Task, run: Run) -> None:
         raise Unsupported(f"{why}: raise batch_size to 2 or more")
 
 
-def validate(model: Classifier, examples: Examples) -> tuple[float, float]:
-    """Accuracy (0–1) and the negative log loss (nats): higher is better, first by the first."""
-    logits = model.logits(examples.inputs)
+def validate(model: Classifier, task: Task) -> tuple[float, float] | None:
+    """What a state is worth: more is better, first of the first. ``None`` without validation.
+
+    Accuracy (0–1) and the negative log loss (nats); where the suite selects without labels, mutual
+    information and the negative conditional entropy (nats) on inputs of the target.
+    """
+    if task.val is None:
+        return None
+    unlabelled = task.unlabelled_val
+    logits = model.logits(task.val.inputs if unlabelled is None else unlabelled)
     if not logits.isfinite().all():
         raise Diverged("the model's predictions are not finite")
-    accuracy = (logits.argmax(1) == examples.labels).double().mean().item()
-    return accuracy, -F.cross_entropy(logits.double(), examples.labels).item()
+    if unlabelled is not None:
+        value, loss = information(logits)
+        return value, -loss
+    accuracy = (logits.argmax(1) == task.val.labels).double().mean().item()
+    return accuracy, -F.cross_entropy(logits.double(), task.val.labels).item()
 
 
 def batch_order(

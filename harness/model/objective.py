@@ -137,7 +137,8 @@ class Regulariser(nn.Module):
 
     unlabelled: ClassVar[bool] = False
     """Whether it looks at ``batch.unlabelled``. Then the last state of a training is the one that
-    is kept: validation on the source does not tell how far the target has come."""
+    is kept, unless the suite selects without labels: validation on the source does not tell how far
+    the target has come."""
     taps: Collection[int] = ()
     """Blocks of the backbone for which ``batch.entering(block)`` is asked."""
 

@@ -42,7 +42,9 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
         Diverged: the loss, or a validation prediction, of one of them is not finite.
     """
     first = recipes[0]
-    if not all(map(_only_a_head, recipes)) or run.augment or run.patience is not None:
+    alone = run.augment is not None or run.patience is not None
+    alone = alone or any(task.unlabelled_val is not None for task in tasks)
+    if alone or not all(map(_only_a_head, recipes)):
         return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
     shared = all(task is tasks[0] for task in tasks) and _see_alike(recipes)
     if shared:

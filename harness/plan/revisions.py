@@ -36,6 +36,11 @@ TIES = "ties over episodes"
 their means, and the tie did not go to the lower loss."""
 
 
+INFORMATION = "states by information"
+"""Where a suite selects by the information of predictions on the target, the state of a training
+that is kept, its early end and its pruning followed accuracy on the source, or nothing."""
+
+
 def revisions(
     registry: Registry,
     datasets: Datasets,
@@ -70,6 +75,9 @@ def _revisions(
         configured = configure.strategy(registry, strategy)
         if configured.space or configured.prepare_space:
             yield TIES
+    blind = isinstance(problem, AdaptationProblem) and problem.selection == "information"
+    if blind and not cls.sees_target_labels:
+        yield INFORMATION
 
 
 @cache

@@ -178,7 +178,8 @@ class _Gathered:
             self.trials.append((cell.cell, *tried, by_accuracy))
             if trial.number == record.selected:
                 self.tuned[cell.cell] = trial.settings
-                self.curves += [(cell.cell, step, value) for step, value in trial.curve]
+                if by_accuracy:
+                    self.curves += [(cell.cell, step, value) for step, value in trial.curve]
         if record.status != "ok":
             self._fault(cell, record.status, record.reason, record.traceback, record.log)
 

@@ -193,6 +193,9 @@ class Experiment:
         if self.strategy.sees_target_labels:
             val = _on_val(known)
         elif problem.selection != "source":
+            if problem.selection == "information":
+                assert known.val is not None
+                task = replace(task, unlabelled_val=known.val.inputs.by_place())
             measure = ACCURACY if problem.selection == "target" else INFORMATION
             val = replace(_on_val(known), tasks=[task], measure=measure)
         self._tune_and_test(backbone, val, loaded, target)

@@ -26,6 +26,7 @@ from harness.api import (
 )
 from harness.data.resident import ResidentPool
 from harness.model.fit import batch_order
+from harness.model.metrics import information
 from harness.testing import a_run, digits, shots, small_backbone
 
 
@@ -343,6 +344,19 @@ class TestAligning:
         assert len(accuracies) == 4
         correct = model.logits(task.val.inputs).argmax(1) == task.val.labels
         assert correct.double().mean().item() == accuracies[-1]
+
+    def test_where_the_target_validates_without_labels_the_best_state_is_kept(self, backbone, task):
+        """By mutual information, with an early end."""
+        held_out = shots(digits(backbone), 10, 10, skip=40).inputs
+        run = a_run(steps=40)
+        run.evaluations, run.patience = 20, 2
+        recipe = everything(backbone, regularisers=[Pull()], lr=0.3)
+        model = fit(recipe, replace(task, unlabelled_val=held_out), run)
+        scores = [value for _, value in run.curve]
+        assert len(scores) < 20
+        assert scores[-1] < max(scores)
+        found, _ = information(model.logits(held_out))
+        assert found == pytest.approx(max(scores))
 
     def test_stored_activations_change_nothing(self, backbone, task):
         """With the first block frozen, both domains start from what is stored."""

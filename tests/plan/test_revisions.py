@@ -5,7 +5,7 @@ import pytest
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
-from harness.plan.revisions import POOLED, TIES
+from harness.plan.revisions import INFORMATION, POOLED, TIES
 from harness.plugins import Sources, load
 
 SOURCE = {"dataset": "glyphs", "args": {"per_class": 8}}
@@ -99,3 +99,20 @@ def test_ties_over_episodes_concern_what_is_tuned_on_episodes(
     ]
     table["strategies"] = [strategy]
     assert {repr(cell.meaning.get("revisions")) for cell in planned(table)} == {repr(expected)}
+
+
+@pytest.mark.parametrize("selection", ["source", "information", "target"])
+def test_states_by_information_concern_what_is_selected_so(planned, table, selection):
+    table["problems"] = [
+        {
+            "dataset": "glyphs",
+            "args": {"per_class": 6, "seed": 1},
+            "protocol": "adaptation",
+            "source": {"dataset": "glyphs", "args": {"per_class": 6}},
+            "selection": selection,
+        }
+    ]
+    table["strategies"] = ["coral", "target_supervised"]
+    found = {cell.strategy: cell.meaning.get("revisions") for cell in planned(table)}
+    assert found["coral"] == ([INFORMATION] if selection == "information" else None)
+    assert found["target_supervised"] is None

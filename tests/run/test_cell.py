@@ -180,6 +180,10 @@ class TestAdaptation:
         assert source.order[blind.train.inputs.rows].tolist() == split["source"]["train"]
         assert source.order[blind.val.inputs.rows].tolist() == split["source"]["val"]
         assert sorted(target.order[blind.unlabelled.rows].tolist()) == split["target"]["train"]
+        without = blind.unlabelled_val
+        assert (without is None) == (selection != "information")
+        if without is not None:
+            assert sorted(target.order[without.rows].tolist()) == split["target"]["val"]
         assert target.order[seeing.train.inputs.rows].tolist() == split["target"]["train"]
         assert target.order[seeing.val.inputs.rows].tolist() == split["target"]["val"]
         shown = {*split["target"]["train"], *split["target"]["val"]}
