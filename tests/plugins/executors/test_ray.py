@@ -2,12 +2,15 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
+from harness_plugins.executors import ray as executor
 from harness_plugins.executors.ray import Ray
 
 from harness.api import HarnessError
@@ -65,20 +68,9 @@ class Fragile(LinearProbe):
         return super().adapt(backbone, task, hp, run)
 
 
-@dataclass(frozen=True)
-class Slow(LinearProbe):
-    """Takes 4 seconds: its operations are counted by a second call."""
-
-    name: ClassVar[str] = "slow"
-
-    def adapt(self, backbone, task, hp, run):
-        time.sleep(2)
-        return super().adapt(backbone, task, hp, run)
-
-
 @hookimpl
 def harness_strategies():
-    return [Witness, Fragile, Slow]
+    return [Witness, Fragile]
 
 
 def note(cell, what):
@@ -109,13 +101,6 @@ budget = { trials = 2, steps = 3, batch_size = 16 }
 backbones = [{ model = "conv4", weights = "random", input_size = 16, args = { width = 8 } }]
 problems = [{ dataset = "digits", shots = 2 }]
 """
-
-WAITING = (
-    SUITE.replace("spread", "waiting")
-    .replace("[0, 1, 2, 3]", "[0, 1, 2, 3, 4, 5]")
-    .replace('["witness", "full_finetune", "fragile"]', '["slow"]\nlimits = { timeout = 12 }')
-    .replace("trials = 2", "trials = 1")
-)
 
 COMMAND = """
 from harness.cli import main
@@ -161,25 +146,16 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def on_cluster(address, folder):
-    """Runs a suite on the cluster by a command of its own."""
-
-    def run(suite, jobs):
-        words = f"suite {suite} --plugin spread_plugin.py --executor ray --jobs {jobs}"
-        return subprocess.run(
-            [sys.executable, "-c", COMMAND, *words.split(), "--format", "json"],
-            cwd=folder,
-            env={**os.environ, "RAY_ADDRESS": address},
-            capture_output=True,
-            text=True,
-        )
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def ended(on_cluster):
-    return on_cluster("spread.toml", 2)
+def ended(address, folder):
+    """The suite, run on the cluster by a command of its own."""
+    words = "suite spread.toml --plugin spread_plugin.py --executor ray --jobs 2 --format json"
+    return subprocess.run(
+        [sys.executable, "-c", COMMAND, *words.split()],
+        cwd=folder,
+        env={**os.environ, "RAY_ADDRESS": address},
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -239,11 +215,36 @@ def test_records_are_bit_for_bit_those_of_the_local_executor(
         }
 
 
-def test_waiting_for_a_place_is_not_the_cell_s_time(on_cluster, folder):
-    (folder / "waiting.toml").write_text(WAITING)
-    ended = on_cluster("waiting.toml", 6)  # for two places: the last two begin after 8 seconds
-    assert ended.returncode == 0, ended.stderr
-    assert [row["status"] for row in json.loads(ended.stdout)] == ["ok"] * 6
+class Watched:
+    """A job, and a queue of events: what happens in which order."""
+
+    timeout = 12.0
+
+    def __init__(self):
+        self.order = []
+
+    def warm(self):
+        self.order.append("loaded what cells share")
+
+    def run(self, send, device):
+        send("harness_cell_started", {"cell": device})
+
+    def put(self, told):
+        hook, _ = pickle.loads(told)
+        self.order.append(hook)
+
+
+def test_the_clock_starts_once_a_worker_has_loaded_what_cells_share():
+    job = Watched()
+    executor._work(7, job, os.getcwd(), "cpu", job)
+    assert job.order == ["loaded what cells share", executor.BEGUN, "harness_cell_started"]
+
+
+@pytest.mark.parametrize(("began", "late"), [(None, False), (10, False), (14, True)])
+def test_waiting_for_a_place_and_for_a_process_is_not_the_cell_s_time(began, late):
+    began = {} if began is None else {7: time.monotonic() - began}
+    others = {6: time.monotonic() - 100}
+    assert executor._is_late(executor.Running(7, Watched()), {**others, **began}) is late
 
 
 def test_ray_chooses_the_gpu():
