@@ -114,14 +114,6 @@ MESSAGES = {
 }
 
 
-def _shown(value: object) -> str:
-    """A value, abridged. Python itself writes no number of thousands of digits."""
-    try:
-        return reprlib.repr(value)
-    except ValueError:
-        return "a number of thousands of digits"
-
-
 def _message(detail: ErrorDetails) -> str:
     kind, location, found = detail["type"], detail["loc"], detail["input"]
     match kind, location:
@@ -132,7 +124,7 @@ def _message(detail: ErrorDetails) -> str:
         case "value_error", _:
             return str(detail["msg"]).removeprefix("Value error, ")
         case "union_tag_invalid", _ if isinstance(found, Mapping):
-            protocol = _shown(found["protocol"])
+            protocol = reprlib.repr(found["protocol"])
             return f"unknown protocol {protocol}{did_you_mean(protocol, PROTOCOLS)}"
         case "union_tag_invalid", _:
             message = "should be a table"
@@ -148,7 +140,7 @@ def _message(detail: ErrorDetails) -> str:
             message = "should be a whole number above 0, or 'all'"
         case _:
             message = MESSAGES.get(kind, re.sub("^(Input|String) ", "", str(detail["msg"])))
-    return f"{message}, not {_shown(found)}"
+    return f"{message}, not {reprlib.repr(found)}"
 
 
 PROTOCOLS: dict[str, type[BaseModel]] = {

@@ -68,8 +68,6 @@ def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None
         Mistakes: everything that is wrong with them, at once.
     """
     unusable = [*unfit(table)]
-    if any("64 bits" in message for _, message in unusable):  # Python writes no very long number
-        raise Mistakes(where, dict.fromkeys(lines(unusable, table)))
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:

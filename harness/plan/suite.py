@@ -322,8 +322,11 @@ class AdaptationProblem(_Problem):
 
 def _protocol(value: object) -> str:
     if isinstance(value, Mapping):
-        return str(value.get("protocol", "transfer"))
-    return str(getattr(value, "protocol", ""))
+        protocol = value.get("protocol", "transfer")
+    else:
+        protocol = getattr(value, "protocol", "")
+    # Of what else stands there, such as a number that is too long to be written, comes no name.
+    return protocol if isinstance(protocol, str) else ""
 
 
 Problem: TypeAlias = Annotated[

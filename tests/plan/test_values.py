@@ -57,15 +57,23 @@ def test_it_is_refused_with_its_place(args, said):
     assert caught.value.lines == [said]
 
 
+def test_a_number_too_long_to_be_written_is_refused_wherever_it_stands():
+    table = suite("{}")
+    table["problems"][0]["protocol"] = 10**5000
+    with pytest.raises(Mistakes, match=r"problems\[0\]\.protocol .*more than 64 bits"):
+        parse(table, "here")
+
+
 def test_other_mistakes_come_with_it_and_the_same_place_is_told_once():
     table = suite("{ day = 1979-05-27 }") | {"sedes": [0]}
     table["strategies"][0]["label"] = math.nan
-    table["budget"] = {"steps": 0}
+    table["budget"] = {"trials": 2**70, "steps": 0}
     with pytest.raises(Mistakes) as caught:
         parse(table, "here")
     assert caught.value.lines == [
         "strategies[0].args.day ('linear_probe'): is a date or a time: put it in quotes",
         "strategies[0].label ('linear_probe'): should be a number, not nan",
+        "budget.trials: is a whole number of more than 64 bits",
         "budget.steps: should be greater than 0, not 0",
         "sedes: unknown key (did you mean 'seeds'?)",
     ]
