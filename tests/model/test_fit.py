@@ -27,12 +27,7 @@ from harness.api import (
 from harness.data.resident import ResidentPool
 from harness.model.fit import batch_order
 from harness.model.metrics import information
-from harness.testing import a_run, digits, shots, small_backbone
-
-
-@pytest.fixture
-def backbone():
-    return small_backbone()
+from harness.testing import a_run, digits, shots
 
 
 @pytest.fixture

@@ -5,12 +5,7 @@ import torch
 from torch import nn
 
 from harness.api import Recipe, Task, fit, standardised_head
-from harness.testing import a_run, digits, shots, small_backbone
-
-
-@pytest.fixture
-def backbone():
-    return small_backbone()
+from harness.testing import a_run, digits, shots
 
 
 @pytest.fixture

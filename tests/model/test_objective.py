@@ -15,11 +15,6 @@ from harness.testing import a_run, digits, shots, small_backbone
 
 
 @pytest.fixture
-def backbone():
-    return small_backbone()
-
-
-@pytest.fixture
 def task(backbone):
     examples = digits(backbone)
     unlabelled = shots(examples, 3, 10, skip=30).inputs

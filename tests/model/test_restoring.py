@@ -17,12 +17,7 @@ from harness.api import (
     restore,
     standardised_head,
 )
-from harness.testing import a_run, digits, shots, small_backbone
-
-
-@pytest.fixture
-def backbone():
-    return small_backbone()
+from harness.testing import a_run, digits, shots
 
 
 @pytest.fixture

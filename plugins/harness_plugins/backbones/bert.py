@@ -182,7 +182,7 @@ def _published(args: Mapping[str, Any], length: int, pretrained: bool) -> tuple[
                 output_loading_info=True,
             )
     except OSError as error:  # a file is missing or can't be read, which may be mended
-        raise _unfetched(checkpoint, error) from error
+        raise _unfetched(checkpoint, _first_line(error)) from error
     except (ValueError, RuntimeError) as error:
         raise Unsupported(f"cannot load {checkpoint}: {_first_line(error)}") from error
     if loaded["missing_keys"]:
@@ -198,20 +198,20 @@ def _folder(checkpoint: str, pretrained: bool) -> Path:
     folder = Path(checkpoint).expanduser()
     if folder.is_dir():
         return folder
+    what = f"{checkpoint}, which is no folder here,"
     needed = WEIGHTS if pretrained else ("config.json",)
+    if why := _hub.obstacle(checkpoint, needed):
+        raise _unfetched(what, why)
     try:
-        if why := _hub.obstacle(checkpoint, needed):
-            raise OSError(why)
         wanted = [*FILES, *((*WEIGHTS, SHARDS) if pretrained else ())]
         kept = _hub.is_kept(checkpoint, needed)
         return Path(snapshot_download(checkpoint, allow_patterns=wanted, local_files_only=kept))
     except (OSError, ValueError) as error:
-        raise _unfetched(f"{checkpoint}, which is no folder here,", error) from error
+        raise _unfetched(what, _first_line(error)) from error
 
 
-def _unfetched(what: str, error: Exception) -> HarnessError:
-    instead = "name a folder that save_pretrained wrote"
-    return _hub.unfetched(what, _first_line(error), instead)
+def _unfetched(what: str, why: str) -> HarnessError:
+    return _hub.unfetched(what, why, "name a folder that save_pretrained wrote")
 
 
 def _kind(checkpoint: str, folder: Path) -> str:
