@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor, nn
 
-from harness import plugins
+from harness import registry
 from harness.api import (
     ArrayInputs,
     Backbone,
@@ -195,7 +195,7 @@ class StrategyChecks:
         return predictor.logits(queries.inputs), prepared, (predictor, queries, task, run)
 
     def test_class_is_well_formed(self) -> None:
-        assert plugins.check("strategy", type(self.strategy)) is None
+        assert registry.check("strategy", type(self.strategy)) is None
 
     def test_adapts_to_a_whole_task(self) -> None:
         logits, _, _ = self._adapt(classes=10, each=12, val=4)
@@ -394,7 +394,7 @@ class PretrainingChecks:
         return start, backbone, scores
 
     def test_class_is_well_formed(self) -> None:
-        assert plugins.check("pretraining", type(self.pretraining)) is None
+        assert registry.check("pretraining", type(self.pretraining)) is None
 
     def test_trains_the_backbone_and_keeps_its_form(self) -> None:
         start, backbone, scores = self._pretrain()
@@ -424,7 +424,7 @@ class DatasetChecks:
         return self.dataset
 
     def test_class_is_well_formed(self, tmp_path: Path) -> None:
-        assert plugins.check("dataset", type(self.given(tmp_path))) is None
+        assert registry.check("dataset", type(self.given(tmp_path))) is None
 
     def test_loads_examples_with_labels(self, tmp_path: Path) -> None:
         data = load(self.given(tmp_path)).data
@@ -461,7 +461,7 @@ class BackboneChecks:
         return backbone.preprocess(ArrayInputs(raw).images)
 
     def test_class_is_well_formed(self) -> None:
-        assert plugins.check("backbone", self.factory) is None
+        assert registry.check("backbone", self.factory) is None
 
     def test_gives_features(self) -> None:
         backbone = self.build()

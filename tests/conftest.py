@@ -18,7 +18,7 @@ import pytest
 from hypothesis import settings
 
 from harness.cli import main
-from harness.plugins import Registry, Sources, load_once
+from harness.registry import Registry, Sources, load_once
 from harness.run import server
 
 settings.register_profile("harness", deadline=None)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.plugins import KINDS
+from harness.registry import KINDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -14,7 +14,7 @@ import click
 from harness.cli.options import format_option, load_plugins, plugin_options
 
 if TYPE_CHECKING:
-    from harness.plugins import Plugin
+    from harness.registry import Registered
 
 
 @click.command("describe")
@@ -46,7 +46,7 @@ def command(name: str, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], 
     return 0
 
 
-def _facts(plugin: Plugin) -> dict[str, Any]:
+def _facts(plugin: Registered) -> dict[str, Any]:
     cls = plugin.cls
     facts = {
         "kind": plugin.kind,
@@ -81,7 +81,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "required"
 
 
-def _lines(plugin: Plugin) -> Iterator[str]:
+def _lines(plugin: Registered) -> Iterator[str]:
     facts = _facts(plugin)
     yield f"{facts['name']} ({facts['kind']}, {facts['origin']}: {facts['file']})"
     yield ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from harness.plugins import Registry, Sources
+    from harness.registry import Registry, Sources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +62,7 @@ def load_plugins(
 ) -> Registry:
     """Load all plugins, or of the built-ins only those that make sections of a report; say whose
     code was run, and in one line each what could not be loaded."""
-    from harness.plugins import SECTIONS, load, load_once
+    from harness.registry import SECTIONS, load, load_once
 
     given = sources(plugin, plugins_dir)
     registry = load(given, SECTIONS) if for_report else load_once(given)
@@ -76,7 +76,7 @@ def load_plugins(
 
 
 def sources(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> Sources:
-    from harness.plugins import Sources
+    from harness.registry import Sources
 
     return Sources(
         tuple(path.resolve() for path in plugin), tuple(path.resolve() for path in plugins_dir)

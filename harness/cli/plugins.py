@@ -23,7 +23,7 @@ def command(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], output: str
       harness plugins
       harness plugins --plugin my_strategy.py --format json
     """
-    from harness.plugins import KINDS
+    from harness.registry import KINDS
 
     registry = load_plugins(plugin, plugins_dir)
     rows = [

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.api import Section
-    from harness.plugins import Registry
+    from harness.registry import Registry
     from harness.report.details import Fault
 
 MANY = 500

@@ -20,8 +20,8 @@ from harness.cli.options import (
 
 if TYPE_CHECKING:
     from harness.plan.cells import Cell
-    from harness.plugins import Registry
     from harness.record.store import Store
+    from harness.registry import Registry
 
 LOCAL = "local"
 """The executor that runs cells in processes of their own, on this machine."""

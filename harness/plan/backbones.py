@@ -19,7 +19,7 @@ from harness.model.weights import fitting_prefix
 from harness.plan.configure import Datasets
 from harness.plan.keys import canonical
 from harness.plan.suite import BackboneSpec, FileWeights, SourceWeights
-from harness.plugins import Plugin, Registry
+from harness.registry import Registered, Registry
 
 LARGEST = 2**22
 """Values of two examples that a model is shown at most: two colour images of 836 pixels. More
@@ -74,7 +74,7 @@ def try_backbone(spec: BackboneSpec, registry: Registry, datasets: Datasets) -> 
     return _tried(plugin, spec.model, spec.input_size, canonical(args))
 
 
-def _learned(spec: BackboneSpec, plugin: Plugin, datasets: Datasets) -> Mapping[str, Any]:
+def _learned(spec: BackboneSpec, plugin: Registered, datasets: Datasets) -> Mapping[str, Any]:
     """What a model takes from its source before it is built: here, of a few of its inputs."""
     learns = plugin.cls.learn is not BackboneFactory.learn
     if not (learns and isinstance(spec.weights, SourceWeights)):
@@ -89,7 +89,7 @@ def _learned(spec: BackboneSpec, plugin: Plugin, datasets: Datasets) -> Mapping[
 
 
 @cache
-def _tried(plugin: Plugin, model: str, input_size: int | None, args: str) -> Tried:
+def _tried(plugin: Registered, model: str, input_size: int | None, args: str) -> Tried:
     """Build a model with random weights and run it on its two examples."""
     try:
         with torch.random.fork_rng(devices=[]):

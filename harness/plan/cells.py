@@ -31,8 +31,8 @@ from harness.plan.suite import (
     StrategySpec,
     Suite,
 )
-from harness.plugins import Registry
 from harness.record.schema import Coordinates, Oracle, Plan
+from harness.registry import Registry
 
 
 class Cell(Coordinates):

@@ -22,7 +22,7 @@ from harness.errors import HarnessError, did_you_mean, located
 from harness.plan import splitfile
 from harness.plan.keys import canonical
 from harness.plan.splitfile import SplitFile
-from harness.plugins import Plugin, Registry
+from harness.registry import Registered, Registry
 
 if TYPE_CHECKING:
     from harness.api import Pretraining, Strategy
@@ -53,7 +53,7 @@ class ConfiguredStrategy:
         return {name: d for name, d in space.items() if name not in self.fixed}
 
 
-def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
+def configure(plugin: Registered, args: Mapping[str, Any]) -> Any:
     """An instance of a plugin class.
 
     Raises:
@@ -65,7 +65,9 @@ def configure(plugin: Plugin, args: Mapping[str, Any]) -> Any:
     return made
 
 
-def _set_up(plugin: Plugin, args: Mapping[str, Any], known: Iterable[str]) -> tuple[Any, list[str]]:
+def _set_up(
+    plugin: Registered, args: Mapping[str, Any], known: Iterable[str]
+) -> tuple[Any, list[str]]:
     """An instance, and all that is wrong with its arguments; ``known`` are the names that may have
     been meant."""
     own = plugin.arguments()
@@ -86,7 +88,7 @@ def _set_up(plugin: Plugin, args: Mapping[str, Any], known: Iterable[str]) -> tu
         raise plugin.blame("cannot be set up", error) from error
 
 
-def _refused(plugin: Plugin, mistakes: Iterable[str]) -> HarnessError:
+def _refused(plugin: Registered, mistakes: Iterable[str]) -> HarnessError:
     return HarnessError(
         f"{plugin.kind} '{plugin.name}': {'; '.join(mistakes)}",
         f"'harness describe {plugin.name}' tells what it takes",
@@ -104,7 +106,7 @@ def _missing_files(plugin: object) -> Iterator[str]:
 
 
 @cache
-def _adapter(plugin: Plugin) -> TypeAdapter[Any]:
+def _adapter(plugin: Registered) -> TypeAdapter[Any]:
     return TypeAdapter(plugin.cls)
 
 

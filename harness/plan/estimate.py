@@ -16,7 +16,7 @@ from harness.plan.suite import BackboneSpec, EpisodesProblem
 from harness.record.schema import Coordinates, Record
 
 if TYPE_CHECKING:
-    from harness.plugins import Registry
+    from harness.registry import Registry
 
 REACHED = 0.6
 """The share of this machine's matrix-product rate that small convolutions come to."""

@@ -20,7 +20,7 @@ from harness.plan.suite import (
     Suite,
 )
 from harness.plan.targets import split_meaning
-from harness.plugins import Registry
+from harness.registry import Registry
 
 
 def strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from harness.errors import HarnessError
-from harness.plugins import Registry
+from harness.registry import Registry
 
 
 def unknown_names(table: Mapping[str, Any], registry: Registry) -> Iterator[str]:

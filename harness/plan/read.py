@@ -15,7 +15,7 @@ from harness.plan.mistakes import ambiguities, explain, lines
 from harness.plan.names import unknown_names
 from harness.plan.suite import Suite
 from harness.plan.values import unfit
-from harness.plugins import Registry
+from harness.registry import Registry
 
 MOST_CELLS = 100_000
 """Cells of one suite: more would take minutes and gigabytes before the first is run."""

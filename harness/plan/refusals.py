@@ -30,7 +30,7 @@ from harness.plan.suite import (
     Suite,
 )
 from harness.plan.targets import target_manifest
-from harness.plugins import Registry
+from harness.registry import Registry
 
 OTHERS = "Choose another: 'harness plugins' tells what each takes"
 """What helps where two plugins don't go together."""

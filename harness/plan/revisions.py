@@ -25,7 +25,7 @@ from harness.plan.suite import (
     StrategySpec,
 )
 from harness.plan.targets import target_manifest
-from harness.plugins import Registry
+from harness.registry import Registry
 
 POOLED = "batch norm pooled over slices"
 """Where batch norm was recalibrated by more training inputs than a batch has, each slice of them

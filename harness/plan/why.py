@@ -10,10 +10,10 @@ from harness.plan.configure import Datasets
 from harness.plan.keys import differences
 from harness.plan.read import parse
 from harness.plan.suite import Suite
-from harness.plugins import Registry
 from harness.record.belief import Doubt
 from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
+from harness.registry import Registry
 
 
 @dataclass(frozen=True)

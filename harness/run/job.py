@@ -18,12 +18,12 @@ from harness.plan.cells import Cell
 from harness.plan.configure import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import Limits
-from harness.plugins import Sources, load_once
 from harness.record import provenance
 from harness.record.claims import claimed, is_claimed
 from harness.record.journal import Journal
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
+from harness.registry import Sources, load_once
 from harness.run.cell import run_cell
 from harness.run.ends import KEPT
 from harness.run.heap import keep_freed

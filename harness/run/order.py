@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from harness.plan.cells import Cell
 from harness.plan.suite import SourceWeights
-from harness.plugins import Registry
+from harness.registry import Registry
 from harness.run.workbench import overrides
 
 Shared: TypeAlias = "tuple[object, ...]"

@@ -17,12 +17,12 @@ from harness.api import Executor
 from harness.errors import HarnessError
 from harness.plan.cells import Cell, Planned
 from harness.plan.suite import Limits
-from harness.plugins import load_once
 from harness.record.claims import is_claimed
 from harness.record.durable import remove_leftovers
 from harness.record.provenance import cores
 from harness.record.schema import Record
 from harness.record.store import Store
+from harness.registry import load_once
 from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import GIB, CellJob, Place

@@ -31,8 +31,8 @@ from harness.plan.cells import Cell
 from harness.plan.configure import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
-from harness.plugins import Registry
 from harness.record.durable import write_atomically
+from harness.registry import Registry
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress, seed_of
 from harness.run.inputs import inputs_of, model_id, preparation, reading

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch.func import functional_call
 from torchvision.transforms.v2 import functional as image_ops
 
-from harness import plugins
 from harness.plan import configure
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import find, read
 from harness.plan.targets import cell_manifest
+from harness.registry import load
 from harness.run.tune import Tuner
 
 MEAN = STD = 0.5
@@ -124,7 +124,7 @@ def meta_train(model, images, labels, *, lr, inner_lr, steps, meta_steps, tasks=
 
 def main():
     started = time.perf_counter()
-    registry = plugins.load()
+    registry = load()
     datasets = Datasets(registry)
     planned = plan(read(find("quickstart")), registry, datasets, "quickstart")
     digits = datasets.load("digits", {}).data.train

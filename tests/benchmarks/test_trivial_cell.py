@@ -28,10 +28,10 @@ from harness.model.metrics import scores
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
-from harness.plugins import Sources, load_once
 from harness.record import durable
 from harness.record.belief import checksum
 from harness.record.store import Store
+from harness.registry import Sources, load_once
 from harness.run.events import Events
 from harness.run.experiment import Experiment
 from harness.run.job import Place

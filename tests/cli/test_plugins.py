@@ -2,7 +2,7 @@
 
 import json
 
-from harness.plugins import KINDS
+from harness.registry import KINDS
 
 
 def test_every_plugin_is_listed_with_what_it_takes(harness, registry):

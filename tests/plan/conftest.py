@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
-from harness.plugins import Registry, Sources, load
+from harness.registry import Registry, Sources, load
 
 TABLE = {
     "name": "small",

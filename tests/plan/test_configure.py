@@ -12,7 +12,7 @@ from harness.errors import HarnessError
 from harness.plan import configure
 from harness.plan.configure import Datasets
 from harness.plan.suite import StrategySpec
-from harness.plugins import Plugin
+from harness.registry import Registered
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Hasty(Bare):
 
 
 def plugin(cls):
-    return Plugin("dataset", cls.name, cls, "file", Path(__file__))
+    return Registered("dataset", cls.name, cls, "file", Path(__file__))
 
 
 def mistake(cls, **args):

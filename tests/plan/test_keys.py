@@ -16,7 +16,7 @@ from harness.plan import keys
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
-from harness.plugins import Sources, load
+from harness.registry import Sources, load
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 words = st.text("abcdef", min_size=1, max_size=3)

@@ -6,7 +6,7 @@ from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
 from harness.plan.revisions import INFORMATION, POOLED, TIES
-from harness.plugins import Sources, load
+from harness.registry import Sources, load
 
 SOURCE = {"dataset": "glyphs", "args": {"per_class": 8}}
 

@@ -11,8 +11,8 @@ from harness.plan.cells import plan
 from harness.plan.configure import Datasets, strategy
 from harness.plan.read import parse
 from harness.plan.targets import cell_manifest
-from harness.plugins import Plugin, Sources, load
 from harness.record.store import Store
+from harness.registry import Registered, Sources, load
 from harness.run.cell import run_cell
 from harness.run.workbench import Workbench
 from harness.testing import a_run
@@ -36,7 +36,7 @@ class Bench:
 
     def add(self, cls: type, kind: str = "strategy") -> str:
         """Bring a plugin, as its file would."""
-        found = Plugin(kind, cls.name, cls, "file", Path(__file__))
+        found = Registered(kind, cls.name, cls, "file", Path(__file__))
         self.registry.plugins[kind, cls.name] = found
         return cls.name
 

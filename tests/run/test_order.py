@@ -5,7 +5,7 @@ import pytest
 from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
-from harness.plugins import Sources, load_once
+from harness.registry import Sources, load_once
 from harness.run.order import Making
 
 SUITE = {

@@ -14,8 +14,8 @@ from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
-from harness.plugins import Sources, load_once
 from harness.record.claims import claimed
+from harness.registry import Sources, load_once
 from harness.run import stopping
 from harness.run import suite as rounds
 from harness.run.job import Place

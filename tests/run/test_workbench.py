@@ -18,7 +18,7 @@ from harness.plan.cells import plan
 from harness.plan.configure import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
-from harness.plugins import Plugin, Sources, load_once
+from harness.registry import Registered, Sources, load_once
 from harness.run.resuming import Resuming
 from harness.run.sealed import read_sealed, write_sealed
 from harness.run.workbench import Workbench
@@ -69,7 +69,7 @@ def test_what_a_model_learns_from_its_source_is_kept_and_given_to_every_build(
             built.append(dict(args))
             return super().build("conv4", input_size=input_size, pretrained=False, args=args)
 
-    plugin = Plugin("backbone", "learning", Learning, "file", Path(__file__))
+    plugin = Registered("backbone", "learning", Learning, "file", Path(__file__))
     bench.registry.models["learning"] = plugin
     held = {"per_class": 2}
     weights = {"source": "glyphs", "args": held, "steps": 2, "batch_size": 16}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from harness.api import Batch, Task
-from harness.plugins import Sources, load
+from harness.registry import Sources, load
 from harness.testing import RegulariserChecks, StrategyChecks, a_run, digits, shots, small_backbone
 
 FILES = sorted(set(Path(__file__).parent.glob("*.py")) - {Path(__file__)})

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import hookspecs, plugins
+from harness import hookspecs
 from harness.errors import HarnessError
-from harness.plugins import BUILT_IN, KINDS, SECTIONS, Sources, load
+from harness.registry import BUILT_IN, KINDS, SECTIONS, Sources, load
 
 HEAD = """
 from dataclasses import dataclass
@@ -109,13 +109,13 @@ def test_a_report_loads_the_built_ins_that_make_sections_and_no_others(registry)
 
 def test_the_core_names_no_plugin(registry):
     """But for the one tuple: what a built-in does, a stranger's plugin can do too."""
-    core = Path(plugins.__file__).parent
+    core = Path(hookspecs.__file__).parent
     naming = {
         path.relative_to(core).as_posix()
         for path in core.rglob("*.py")
         if "harness_plugins" in path.read_text()
     }
-    assert naming == {"plugins.py"}
+    assert naming == {"registry.py"}
 
 
 def test_any_model_finds_its_backbone_plugin(registry):

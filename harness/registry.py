@@ -82,7 +82,7 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Registered:
     """One thing that a plugin brings: its class, and where it came from."""
 
     kind: Kind
@@ -142,8 +142,8 @@ class Registry:
     """All plugins that could be loaded, and one line for each that could not."""
 
     manager: pluggy.PluginManager
-    plugins: dict[tuple[Kind, str], Plugin] = field(default_factory=dict)
-    models: dict[str, Plugin] = field(default_factory=dict)
+    plugins: dict[tuple[Kind, str], Registered] = field(default_factory=dict)
+    models: dict[str, Registered] = field(default_factory=dict)
     """The backbone plugin that builds each model."""
     listeners: list[Listener] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -151,7 +151,7 @@ class Registry:
     def names(self, kind: Kind) -> list[str]:
         return [name for this, name in self.plugins if this == kind]
 
-    def get(self, kind: Kind, name: str) -> Plugin:
+    def get(self, kind: Kind, name: str) -> Registered:
         """Raises:
         HarnessError: there is no such plugin, or a package that it requires is not installed.
         """
@@ -163,7 +163,7 @@ class Registry:
                 "'harness plugins' lists them all",
             ) from None
 
-    def backbone_for(self, model: str) -> Plugin:
+    def backbone_for(self, model: str) -> Registered:
         """The backbone plugin that builds ``model``.
 
         Raises:
@@ -178,7 +178,7 @@ class Registry:
             ) from None
 
 
-def _usable(plugin: Plugin) -> Plugin:
+def _usable(plugin: Registered) -> Registered:
     if missing := plugin.missing:
         raise HarnessError(
             f"{plugin.kind} '{plugin.name}' needs {', '.join(missing)}, which is not installed",
@@ -324,7 +324,7 @@ def _collect(registry: Registry, plugin: object, name: str, origin: str) -> Iter
             try:
                 mistake = check(kind, cls) or _enter(
                     registry,
-                    Plugin(kind, cls.name, cls, origin, Path(file or inspect.getfile(cls))),
+                    Registered(kind, cls.name, cls, origin, Path(file or inspect.getfile(cls))),
                 )
             except Exception as error:
                 mistake = f"{kind} class {cls.__name__}: {one_line(error)}"
@@ -332,7 +332,7 @@ def _collect(registry: Registry, plugin: object, name: str, origin: str) -> Iter
                 yield mistake
 
 
-def _enter(registry: Registry, plugin: Plugin) -> str | None:
+def _enter(registry: Registry, plugin: Registered) -> str | None:
     """Enter a plugin, or say which other one has its name or builds one of its models."""
     models = dict.fromkeys(plugin.cls().models()) if plugin.kind == "backbone" else {}
     if plugin.origin == "built-in":  # one of them may bear the name of a model of timm's thousands
