@@ -4,7 +4,7 @@ Plugin authors import from :mod:`harness.api`; this module stays light so that t
 line starts at once.
 """
 
-from harness.hookspecs import hookimpl
+from harness.markers import hookimpl
 
 __all__ = ["__version__", "hookimpl"]
 __version__ = "0.1.0"

@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pluggy
+from harness.markers import hookspec
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.api import (
+    from harness.contract import (
         BackboneFactory,
         Dataset,
         Executor,
@@ -31,11 +31,8 @@ if TYPE_CHECKING:
         Strategy,
         Tracker,
     )
-    from harness.plan.cells import Cell
+    from harness.plan.cell import Cell
     from harness.record.schema import Record, Trial
-
-hookspec = pluggy.HookspecMarker("harness")
-hookimpl = pluggy.HookimplMarker("harness")
 
 # ── what a plugin brings ──────────────────────────────────────────────────────────────────────
 

@@ -7,9 +7,10 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -21,43 +22,8 @@ import pluggy
 from harness import hookspecs
 from harness.errors import HarnessError, did_you_mean, one_line
 
-BUILT_IN = (
-    "harness_plugins.strategies.from_scratch",
-    "harness_plugins.strategies.linear_probe",
-    "harness_plugins.strategies.logistic_probe",
-    "harness_plugins.strategies.partial_freeze",
-    "harness_plugins.strategies.full_finetune",
-    "harness_plugins.strategies.lp_ft",
-    "harness_plugins.strategies.lora",
-    "harness_plugins.strategies.maml",
-    "harness_plugins.strategies.protonet",
-    "harness_plugins.strategies.source_only",
-    "harness_plugins.strategies.coral",
-    "harness_plugins.strategies.dann",
-    "harness_plugins.strategies.target_supervised",
-    "harness_plugins.datasets.digits",
-    "harness_plugins.datasets.glyphs",
-    "harness_plugins.datasets.folder",
-    "harness_plugins.datasets.arrays",
-    "harness_plugins.datasets.torchvision",
-    "harness_plugins.datasets.csv_text",
-    "harness_plugins.backbones.conv4",
-    "harness_plugins.backbones.efficientnet_lite0",
-    "harness_plugins.backbones.timm",
-    "harness_plugins.backbones.bert",
-    "harness_plugins.backbones.minilm",
-    "harness_plugins.pretrainings.supervised",
-    "harness_plugins.pretrainings.mlm",
-    "harness_plugins.pretrainings.simclr",
-    "harness_plugins.executors.inline",
-    "harness_plugins.executors.local",
-    "harness_plugins.executors.ray",
-    "harness_plugins.trackers.tensorboard",
-    "harness_plugins.sections.gap_closed",
-)
-
-SECTIONS = tuple(name for name in BUILT_IN if name.startswith("harness_plugins.sections."))
-"""The built-ins that a report asks for sections; the others would have it import PyTorch."""
+BUILT_IN = "harness_plugins"
+"""The package of the built-in plugins: a folder a kind, and in it a module a plugin."""
 
 ENTRY_POINTS = "harness"
 """The entry-point group by which installed packages bring plugins."""
@@ -187,15 +153,26 @@ def _usable(plugin: Registered) -> Registered:
     return plugin
 
 
-def load(sources: Sources = Sources(), built_in: Sequence[str] = BUILT_IN) -> Registry:
-    """Load every plugin that can be loaded: those ``built_in``, installed ones, and ``sources``.
+def built_in(package: str = BUILT_IN) -> Iterator[str]:
+    """The modules of the built-in plugins, or of those of a kind; ``_…`` ones serve the others."""
+    folders = importlib.import_module(package).__path__
+    for module in pkgutil.iter_modules(folders, f"{package}."):
+        if module.ispkg:
+            yield from built_in(module.name)
+        elif not module.name.rpartition(".")[2].startswith("_"):
+            yield module.name
+
+
+def load(sources: Sources = Sources(), package: str = BUILT_IN) -> Registry:
+    """Load every plugin that can be loaded: those built in, which are those of ``package``,
+    installed ones, and ``sources``.
 
     What is broken, misspelt or duplicate becomes a line in ``problems``; the rest goes on.
     """
     manager = pluggy.PluginManager("harness")
     manager.add_hookspecs(hookspecs)
     registry = Registry(manager)
-    for name in built_in:
+    for name in built_in(package):
         _attempt(registry, name, "built-in", partial(importlib.import_module, name))
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         origin = f"package {entry.dist.name}" if entry.dist else "package"
@@ -354,15 +331,15 @@ def _enter(registry: Registry, plugin: Registered) -> str | None:
 
 def check(kind: Kind, cls: Any) -> str | None:
     """What is wrong with a class that a plugin brings, or ``None``."""
-    from harness import api
+    from harness import contract
 
     base = {
-        "strategy": api.Strategy,
-        "dataset": api.Dataset,
-        "backbone": api.BackboneFactory,
-        "pretraining": api.Pretraining,
-        "executor": api.Executor,
-        "tracker": api.Tracker,
+        "strategy": contract.Strategy,
+        "dataset": contract.Dataset,
+        "backbone": contract.BackboneFactory,
+        "pretraining": contract.Pretraining,
+        "executor": contract.Executor,
+        "tracker": contract.Tracker,
     }[kind]
     if not (isinstance(cls, type) and issubclass(cls, base)):
         return f"{cls!r} is not a subclass of harness.api.{base.__name__}"
@@ -371,7 +348,7 @@ def check(kind: Kind, cls: Any) -> str | None:
         return f"{kind} class {cls.__name__} does not define {missing}"
     if not isinstance(getattr(cls, "name", None), str):
         return f"{kind} class {cls.__name__} has no 'name'"
-    if issubclass(cls, api.Strategy):
+    if issubclass(cls, contract.Strategy):
         return _check_spaces(cls)
     return None
 

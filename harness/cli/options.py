@@ -60,12 +60,15 @@ def format_option(function: F) -> F:
 def load_plugins(
     plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...], *, for_report: bool = False
 ) -> Registry:
-    """Load all plugins, or of the built-ins only those that make sections of a report; say whose
-    code was run, and in one line each what could not be loaded."""
-    from harness.registry import SECTIONS, load, load_once
+    """Load all plugins; say whose code was run, and in one line each what could not be loaded.
+
+    Of the built-ins a report needs only those that make sections of it: the others would have it
+    import PyTorch.
+    """
+    from harness.registry import BUILT_IN, load, load_once
 
     given = sources(plugin, plugins_dir)
-    registry = load(given, SECTIONS) if for_report else load_once(given)
+    registry = load(given, f"{BUILT_IN}.sections") if for_report else load_once(given)
     # Of all plugins only files are known by a path. One that could not be loaded has its own line.
     files = [name for name, _ in registry.manager.list_name_plugin() if Path(name).is_absolute()]
     if files:

@@ -18,7 +18,7 @@ from harness.run.events import Events
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.api import Section
+    from harness.contract import Section
     from harness.registry import Registry
     from harness.report.details import Fault
 

@@ -46,7 +46,7 @@ def command(
     """
     from harness.plan import splitfile
     from harness.plan.cells import plan
-    from harness.plan.configure import Datasets
+    from harness.plan.datasets import Datasets
     from harness.plan.read import find, read
     from harness.plan.suite import AdaptationProblem, EpisodesProblem
     from harness.plan.targets import target_manifest

@@ -19,7 +19,7 @@ from harness.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from harness.plan.cells import Cell
+    from harness.plan.cell import Cell
     from harness.record.store import Store
     from harness.registry import Registry
 
@@ -113,7 +113,7 @@ def command(
         server.start()  # it imports beside this process, which has the same before it
 
     from harness.plan.cells import plan, select
-    from harness.plan.configure import Datasets
+    from harness.plan.datasets import Datasets
     from harness.plan.estimate import estimate
     from harness.plan.notes import notes_told
     from harness.plan.read import find, read

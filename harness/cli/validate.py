@@ -33,7 +33,7 @@ def command(
       harness validate mine.toml --plugin my_strategy.py
     """
     from harness.plan.cells import plan
-    from harness.plan.configure import Datasets
+    from harness.plan.datasets import Datasets
     from harness.plan.notes import notes_told
     from harness.plan.read import find, read
     from harness.plan.targets import leaks_told

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:  # a report needs the words, and none of the PyTorch that comes with these
     from harness.data.episodes import Episode
-    from harness.data.loading import Loaded
+    from harness.data.loaded import Loaded
     from harness.data.splits import Manifest
 
 Leaks = dict[str, int]

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from harness.data.examples import Inputs, Task, sent
 from harness.model.backbone import Backbone, evaluating
-from harness.model.objective import Regulariser
-from harness.model.training import adamw, cosine
-
-if TYPE_CHECKING:
-    from harness.api import Run
+from harness.model.run import Run
 
 Index: TypeAlias = "Tensor | slice"
 
@@ -26,45 +22,6 @@ EVALUATION_BATCH = 256
 
 ENTRY = "entry"
 """Names the first block with something to train in the metadata of what is saved."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What trains, from where, and how.
-
-    Attributes:
-        backbone: where training starts; it is copied before it is changed.
-        trainable: names of its parameters that train. The head always does.
-        lr: the peak learning rate: one for all, or by the name of a parameter or of a module that
-            it is in, of which the longest counts: ``{"head": 1e-2, "": 1e-3}``. The head's names
-            are ``head.…``, those of regularisers ``regularisers.0.…``; ``""`` is the rest.
-        weight_decay: like ``lr``. It spares biases and norms that no name names in full.
-        head: a head to start from, of features ``[b, num_features]`` to logits ``[b, classes]``;
-            by default a linear one of zeros, so that the first predictions favour no class.
-        optimizer: makes an optimiser of parameter groups, each of which has its ``lr`` and its
-            ``weight_decay``: ``partial(torch.optim.SGD, momentum=0.9)``. It is stepped with a
-            closure that gives the loss again, for those that ask more than once in a step. By
-            default AdamW (Loshchilov & Hutter 2019).
-        schedule: the share of the peak rates, by the share of the steps that is done, 0–1.
-        criterion: the loss, a mean over a batch, of logits ``[b, classes]`` and targets, int64
-            classes ``[b]`` or what regularisers make of them; by default cross-entropy.
-        regularisers: what training does besides, in this order.
-        steps: fewer optimiser steps than the budget allows.
-
-    Where ``backbone`` came of an earlier :func:`harness.api.fit`, what is counted and saved is all
-    that has changed since the backbone which that one started from.
-    """
-
-    backbone: Backbone
-    trainable: Collection[str]
-    lr: float | Mapping[str, float]
-    weight_decay: float | Mapping[str, float] = 0.0
-    head: nn.Module | None = None
-    optimizer: Callable[..., torch.optim.Optimizer] = adamw
-    schedule: Callable[[float], float] = cosine
-    criterion: Callable[[Tensor, Tensor], Tensor] | None = None
-    regularisers: Sequence[Regulariser] = ()
-    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +45,24 @@ def there(index: Index, device: torch.device) -> Index:
     return index if isinstance(index, slice) else sent(index, device)
 
 
+class Start(Protocol):
+    """What a classifier is made of: part of a :class:`harness.api.Recipe`, whose regularisers know
+    what a classifier is."""
+
+    @property
+    def backbone(self) -> Backbone: ...
+
+    @property
+    def trainable(self) -> Collection[str]:
+        """Names of the backbone's parameters that train."""
+        ...
+
+    @property
+    def head(self) -> nn.Module | None:
+        """The head to start from; by default a linear one of zeros."""
+        ...
+
+
 class Classifier:
     """A backbone and a head: the predictor of gradient strategies.
 
@@ -95,7 +70,7 @@ class Classifier:
     taken from the run's store, computed once by the backbone that training started from.
     """
 
-    def __init__(self, recipe: Recipe, task: Task, run: Run) -> None:
+    def __init__(self, recipe: Start, task: Task, run: Run) -> None:
         origin = _in_evaluation_mode(recipe.backbone)
         trainable = set(recipe.trainable)
         entry = min(map(origin.block_of, trainable), default=len(origin.blocks))
@@ -236,7 +211,7 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return (one.dtype, one.shape) == (other.dtype, other.shape) and torch.equal(one, other)
 
 
-def first_head(recipe: Recipe, task: Task) -> nn.Module:
+def first_head(recipe: Start, task: Task) -> nn.Module:
     """The head that training starts from."""
     if recipe.head is not None:
         return copy.deepcopy(recipe.head).train()

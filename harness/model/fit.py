@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, tee
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +17,14 @@ from torch import Tensor, nn
 from harness.data.examples import Inputs, Task, sent
 from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
-from harness.model.classifier import Classifier, Entering, Index, Recipe
+from harness.model.classifier import Classifier, Entering, Index
 from harness.model.groups import parameter_groups
 from harness.model.metrics import information
 from harness.model.normalisation import slices, trained_norms
 from harness.model.objective import Batch, Regulariser, copied, overridden
+from harness.model.recipe import Recipe
+from harness.model.run import Run
 from harness.model.training import LossGuard, Part, Training
-
-if TYPE_CHECKING:
-    from harness.api import Run
 
 
 def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:

@@ -7,8 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from harness.model.classifier import Classifier, Recipe
+from harness.model.classifier import Classifier
 from harness.model.objective import Regulariser
+from harness.model.recipe import Recipe
 
 
 def parameter_groups(

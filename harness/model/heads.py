@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,10 +10,9 @@ from torch import Tensor, nn
 
 from harness.data.examples import Task
 from harness.model.backbone import Backbone
-from harness.model.classifier import EVALUATION_BATCH, Classifier, Recipe
-
-if TYPE_CHECKING:
-    from harness.api import Run
+from harness.model.classifier import EVALUATION_BATCH, Classifier
+from harness.model.recipe import Recipe
+from harness.model.run import Run
 
 
 class StandardisedLinear(nn.Linear):

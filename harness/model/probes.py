@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +12,12 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples, Inputs, Task
 from harness.errors import Diverged
-from harness.model.classifier import EVALUATION_BATCH, Classifier, Recipe, first_head, there
+from harness.model.classifier import EVALUATION_BATCH, Classifier, first_head, there
 from harness.model.fit import batch_order, evaluation_steps, fit
 from harness.model.heads import StandardisedLinear
+from harness.model.recipe import Recipe
+from harness.model.run import Run
 from harness.model.training import LossGuard, Training, adamw
-
-if TYPE_CHECKING:
-    from harness.api import Run
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """AdamW's, as :class:`torch.optim.AdamW` has them by default."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,11 +14,9 @@ from harness.data.examples import Examples, Inputs, Task
 from harness.data.resident import ResidentPool
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
-from harness.model.classifier import ENTRY, Classifier, Recipe, trainable_copy
-
-if TYPE_CHECKING:
-    from harness.api import Run
-
+from harness.model.classifier import ENTRY, Classifier, trainable_copy
+from harness.model.recipe import Recipe
+from harness.model.run import Run
 
 EARLIER = {"features.centre": "head.centre", "features.scale": "head.scale"}
 """Names that earlier versions gave to what standardises the features."""

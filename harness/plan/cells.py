@@ -6,12 +6,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ConfigDict
-
 from harness import __version__
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
 from harness.plan import keys
-from harness.plan.configure import Datasets
+from harness.plan.cell import Cell
+from harness.plan.datasets import Datasets
 from harness.plan.meaning import (
     backbone_meaning,
     source_meaning,
@@ -24,7 +23,6 @@ from harness.plan.revisions import revisions
 from harness.plan.suite import (
     AdaptationProblem,
     BackboneSpec,
-    Budget,
     EpisodesProblem,
     Problem,
     SourceSpec,
@@ -33,35 +31,6 @@ from harness.plan.suite import (
 )
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
-
-
-class Cell(Coordinates):
-    """One complete experiment: everything that running it needs, and what its key hashes."""
-
-    model_config = ConfigDict(frozen=True)
-
-    strategy_spec: StrategySpec
-    problem_spec: Problem
-    backbone_spec: BackboneSpec
-    source_spec: SourceSpec | None
-    budget: Budget
-    save_predictors: bool
-    meaning: dict[str, Any]
-
-    def config(self) -> dict[str, Any]:
-        """Everything that is in force, with defaults filled in."""
-        return self.model_dump(
-            mode="json",
-            include={
-                "strategy_spec",
-                "problem_spec",
-                "backbone_spec",
-                "source_spec",
-                "budget",
-                "seed",
-                "shots",
-            },
-        )
 
 
 @dataclass(frozen=True)

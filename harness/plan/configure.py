@@ -6,7 +6,6 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from optuna.distributions import (
@@ -17,15 +16,11 @@ from optuna.distributions import (
 from pydantic import TypeAdapter, ValidationError
 
 from harness.choices import own_choice, own_settings
-from harness.data.loading import Loaded, load
 from harness.errors import HarnessError, did_you_mean, located
-from harness.plan import splitfile
-from harness.plan.keys import canonical
-from harness.plan.splitfile import SplitFile
 from harness.registry import Registered, Registry
 
 if TYPE_CHECKING:
-    from harness.api import Pretraining, Strategy
+    from harness.contract import Pretraining, Strategy
     from harness.plan.suite import MethodSpec, StrategySpec
 
 
@@ -97,7 +92,7 @@ def _refused(plugin: Registered, mistakes: Iterable[str]) -> HarnessError:
 
 def _missing_files(plugin: object) -> Iterator[str]:
     """Arguments that name files which are not there."""
-    from harness.api import Configured  # loaded by now, as the plugin is one of its classes
+    from harness.contract import Configured  # loaded by now, as the plugin is one of its classes
 
     for name, paths in plugin.files().items() if isinstance(plugin, Configured) else ():
         for path in paths:
@@ -127,43 +122,6 @@ def _wrong_arguments(error: ValidationError, given: Mapping[str, Any]) -> Iterat
     for name, messages in wanted.items():
         told = " or ".join(messages)
         yield f"argument '{name}' {told}, not {reprlib.repr(given.get(name))}"
-
-
-class Datasets:
-    """Datasets by name and arguments, and files of splits, each loaded once."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._loaded: dict[str, Loaded] = {}
-        self._splits: dict[Path, SplitFile] = {}
-
-    def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
-        """The data of a dataset plugin.
-
-        Raises:
-            HarnessError: it is unknown, its arguments are wrong, or it cannot be read.
-        """
-        key = canonical({"dataset": name, "args": args})
-        if key not in self._loaded:
-            plugin = self._registry.get("dataset", name)
-            dataset = configure(plugin, args)
-            try:
-                self._loaded[key] = load(dataset)
-            except HarnessError:
-                raise
-            except Exception as error:
-                raise plugin.blame("cannot be loaded", error) from error
-        return self._loaded[key]
-
-    def splits(self, path: Path) -> SplitFile:
-        """A file of splits.
-
-        Raises:
-            HarnessError: it is missing or damaged.
-        """
-        if path not in self._splits:
-            self._splits[path] = splitfile.read(path)
-        return self._splits[path]
 
 
 def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:

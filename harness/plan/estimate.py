@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.plan.cells import Cell
+from harness.plan.cell import Cell
 from harness.plan.suite import BackboneSpec, EpisodesProblem
 from harness.record.schema import Coordinates, Record
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import Configured
+    from harness.contract import Configured
 
 LENGTH = 16
 """Hex digits: with 10,000 cells, two keys agree by chance once in 10¹¹."""

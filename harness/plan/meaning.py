@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from harness.data.examples import Fit
-from harness.data.loading import Loaded
+from harness.data.loaded import Loaded
 from harness.data.splits import Shots
 from harness.plan import configure, keys
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.suite import (
     BackboneSpec,
     EpisodesProblem,

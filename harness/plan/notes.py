@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.data.loading import Loaded
-from harness.plan.configure import Datasets
+from harness.data.loaded import Loaded
+from harness.plan.datasets import Datasets
 from harness.plan.suite import SourceWeights
 
 if TYPE_CHECKING:
     from harness.data.examples import Fit
-    from harness.plan.cells import Cell
+    from harness.plan.cell import Cell
 
 MOST_CROPPED = 0.2
 """Of an image's area, what a crop may leave out without a word."""

@@ -10,13 +10,13 @@ import torch
 
 from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
-from harness.data.loading import Loaded
+from harness.data.loaded import Loaded
 from harness.data.protocols import class_numbers, class_split, source_classes, source_split
 from harness.data.splits import Shots, shots_told
 from harness.errors import HarnessError, located
-from harness.model.backbone import channels_fit
+from harness.model.image import channels_fit
 from harness.plan import backbones, configure
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.meaning import source_of
 from harness.plan.suite import (
     AdaptationProblem,

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.api import Strategy
+from harness.contract import Strategy
 from harness.data.protocols import source_split
 from harness.data.splits import Shots
 from harness.plan import configure, keys
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.suite import (
     AdaptationProblem,
     Budget,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from harness.data.loading import Loaded
+from harness.data.loaded import Loaded
 from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest, shots_told
 from harness.errors import HarnessError, abridged, did_you_mean, located
 from harness.plan.mistakes import MESSAGES, written

@@ -11,11 +11,11 @@ from harness.data.protocols import source_classes, source_split, target_split
 from harness.data.resident import rows_of
 from harness.data.splits import Manifest, Shots
 from harness.errors import HarnessError
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.suite import AdaptationProblem, SourceWeights, TransferProblem
 
 if TYPE_CHECKING:
-    from harness.plan.cells import Cell
+    from harness.plan.cell import Cell
 
 TargetProblem: TypeAlias = TransferProblem | AdaptationProblem
 

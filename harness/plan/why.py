@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.plan.cells import Cell, plan
-from harness.plan.configure import Datasets
+from harness.plan.cell import Cell
+from harness.plan.cells import plan
+from harness.plan.datasets import Datasets
 from harness.plan.keys import differences
 from harness.plan.read import parse
 from harness.plan.suite import Suite

@@ -40,7 +40,7 @@ from harness.report.style import Look, looks
 from harness.report.tuning import tuning
 
 if TYPE_CHECKING:
-    from harness.api import Section
+    from harness.contract import Section
 
 MANY = 12
 """Findings, or cells of one fault, that are shown before the rest is folded away."""

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from harness.api import Emit
+from harness.contract import Emit
 from harness.errors import one_line
-from harness.plan.cells import Cell
+from harness.plan.cell import Cell
 from harness.record import provenance
 from harness.record.durable import CannotWrite
 from harness.record.schema import Record, Status

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeAlias
 
 import optuna
 import torch
@@ -15,19 +14,14 @@ from harness.data.examples import Inputs
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.model.precision import Precision, autocast
+from harness.model.run import Resumable
 from harness.model.views import Augment
 from harness.run import stopping
 from harness.run.chance import seeded
 from harness.run.checkpoint import Checkpoint
 from harness.run.ledger import Ledger
 from harness.run.meters import Clock
-from harness.run.resuming import Resuming
-
-if TYPE_CHECKING:
-    from harness.api import Resumable
-
-Curve: TypeAlias = "list[tuple[int, float | Sequence[float]]]"
-"""What was reported, by step: a value, or one for each of the settings that train at once."""
+from harness.run.resuming import Curve, Resuming
 
 Progress = Callable[[str, int, int], None]
 """Takes a stage, how much of it is done, and of how much."""
@@ -136,7 +130,11 @@ class CellRun:
             curve: is given what is reported.
         """
         self.trial, self.curve = trial, [] if curve is None else curve
-        self._resuming = Resuming(self, self.checkpoint, name) if self.checkpoint else None
+        self._resuming = None
+        if self.checkpoint is not None:
+            self._resuming = Resuming(
+                self.checkpoint, name, clock=self.clock, curve=self.curve, device=self.device
+            )
 
     def end(self) -> None:
         """What was begun has ended, and is not gone on with."""
@@ -145,7 +143,13 @@ class CellRun:
         self.trial, self._resuming = None, None
 
     def resume(self, training: Resumable) -> int:
-        return self._resuming.resume(training) if self._resuming else 0
+        if self._resuming is None:
+            return 0
+        done, reported = self._resuming.resume(training)
+        with self.clock.aside():  # it was billed when it was reported first
+            for step, value in reported:
+                self.note(step, value)
+        return done
 
     def keep(self, step: int, training: Resumable) -> None:
         asked = stopping.asked()

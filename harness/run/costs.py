@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.api import Predictor, Resumable, Settings, Strategy
+from harness.contract import Predictor, Settings, Strategy
 from harness.data.examples import Inputs, Task
 from harness.data.resident import ResidentPool
 from harness.model.backbone import Backbone
+from harness.model.run import Resumable
 from harness.run.context import CellRun
 
 BATCHES = (1, 256)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from harness.api import Diverged, HarnessError, Unsupported
+from harness.errors import Diverged, HarnessError, Unsupported
 from harness.record.schema import Status
 
 KEPT: frozenset[Status] = frozenset({"timeout", "oom", "crashed", "interrupted"})

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.api import Emit, Inputs, Predictor, Strategy, Task
+from harness.contract import Emit, Predictor, Strategy
 from harness.data.episodes import (
     Episode,
     draw_episodes,
@@ -19,9 +19,9 @@ from harness.data.episodes import (
     episodes_digest,
     query_labels,
 )
-from harness.data.examples import Pool
+from harness.data.examples import Inputs, Pool, Task
 from harness.data.leakage import episode_leakage
-from harness.data.loading import Loaded
+from harness.data.loaded import Loaded
 from harness.data.protocols import (
     adaptation_task,
     class_split,
@@ -34,7 +34,7 @@ from harness.model.metrics import mean_scores, scores
 from harness.model.precision import products, suited
 from harness.model.views import Augment
 from harness.plan import configure, keys
-from harness.plan.cells import Cell
+from harness.plan.cell import Cell
 from harness.plan.notes import notes
 from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
 from harness.plan.targets import cell_manifest, shown_before, target_leaks

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from harness.data.examples import Fit
-from harness.data.loading import Loaded
+from harness.data.loaded import Loaded
 from harness.data.streamed import Preprocess
 from harness.errors import Unsupported
-from harness.model.backbone import Backbone, ImageBackbone
+from harness.model.backbone import Backbone
+from harness.model.image import ImageBackbone
 from harness.plan import keys
 from harness.plan.suite import BackboneSpec, SourceWeights
 

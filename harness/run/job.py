@@ -12,10 +12,10 @@ from typing import cast
 import psutil
 import torch
 
-from harness.api import Emit
+from harness.contract import Emit
 from harness.data.examples import Pool
-from harness.plan.cells import Cell
-from harness.plan.configure import Datasets
+from harness.plan.cell import Cell
+from harness.plan.datasets import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import Limits
 from harness.record import provenance

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TypeAlias
 
-from harness.plan.cells import Cell
+from harness.plan.cell import Cell
 from harness.plan.suite import SourceWeights
 from harness.registry import Registry
 from harness.run.workbench import overrides

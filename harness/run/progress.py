@@ -19,7 +19,7 @@ from rich.progress import (
 from rich.progress import Progress as Bar
 
 from harness.hookspecs import hookimpl
-from harness.plan.cells import Cell
+from harness.plan.cell import Cell
 from harness.record.schema import Record
 
 

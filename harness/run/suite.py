@@ -13,9 +13,10 @@ from typing import Any
 import psutil
 import torch
 
-from harness.api import Executor
+from harness.contract import Executor
 from harness.errors import HarnessError
-from harness.plan.cells import Cell, Planned
+from harness.plan.cell import Cell
+from harness.plan.cells import Planned
 from harness.plan.suite import Limits
 from harness.record.claims import is_claimed
 from harness.record.durable import remove_leftovers

@@ -16,17 +16,20 @@ import optuna
 import torch
 from torch import Tensor
 
-from harness.api import Diverged, Emit, HarnessError, Inputs, Predictor, Strategy, Task, Unsupported
 from harness.choices import own_settings
+from harness.contract import Emit, Predictor, Strategy
+from harness.data.examples import Inputs, Task
+from harness.errors import Diverged, HarnessError, Unsupported
 from harness.model.backbone import Backbone
-from harness.plan.cells import Cell
+from harness.plan.cell import Cell
 from harness.plan.configure import ConfiguredStrategy
 from harness.record.journal import Journal, Partial
 from harness.record.schema import Record, Trial
 from harness.run import stopping
-from harness.run.context import CellRun, Curve
+from harness.run.context import CellRun
 from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
+from harness.run.resuming import Curve
 from harness.run.selection import Score, Validation
 from harness.run.tune import Tuner
 from harness.run.workbench import Made, overrides

@@ -17,9 +17,9 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from harness.api import BackboneFactory, Brought, Source, Strategy
-from harness.data.examples import Fit, Pool, RawRows
-from harness.data.loading import Loaded
+from harness.contract import BackboneFactory, Plugin, Strategy
+from harness.data.examples import Fit, Pool, RawRows, Source
+from harness.data.loaded import Loaded
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import on_host, placed
 from harness.errors import Diverged
@@ -27,8 +27,8 @@ from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.model.weights import load_weights
 from harness.plan import configure, keys
-from harness.plan.cells import Cell
-from harness.plan.configure import Datasets
+from harness.plan.cell import Cell
+from harness.plan.datasets import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
 from harness.record.durable import write_atomically
@@ -378,7 +378,7 @@ def _read_json(file: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def overrides(plugin: Brought | type[Brought], method: str) -> bool:
+def overrides(plugin: Plugin | type[Plugin], method: str) -> bool:
     """Whether a plugin does more in ``method`` than its base in :mod:`harness.api`."""
     own = getattr(plugin if isinstance(plugin, type) else type(plugin), method)
-    return bool(own.__module__ != Brought.__module__)
+    return bool(own.__module__ != Plugin.__module__)

@@ -22,7 +22,7 @@ from torchvision.transforms.v2 import functional as image_ops
 
 from harness.plan import configure
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import find, read
 from harness.plan.targets import cell_manifest
 from harness.registry import load

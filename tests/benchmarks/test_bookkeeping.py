@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.record import durable
 from harness.record.schema import Coordinates, Plan

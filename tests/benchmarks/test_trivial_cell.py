@@ -26,7 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.model.metrics import scores
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.record import durable
 from harness.record.belief import checksum

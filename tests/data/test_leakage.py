@@ -12,7 +12,7 @@ from harness.data.digests import example_digests
 from harness.data.episodes import Episode
 from harness.data.examples import ArrayInputs, Data, FileInputs, Split, TextInputs
 from harness.data.leakage import episode_leakage, leakage, told
-from harness.data.loading import Loaded
+from harness.data.loaded import Loaded
 from harness.data.splits import Manifest
 
 texts = st.lists(st.sampled_from("abcdefgh"), min_size=3, max_size=20)

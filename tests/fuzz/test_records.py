@@ -11,7 +11,7 @@ import pytest
 from harness.data.protocols import target_split
 from harness.errors import HarnessError
 from harness.plan import splitfile
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.record.belief import checksum
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import Store

@@ -9,7 +9,7 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse, read
 
 REAL = sorted((Path(__file__).parents[2] / "suites").glob("*.toml"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import strategies as st
 
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.registry import Registry, Sources, load
 

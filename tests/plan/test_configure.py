@@ -10,7 +10,7 @@ import pytest
 from harness.api import Data, Dataset
 from harness.errors import HarnessError
 from harness.plan import configure
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.suite import StrategySpec
 from harness.registry import Registered
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from harness.errors import HarnessError
 from harness.plan import keys
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.registry import Sources, load
 

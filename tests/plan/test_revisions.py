@@ -3,7 +3,7 @@
 import pytest
 
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.revisions import INFORMATION, POOLED, TIES
 from harness.registry import Sources, load

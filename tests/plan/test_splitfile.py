@@ -15,7 +15,7 @@ from harness.data.splits import Manifest
 from harness.errors import HarnessError
 from harness.plan import splitfile
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 
 SHOTS = (1, 2, "all")

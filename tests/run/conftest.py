@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets, strategy
+from harness.plan.configure import strategy
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.targets import cell_manifest
 from harness.record.store import Store

@@ -22,7 +22,7 @@ from harness.data import resident
 from harness.data.protocols import target_split
 from harness.model import metrics
 from harness.plan import splitfile
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 
 ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
 LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}

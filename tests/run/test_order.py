@@ -3,7 +3,7 @@
 import pytest
 
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.registry import Sources, load_once
 from harness.run.order import Making

@@ -11,7 +11,7 @@ import torch
 
 from harness.api import Executor, HarnessError
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
 from harness.record.claims import claimed

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from harness.errors import HarnessError
 from harness.model.weights import load_weights
 from harness.plan.cells import plan
-from harness.plan.configure import Datasets
+from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
 from harness.registry import Registered, Sources, load_once

@@ -14,7 +14,7 @@ from harness.api import Tracker, hookimpl
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    from harness.plan.cells import Cell
+    from harness.plan.cell import Cell
     from harness.record.schema import Record, Trial
 
 METRICS = ("accuracy", "log_loss")

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from harness.api import ArrayInputs, Data, Dataset, FileInputs, Mistakes, Split
-from harness.data.loading import load
+from harness.plan.datasets import load
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,14 @@
-"""Conformance checks that plugin authors inherit, and small real things to try plugins on.
-
-::
-
-    from harness.testing import StrategyChecks
-
-    class TestMyStrategy(StrategyChecks):
-        strategy = MyStrategy()
-"""
+"""Checks that plugin authors inherit: what every plugin of a kind must do."""
 
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness import registry
 from harness.api import (
@@ -27,9 +16,6 @@ from harness.api import (
     Backbone,
     BackboneFactory,
     Dataset,
-    Examples,
-    ImageBackbone,
-    Inputs,
     Pretraining,
     Recipe,
     Regulariser,
@@ -38,123 +24,11 @@ from harness.api import (
     Task,
     fit,
 )
-from harness.data.loading import load
-from harness.data.resident import ResidentPool
 from harness.model.classifier import Classifier
-from harness.model.features import FeatureStore
 from harness.model.restoring import restore
-from harness.run.checkpoint import Checkpoint
+from harness.plan.datasets import load
 from harness.run.context import CellRun
-from harness.run.meters import Clock
-
-T = TypeVar("T")
-
-CPU = torch.device("cpu")
-
-
-def small_backbone(seed: int = 0) -> ImageBackbone:
-    """Three convolutional blocks with batch norm for grey images of 16 pixels; 8 features."""
-
-    def build() -> ImageBackbone:
-        channels = (1, 8, 8, 8)
-        blocks = [
-            nn.Sequential(
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-                nn.AvgPool2d(2),
-            )
-            for before, after in pairwise(channels)
-        ]
-        body = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        backbone = ImageBackbone(
-            body, blocks=[["0"], ["1"], ["2"]], input_size=16, mean=[0.5], std=[0.5]
-        )
-        backbone.rebuild = build
-        return backbone
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build().eval()
-
-
-def digits(backbone: Backbone) -> Examples:
-    """All of scikit-learn's handwritten digits, prepared for ``backbone``, on its device."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    pixels = torch.from_numpy(data.images * 15.9375).to(torch.uint8)[:, None]
-    pool = ResidentPool(backbone.preprocess(pixels).to(backbone.device))
-    labels = torch.from_numpy(data.target).long().to(backbone.device)
-    return Examples(Inputs(pool, torch.arange(len(pool))), labels)
-
-
-def shots(examples: Examples, each: int, classes: int, *, skip: int = 0) -> Examples:
-    """``each`` examples of each of the first ``classes`` classes, after the ``skip`` first."""
-    rows = [
-        torch.nonzero(examples.labels == label).flatten().cpu()[skip : skip + each]
-        for label in range(classes)
-    ]
-    return examples.subset(torch.cat(rows))
-
-
-def a_run(
-    *,
-    steps: int = 20,
-    batch_size: int = 32,
-    seed: int = 0,
-    checkpoint: Checkpoint | None = None,
-    device: torch.device = CPU,
-) -> CellRun:
-    """A run outside any cell."""
-    return CellRun(
-        device=device,
-        seed=seed,
-        steps=steps,
-        batch_size=batch_size,
-        store=FeatureStore(),
-        clock=Clock(device),
-        progress=lambda stage, done, total: None,
-        checkpoint=checkpoint,
-    )
-
-
-class CutShort(Checkpoint):
-    """A checkpoint that is written once, after ``steps`` steps; then everything is over."""
-
-    def __init__(self, file: Path, steps: int) -> None:
-        super().__init__(file, every=0.0)
-        self._left = steps
-
-    class Killed(BaseException):
-        """What nobody catches, like the end of the process."""
-
-    def due(self) -> bool:
-        self._left -= 1
-        return self._left == 0
-
-    def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
-        super().save(tensors, notes)
-        raise self.Killed
-
-
-def cut_short(work: Callable[[CellRun], T], file: Path, *, after: int, steps: int = 20) -> T:
-    """What ``work`` comes to when it is killed after some steps, and done again by a new run that
-    finds the checkpoint ``file``."""
-    for checkpoint in (CutShort(file, after), Checkpoint(file, every=math.inf)):
-        run = a_run(steps=steps, checkpoint=checkpoint)
-        run.begin("work")
-        with suppress(CutShort.Killed), run.seeded("work"):
-            found = work(run)
-            run.end()
-    return found
-
-
-def whole(work: Callable[[CellRun], T], *, steps: int = 20) -> T:
-    """What ``work`` comes to when nothing happens."""
-    run = a_run(steps=steps)
-    with run.seeded("work"):
-        return work(run)
+from harness.testing.small import a_run, cut_short, digits, shots, small_backbone, whole
 
 
 class StrategyChecks:

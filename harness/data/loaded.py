@@ -1,23 +1,15 @@
-"""Load a dataset, and refuse data that no comparison could be made on."""
+"""A dataset's data, and what is to be known of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from harness.data.classes import one_name
 from harness.data.digests import example_digests
 from harness.data.examples import ArrayInputs, Data, FileInputs, Split
 from harness.data.images import CORRECTIONS, Facts
-from harness.data.inspection import listed
-from harness.errors import Mistakes
-
-if TYPE_CHECKING:
-    from harness.api import Dataset
 
 
 @dataclass(frozen=True)
@@ -103,40 +95,3 @@ class Loaded:
         tested = self.test_digests if self.data.test else ()
         known = self.train_known.union(tested)
         return len(known) < len(self.train_digests) + len(tested)
-
-
-def load(dataset: Dataset) -> Loaded:
-    """Load and check a dataset.
-
-    Raises:
-        Mistakes: it cannot be read, or its labels are of one class or none, or two of its
-            classes are spellings of one, or an image cannot be decoded.
-    """
-    data = dataset.load()
-    where = f"dataset {dataset.name}"
-    one_name(data.classes, where)
-    parts = {"training": data.train, **({"test": data.test} if data.test else {})}
-    if mistakes := [
-        line for part, split in parts.items() for line in _mistakes(split, part, data.classes)
-    ]:
-        raise Mistakes(where, mistakes)
-    return Loaded(data, data.digest())
-
-
-def _mistakes(split: Split, part: str, classes: Sequence[str]) -> Iterator[str]:
-    if not len(split.inputs):
-        yield f"there are no {part} examples. Check its arguments"
-        return
-    low, high = int(split.labels.min()), int(split.labels.max())
-    if low < 0 or high >= len(classes):
-        yield (
-            f"{part} labels run from {low} to {high}, but it names {len(classes)} classes. Number "
-            "the classes from 0"
-        )
-    elif part == "training" and low == high:
-        yield f"all training labels are of one class, '{classes[low]}'. Give at least two classes"
-    if isinstance(split.inputs, FileInputs) and (unreadable := split.inputs.unreadable):
-        yield (
-            f"{len(unreadable):,} of {len(split.labels):,} {part} images cannot be decoded: "
-            f"{listed(unreadable)}. Repair or remove what is damaged"
-        )

@@ -1,0 +1,353 @@
+"""The classes that plugins bring, and what the core calls of them; authors find them in
+:mod:`harness.api`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from optuna.distributions import BaseDistribution, FloatDistribution
+from torch import Tensor
+
+from harness.data.examples import Data, Inputs, RawInputs, Source, Task
+from harness.model.backbone import Backbone
+from harness.model.fit import fit
+from harness.model.recipe import Recipe
+from harness.model.restoring import restore, stand_in
+from harness.model.run import Run
+
+Space = Mapping[str, BaseDistribution]
+"""Hyperparameters by name, each with the Optuna distribution it is drawn from."""
+
+Settings = Mapping[str, Any]
+"""One value for each hyperparameter of a space."""
+
+
+Emit = Callable[[str, Mapping[str, Any]], None]
+"""Fires an event hook: takes its name and arguments."""
+
+
+class Plugin(ABC):
+    """What every class that a plugin module brings says of itself."""
+
+    name: ClassVar[str]
+    citation: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    """Of the data or the weights that it brings."""
+    requires: ClassVar[Mapping[str, str]] = {}
+    """Modules that have to be importable, each with what ``pip install`` is given for it. Import
+    them where they are used: without them the plugin is listed, and refused before a suite runs."""
+
+
+class Configured(Plugin):
+    """A class whose dataclass fields are the ``args`` that a suite gives it."""
+
+    def files(self) -> Mapping[str, Sequence[Path]]:
+        """Arguments that name files, each with all the files it stands for.
+
+        They have to be there before a suite runs, and a cell's key hashes what is in them, and not
+        where they are. What a dataset loads is part of the key by itself.
+        """
+        return {}
+
+
+class Dataset(Configured):
+    """A labelled dataset. Subclass it as a frozen dataclass; the fields are its arguments."""
+
+    modality: ClassVar[str] = "image"
+
+    @abstractmethod
+    def load(self) -> Data:
+        """Read the data.
+
+        Raises:
+            HarnessError: the files are missing or wrong; says which and what to do.
+        """
+
+
+class BackboneFactory(Plugin):
+    """Builds one model, or a family of them."""
+
+    modality: ClassVar[str] = "image"
+
+    def models(self) -> Iterable[str]:
+        """The model names that a suite may give; by default the plugin's own name."""
+        return (self.name,)
+
+    def files(self, args: Mapping[str, Any]) -> Mapping[str, Sequence[Path]]:
+        """Arguments that name files, each with all the files it stands for.
+
+        A cell's key then hashes what is in them, and not where they are. So it does for files
+        of an installed package, which no argument names: call them as you like.
+        """
+        return {}
+
+    def learn(self, source: RawInputs, args: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the model takes from the raw inputs of its source before it is built, such as a
+        vocabulary: further ``args`` for :meth:`build`, of what JSON can hold."""
+        return {}
+
+    def fetch(self, model: str, args: Mapping[str, Any]) -> None:
+        """Bring published weights to this machine, where that is not done yet.
+
+        Called once, before the cells that build the model with them: no cell's time is spent on
+        a download, and what keeps it from succeeding is found out once.
+
+        Raises:
+            HarnessError: they can't be had; :meth:`build` then says so again.
+        """
+
+    @abstractmethod
+    def build(
+        self, model: str, *, input_size: int | None, pretrained: bool, args: Mapping[str, Any]
+    ) -> Backbone:
+        """Build ``model`` with fresh random weights, or with its published ones.
+
+        ``input_size`` counts pixels, or tokens; ``torch``'s global generator is seeded before
+        the call.
+
+        Raises:
+            Unsupported: there are no published weights, or the arguments don't fit the model.
+        """
+
+
+class Predictor(Protocol):
+    """A model adapted to a task."""
+
+    @property
+    def trained(self) -> Mapping[str, Tensor]:
+        """The parameters that adapting changed, by name, in all its stages: they are counted, and
+        saved with whatever else logits depend on."""
+        ...
+
+    def logits(self, inputs: Inputs) -> Tensor:
+        """Unnormalised log-probabilities, float32 ``[len(inputs), classes]``.
+
+        The answer for one input may not depend on the others.
+        """
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write all that the backbone which was adapted does not have to a safetensors file:
+        :meth:`Strategy.restore` gives the predictor back."""
+        ...
+
+
+class Pretraining(Configured):
+    """A way to make weights from a source: ``weights = { source = …, method = "NAME" }``.
+
+    Subclass it as a frozen dataclass; the fields are its arguments.
+    """
+
+    modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+
+    @abstractmethod
+    def pretrain(
+        self, backbone: Backbone, source: Source, run: Run, *, lr: float, weight_decay: float
+    ) -> tuple[Backbone, Mapping[str, float]]:
+        """Train ``backbone``, which is the caller's to change, for ``run.steps`` steps of
+        ``run.batch_size`` at a peak rate of ``lr``.
+
+        Returns:
+            The trained backbone, and what it scored, by name: kept beside the weights.
+
+        Raises:
+            Diverged: the loss is not a number any more.
+        """
+
+
+class Strategy(Configured):
+    """A way to move a backbone onto a task. Subclass it as a frozen dataclass.
+
+    A class has no state of its own: everything learned is in what the two verbs return.
+    """
+
+    modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+    protocols: ClassVar[frozenset[str]] = frozenset({"transfer", "episodes"})
+    sees_target_labels: ClassVar[bool] = False
+    """Whether, under ``adaptation``, its task is the labelled target: an upper bound, marked so."""
+    needs_source: ClassVar[bool] = False
+    """Whether ``prepare`` learns from the source: without one the cell is unsupported."""
+    uses_weights: ClassVar[bool] = True
+    """Whether it starts from the backbone's weights. Where it does not, it is given random ones,
+    and what the weights cost is no cost of its own."""
+
+    prepare_space: ClassVar[Space] = {}
+    space: ClassVar[Space] = {}
+    defaults: ClassVar[Settings] = {}
+    """Trial 0: a value for every name in the two spaces."""
+
+    def check_source(self, sizes: Sequence[int]) -> None:
+        """Refuse a source that ``prepare`` cannot learn from, before anything runs.
+
+        Args:
+            sizes: how many examples each class of the source has.
+
+        Raises:
+            HarnessError: says what is lacking, and what to do.
+        """
+
+    def prepare(
+        self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
+    ) -> Backbone:
+        """Learn from the source before any task is seen. Most strategies don't.
+
+        The result is kept and shared by all cells with the same backbone, source, seed and
+        settings, so it may depend on nothing else. ``backbone`` is the caller's to change.
+        """
+        return backbone
+
+    @abstractmethod
+    def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
+        """Adapt to one task: a whole dataset or a 5-way 1-shot episode alike.
+
+        ``backbone`` is shared: copy what you change.
+
+        Raises:
+            Diverged: the loss is not a number any more.
+        """
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "adapt" in vars(cls) and "adapt_batch" not in vars(cls):
+            cls.adapt_batch = Strategy.adapt_batch  # type: ignore[method-assign]  # not a parent's
+
+    def adapt_batch(
+        self, backbone: Backbone, batch: Sequence[tuple[Task, Settings]], run: Run
+    ) -> Iterable[Predictor]:
+        """Adapt to many tasks, or one task with many settings; override it to do so at once.
+
+        Where it is overridden, the tuner hands over all settings that it knows before any of them
+        has been tried, together with their one task. Each is billed an equal share.
+        """
+        for task, hp in batch:
+            yield self.adapt(backbone, task, hp, run)
+
+    def restore(
+        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+    ) -> Predictor:
+        """Give back a predictor of :meth:`adapt` that was saved to ``file``: on a device of the
+        same kind and in the same precision, its logits are the same, bit for bit.
+
+        By default it is a :class:`Classifier` with a linear head: override it where ``adapt``
+        gives something else.
+
+        Args:
+            backbone: what ``adapt`` was given, which is what ``prepare`` made of it.
+            classes: those of the task.
+            hp: the settings that it was adapted with.
+
+        Raises:
+            HarnessError: the file cannot be read, or does not fit.
+        """
+        return restore(file, Recipe(backbone, (), lr=0.0), stand_in(backbone, classes), run)
+
+
+class GradientStrategy(Strategy):
+    """A strategy that only declares what trains, from where and how."""
+
+    space: ClassVar[Space] = {
+        "lr": FloatDistribution(1e-4, 1e-2, log=True),
+        "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
+    }
+    defaults: ClassVar[Settings] = {"lr": 1e-3, "weight_decay": 1e-4}
+
+    @abstractmethod
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        """What trains, from where and how."""
+
+    def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
+        return fit(self._derived(backbone, task, hp, run), task, run)
+
+    def restore(
+        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+    ) -> Predictor:
+        """As :meth:`Strategy.restore`, in the form that the recipe for a stand-in of the task has;
+        earlier stages that it trains are trained on that: a run of one step is enough."""
+        task = stand_in(backbone, classes)
+        with run.seeded("restoring"):
+            return restore(file, self._derived(backbone, task, hp, run), task, run)
+
+    def _derived(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        """The recipe, whose backbone was made from the given one, by whatever means."""
+        recipe = self.recipe(backbone, task, hp, run)
+        recipe.backbone.derive_from(backbone)
+        return recipe
+
+
+class Job(Protocol):
+    """One cell, ready to run here or in another process: it pickles."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds of wall clock after which it is to be killed."""
+        ...
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of the host's memory that its process may take beyond what :meth:`warm` did."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that it computes with."""
+        ...
+
+    @property
+    def log(self) -> Path:
+        """Where its process is to send what it prints."""
+        ...
+
+    def warm(self) -> None:
+        """Load what cells share into this process, for processes that are forked from it."""
+        ...
+
+    def run(self, emit: Emit, device: str) -> None:
+        """Run the cell on ``cpu``, ``cuda`` or ``cuda:N`` and write its record, unless another
+        runner has, or is at it. ``emit`` takes an event's name and arguments.
+
+        Raises:
+            KeyboardInterrupt: this process was asked to stop; the record says so.
+            HarnessError: the record can't be written.
+        """
+        ...
+
+    def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
+        """Write the record of a cell that could not write its own, such as a ``crashed`` one."""
+        ...
+
+
+class Executor(Plugin):
+    """Where cells run."""
+
+    @abstractmethod
+    def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
+        """Run every job, as many at a time as there are ``workers``, each of which has a device.
+
+        Take the next of ``jobs`` when there is a worker for it: until then, another runner may
+        do it. Pass each job's events on to ``emit``, which may only be called in this process.
+        Once ``harness.run.stopping.asked()``, let running jobs come to a point from which they
+        can go on, and return.
+        """
+
+
+class Tracker(Plugin):
+    """Follows a run when ``harness suite --tracker NAME`` asks for it.
+
+    Its methods are event hooks, each marked ``@hookimpl``. A plugin module that has event hooks
+    itself always hears them; a tracker is made anew for each run, without arguments.
+    """
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the report: a heading and HTML that loads nothing from outside."""
+
+    title: str
+    html: str

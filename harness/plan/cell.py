@@ -1,0 +1,39 @@
+"""A cell: one complete experiment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ConfigDict
+
+from harness.plan.suite import BackboneSpec, Budget, Problem, SourceSpec, StrategySpec
+from harness.record.schema import Coordinates
+
+
+class Cell(Coordinates):
+    """Everything that running one experiment needs, and what its key hashes."""
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy_spec: StrategySpec
+    problem_spec: Problem
+    backbone_spec: BackboneSpec
+    source_spec: SourceSpec | None
+    budget: Budget
+    save_predictors: bool
+    meaning: dict[str, Any]
+
+    def config(self) -> dict[str, Any]:
+        """Everything that is in force, with defaults filled in."""
+        return self.model_dump(
+            mode="json",
+            include={
+                "strategy_spec",
+                "problem_spec",
+                "backbone_spec",
+                "source_spec",
+                "budget",
+                "seed",
+                "shots",
+            },
+        )

@@ -1,0 +1,94 @@
+"""Datasets by name and arguments, each loaded once, and data that no comparison could be made on
+refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.contract import Dataset
+from harness.data.classes import one_name
+from harness.data.examples import FileInputs, Split
+from harness.data.inspection import listed
+from harness.data.loaded import Loaded
+from harness.errors import HarnessError, Mistakes
+from harness.plan import splitfile
+from harness.plan.configure import configure
+from harness.plan.keys import canonical
+from harness.plan.splitfile import SplitFile
+from harness.registry import Registry
+
+
+class Datasets:
+    """Datasets by name and arguments, and files of splits, each loaded once."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._loaded: dict[str, Loaded] = {}
+        self._splits: dict[Path, SplitFile] = {}
+
+    def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
+        """The data of a dataset plugin.
+
+        Raises:
+            HarnessError: it is unknown, its arguments are wrong, or it cannot be read.
+        """
+        key = canonical({"dataset": name, "args": args})
+        if key not in self._loaded:
+            plugin = self._registry.get("dataset", name)
+            dataset = configure(plugin, args)
+            try:
+                self._loaded[key] = load(dataset)
+            except HarnessError:
+                raise
+            except Exception as error:
+                raise plugin.blame("cannot be loaded", error) from error
+        return self._loaded[key]
+
+    def splits(self, path: Path) -> SplitFile:
+        """A file of splits.
+
+        Raises:
+            HarnessError: it is missing or damaged.
+        """
+        if path not in self._splits:
+            self._splits[path] = splitfile.read(path)
+        return self._splits[path]
+
+
+def load(dataset: Dataset) -> Loaded:
+    """Load and check a dataset.
+
+    Raises:
+        Mistakes: it cannot be read, or its labels are of one class or none, or two of its
+            classes are spellings of one, or an image cannot be decoded.
+    """
+    data = dataset.load()
+    where = f"dataset {dataset.name}"
+    one_name(data.classes, where)
+    parts = {"training": data.train, **({"test": data.test} if data.test else {})}
+    if mistakes := [
+        line for part, split in parts.items() for line in _mistakes(split, part, data.classes)
+    ]:
+        raise Mistakes(where, mistakes)
+    return Loaded(data, data.digest())
+
+
+def _mistakes(split: Split, part: str, classes: Sequence[str]) -> Iterator[str]:
+    if not len(split.inputs):
+        yield f"there are no {part} examples. Check its arguments"
+        return
+    low, high = int(split.labels.min()), int(split.labels.max())
+    if low < 0 or high >= len(classes):
+        yield (
+            f"{part} labels run from {low} to {high}, but it names {len(classes)} classes. Number "
+            "the classes from 0"
+        )
+    elif part == "training" and low == high:
+        yield f"all training labels are of one class, '{classes[low]}'. Give at least two classes"
+    if isinstance(split.inputs, FileInputs) and (unreadable := split.inputs.unreadable):
+        yield (
+            f"{len(unreadable):,} of {len(split.labels):,} {part} images cannot be decoded: "
+            f"{listed(unreadable)}. Repair or remove what is damaged"
+        )

@@ -1,0 +1,43 @@
+"""Conformance checks that plugin authors inherit, and small real things to try plugins on.
+
+::
+
+    from harness.testing import StrategyChecks
+
+    class TestMyStrategy(StrategyChecks):
+        strategy = MyStrategy()
+"""
+
+from harness.testing.checks import (
+    BackboneChecks,
+    DatasetChecks,
+    PretrainingChecks,
+    RegulariserChecks,
+    StrategyChecks,
+)
+from harness.testing.small import (
+    CPU,
+    CutShort,
+    a_run,
+    cut_short,
+    digits,
+    shots,
+    small_backbone,
+    whole,
+)
+
+__all__ = [
+    "CPU",
+    "BackboneChecks",
+    "CutShort",
+    "DatasetChecks",
+    "PretrainingChecks",
+    "RegulariserChecks",
+    "StrategyChecks",
+    "a_run",
+    "cut_short",
+    "digits",
+    "shots",
+    "small_backbone",
+    "whole",
+]
