@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from harness.data.examples import Examples, Pool, Split, Task
 from harness.errors import HarnessError, abridged
+from harness.hashing import short
 
 
 @dataclass(frozen=True)
@@ -98,4 +98,4 @@ def query_labels(episode: Episode) -> Tensor:
 def episodes_digest(episodes: Sequence[Episode]) -> str:
     """SHA-256 over the ids of every episode."""
     ids = [[list(e.classes), list(e.support), list(e.query)] for e in episodes]
-    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+    return short(json.dumps(ids))

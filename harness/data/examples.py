@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError, is_systems
+from harness.hashing import sha256
 
 if TYPE_CHECKING:
     from harness.data.images import Facts
@@ -106,7 +107,7 @@ class FileInputs:
         return {path: found for path, found in pairs if isinstance(found, str)}
 
     def digest(self) -> str:
-        return hashlib.sha256(b"".join(self.digests)).hexdigest()
+        return sha256(b"".join(self.digests))
 
 
 def _file_digest(path: Path) -> bytes:
@@ -153,7 +154,7 @@ class RawRows:
 
     def digest(self) -> str:
         content = f"{self.raw.digest()}:{self.rows.tolist()}{self.reading}"
-        return hashlib.sha256(content.encode()).hexdigest()
+        return sha256(content)
 
 
 @dataclass(frozen=True)
@@ -171,9 +172,7 @@ class Split:
             )
 
     def digest(self) -> str:
-        return hashlib.sha256(
-            f"{self.inputs.digest()}:{tensor_digest(self.labels)}".encode()
-        ).hexdigest()
+        return sha256(f"{self.inputs.digest()}:{tensor_digest(self.labels)}")
 
     @cached_property
     def order(self) -> Tensor:
@@ -214,7 +213,7 @@ class Data:
     def digest(self) -> str:
         parts = [self.train.digest(), self.test.digest() if self.test else "-"]
         parts += [*self.classes, "|", *sorted(self.held_out)]
-        return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()
+        return sha256("\x1f".join(parts))
 
 
 def tensor_digest(tensor: Tensor) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import HarnessError, abridged
+from harness.hashing import seed_of, short
 
 Shots: TypeAlias = int | Literal["vtab1k", "all"]
 """Training examples a class; or 1,000 examples of all classes, as in VTAB-1k; or all there are."""
@@ -47,7 +47,7 @@ class Manifest:
         """SHA-256 over the ids and the digest of the data that they count in: equal for cells
         that learned from and were tested on the same examples."""
         ids = {"data": data, **self.to_json()}
-        return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:16]
+        return short(json.dumps(ids))
 
 
 def draw_split(
@@ -89,7 +89,7 @@ def draw_split(
     ordered, by_class = labels.sort(stable=True)
     present, sizes = ordered.unique_consecutive(return_counts=True)
     for label, rows in zip(present.tolist(), by_class.split(sizes.tolist()), strict=True):
-        order.manual_seed(_class_seed(seed, label))
+        order.manual_seed(seed_of("split", seed, label))
         shuffled[label] = rows[torch.randperm(len(rows), generator=order)].tolist()
         tested[label] = 0 if official_test is not None else max(1, round(test_fraction * len(rows)))
     left = {label: len(rows) - tested[label] for label, rows in shuffled.items()}
@@ -191,7 +191,3 @@ def apportion(total: int, sizes: Sequence[int], most: Sequence[int]) -> list[int
         else:
             given[min((i for i in range(len(given)) if given[i] > least[i]), key=owed)] -= 1
     return given
-
-
-def _class_seed(seed: int, label: int) -> int:
-    return int.from_bytes(hashlib.sha256(f"split:{seed}:{label}".encode()).digest()[:7])

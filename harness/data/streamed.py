@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from harness.data.examples import RawBatch, RawInputs, tensor_digest
+from harness.hashing import sha256
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class StreamedPool:
         self.preprocess, self.device, self._threads = preprocess, device, threads
         first = preprocess(raw.read(range(min(8, len(raw)))))
         self._like = first[:1]
-        self.digest = hashlib.sha256(f"{raw.digest()}:{tensor_digest(first)}".encode()).hexdigest()
+        self.digest = sha256(f"{raw.digest()}:{tensor_digest(first)}")
 
     def __len__(self) -> int:
         return len(_raw[self])

@@ -14,11 +14,11 @@ from harness.contract import BackboneFactory
 from harness.data.examples import RawRows
 from harness.data.protocols import source_inputs
 from harness.errors import HarnessError, Unsupported, one_line
+from harness.hashing import canonical
 from harness.model.backbone import Backbone
 from harness.model.image import ImageBackbone
 from harness.model.weights import fitting_prefix
 from harness.plan.datasets import Datasets
-from harness.plan.keys import canonical
 from harness.plan.suite import BackboneSpec, FileWeights, SourceWeights
 from harness.registry import Registered, Registry
 

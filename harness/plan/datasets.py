@@ -13,9 +13,9 @@ from harness.data.examples import FileInputs, Split
 from harness.data.inspection import listed
 from harness.data.loaded import Loaded
 from harness.errors import HarnessError, Mistakes
+from harness.hashing import canonical
 from harness.plan import splitfile
 from harness.plan.configure import configure
-from harness.plan.keys import canonical
 from harness.plan.splitfile import SplitFile
 from harness.registry import Registry
 

@@ -12,12 +12,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.hashing import SHORT, canonical, short
+
 if TYPE_CHECKING:
     from harness.contract import Configured
-
-LENGTH = 16
-"""Hex digits: with 10,000 cells, two keys agree by chance once in 10¹¹."""
-
 
 MEANING_VERSION = 1
 """Part of every meaning. To be raised when the same entries come to mean another experiment and
@@ -27,11 +25,7 @@ changes, nor when an entry is added, which is another meaning by itself."""
 
 def key(meaning: Mapping[str, Any]) -> str:
     """The key of a meaning: the same whatever the order of its entries."""
-    return hashlib.sha256(canonical(meaning).encode()).hexdigest()[:LENGTH]
-
-
-def canonical(meaning: Mapping[str, Any]) -> str:
-    return json.dumps(meaning, sort_keys=True, separators=(",", ":"), default=str)
+    return short(canonical(meaning))
 
 
 DIGESTS = {
@@ -69,13 +63,13 @@ def _flat(value: object, name: str = "") -> Iterator[tuple[str, object]]:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:LENGTH]
+        return hashlib.file_digest(file, "sha256").hexdigest()[:SHORT]
 
 
 def files_digest(paths: Sequence[Path]) -> str:
     """SHA-256 over the names and the bytes of files."""
     parts = sorted(f"{path.name}:{file_digest(path)}" for path in paths)
-    return hashlib.sha256("".join(parts).encode()).hexdigest()[:LENGTH]
+    return short("".join(parts))
 
 
 def contents(plugin: Configured) -> dict[str, str]:

@@ -7,7 +7,6 @@ reads it is told so, and gets nothing of it.
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import reprlib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.hashing import canonical, sha256
 from harness.record import migrate
 from harness.record.durable import read_file, reason
 from harness.record.schema import SCHEMA_VERSION, Plan, Record
@@ -102,8 +102,7 @@ def plan(path: Path) -> Plan:
 def checksum(content: Mapping[str, Any]) -> str:
     """SHA-256 of a file's JSON without its checksum: it tells an edited file from the one that was
     written. It is no signature."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return sha256(canonical(content))
 
 
 def _content(path: Path) -> dict[str, Any]:

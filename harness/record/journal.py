@@ -7,13 +7,13 @@ ended. Its first line is a checksum of the second; a damaged one is as good as n
 
 from __future__ import annotations
 
-import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.hashing import sha256
 from harness.record.schema import Trial
 
 
@@ -88,4 +88,4 @@ class Journal:
 
 
 def _seal(content: bytes) -> bytes:
-    return hashlib.sha256(content).hexdigest().encode()
+    return sha256(content).encode()

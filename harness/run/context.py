@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from harness.data.examples import Inputs
+from harness.hashing import seed_of
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.model.precision import Precision, autocast
@@ -187,8 +187,3 @@ class CellRun:
     def restore_paid(self, paid: Mapping[str, str]) -> None:
         """What :meth:`paid` said in an earlier process is not billed again."""
         self._ledger.add(paid)
-
-
-def seed_of(seed: int, name: str) -> int:
-    """A seed for one purpose, independent of those for others."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:7])

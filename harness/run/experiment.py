@@ -29,6 +29,7 @@ from harness.data.protocols import (
     transfer_task,
 )
 from harness.data.splits import Manifest
+from harness.hashing import seed_of
 from harness.model.backbone import Backbone
 from harness.model.metrics import mean_scores, scores
 from harness.model.precision import products, suited
@@ -43,7 +44,7 @@ from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
 from harness.run import costs, stopping
 from harness.run.checkpoint import Checkpoint
-from harness.run.context import CellRun, Progress, seed_of
+from harness.run.context import CellRun, Progress
 from harness.run.meters import Clock, Meters
 from harness.run.selection import ACCURACY, INFORMATION, Measure, Validation
 from harness.run.trials import AT_ONCE, Selected, Trials

@@ -8,9 +8,9 @@ from harness.data.examples import Fit
 from harness.data.loaded import Loaded
 from harness.data.streamed import Preprocess
 from harness.errors import Unsupported
+from harness.hashing import canonical
 from harness.model.backbone import Backbone
 from harness.model.image import ImageBackbone
-from harness.plan import keys
 from harness.plan.suite import BackboneSpec, SourceWeights
 
 
@@ -42,7 +42,7 @@ def model_id(spec: BackboneSpec) -> str:
     """What preprocessing depends on: the model, and what it may have learned from its source."""
     parts = {"model": True, "input_size": True, "args": True}
     if isinstance(spec.weights, SourceWeights):
-        return keys.canonical(
+        return canonical(
             spec.model_dump(mode="json", include={**parts, "weights": {"source", "args"}})
         )
-    return keys.canonical(spec.model_dump(mode="json", include=parts))
+    return canonical(spec.model_dump(mode="json", include=parts))

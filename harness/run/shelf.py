@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from harness.hashing import short
 from harness.model.features import Key, Part
 from harness.record.durable import CannotWrite
 from harness.run.sealed import Damaged, read_sealed, write_sealed
@@ -61,7 +61,7 @@ class DiskShelf:
                     "activations": part.activations[cut],
                     "cost": part.cost[cut],
                 }
-                name = hashlib.sha256(part.rows[cut].numpy().tobytes()).hexdigest()[:16]
+                name = short(part.rows[cut].numpy().tobytes())
                 write_sealed(self._of(key) / f"{name}.safetensors", tensors, {"key": list(key)})
         self._evict()
 
@@ -75,7 +75,7 @@ class DiskShelf:
         return FileLock(folder / "lock")
 
     def _of(self, key: Key) -> Path:
-        return self._folder / hashlib.sha256(repr(tuple(key)).encode()).hexdigest()[:16]
+        return self._folder / short(repr(tuple(key)))
 
     def _evict(self) -> None:
         """Whoever has a file open goes on reading it."""

@@ -7,7 +7,6 @@ what they do, not by their luck in the draw.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from harness.hashing import seed_of
 from harness.plan.configure import ConfiguredStrategy
 from harness.plan.suite import Budget
 from harness.record.schema import Trial
@@ -181,4 +181,4 @@ def draw(seed: int, number: int, name: str, distribution: BaseDistribution) -> A
 
 
 def _seed(*parts: object) -> int:
-    return int.from_bytes(hashlib.sha256("|".join(map(str, parts)).encode()).digest()[:4])
+    return seed_of("|".join(map(str, parts)), size=4)

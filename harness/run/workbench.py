@@ -23,6 +23,7 @@ from harness.data.loaded import Loaded
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import on_host, placed
 from harness.errors import Diverged
+from harness.hashing import canonical, seed_of
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.model.weights import load_weights
@@ -34,7 +35,7 @@ from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, So
 from harness.record.durable import write_atomically
 from harness.registry import Registry
 from harness.run.checkpoint import Checkpoint
-from harness.run.context import CellRun, Progress, seed_of
+from harness.run.context import CellRun, Progress
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
 from harness.run.sealed import Damaged, read_sealed, write_sealed
@@ -206,7 +207,7 @@ class Workbench:
             **self._rounding(),
         }
         make = self._random if bare else self._weights
-        return self._reused(keys.canonical(meaning), lambda: make(spec, cell.seed, progress))
+        return self._reused(canonical(meaning), lambda: make(spec, cell.seed, progress))
 
     def _reused(self, key: str, make: Callable[[], Made]) -> Made:
         """Make once a process; whoever comes later is told that it was made before."""
@@ -296,7 +297,7 @@ class Workbench:
             )
             return self._artefact("prepared", meaning, start, run, make)
 
-        return self._reused(keys.canonical(meaning), find_or_make)
+        return self._reused(canonical(meaning), find_or_make)
 
     def _rounding(self) -> dict[str, int]:
         """What weights depend on that were computed here, beside what a cell means: none is taken

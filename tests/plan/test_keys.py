@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from harness.errors import HarnessError
+from harness.hashing import canonical
 from harness.plan import keys
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
@@ -52,7 +53,7 @@ def test_a_key_is_the_same_for_a_meaning_that_was_stored_and_read_back(meaning):
 
 @given(meanings, meanings)
 def test_keys_differ_where_meanings_do_and_why_says_in_what(one, other):
-    same = keys.canonical(one) == keys.canonical(other)
+    same = canonical(one) == canonical(other)
     assert (keys.key(one) == keys.key(other)) is same
     assert (list(keys.differences(one, other)) == []) is same
 

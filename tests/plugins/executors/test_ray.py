@@ -30,7 +30,7 @@ import ray
 from harness_plugins.strategies.linear_probe import LinearProbe
 
 from harness.api import hookimpl
-from harness.run.context import seed_of
+from harness.hashing import seed_of
 
 
 def meet():
