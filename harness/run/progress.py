@@ -18,7 +18,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from harness.hookspecs import hookimpl
+from harness.markers import hookimpl
 from harness.plan.cell import Cell
 from harness.record.schema import Record
 
