@@ -21,6 +21,7 @@ from harness.contract import (
     Space,
     Strategy,
     Tracker,
+    Trick,
 )
 from harness.data.examples import (
     ArrayInputs,
@@ -41,6 +42,7 @@ from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_yo
 from harness.markers import hookimpl
 from harness.model.backbone import Backbone
 from harness.model.classifier import Classifier
+from harness.model.descend import descend
 from harness.model.fit import batch_order, fit
 from harness.model.heads import StandardisedLinear, standardised_head
 from harness.model.image import ImageBackbone
@@ -51,7 +53,7 @@ from harness.model.recipe import Recipe
 from harness.model.restoring import restore, stand_in
 from harness.model.run import Resumable, Run
 from harness.model.text import TextBackbone
-from harness.model.training import LossGuard, Training, constant, cosine, set_rate
+from harness.model.training import Training, constant, cosine
 from harness.model.views import Augment
 
 __all__ = [
@@ -77,7 +79,6 @@ __all__ = [
     "Inputs",
     "IntDistribution",
     "Job",
-    "LossGuard",
     "Mistakes",
     "Plugin",
     "Predictor",
@@ -102,18 +103,19 @@ __all__ = [
     "TextInputs",
     "Tracker",
     "Training",
+    "Trick",
     "Unsupported",
     "batch_order",
     "check_episodes",
     "constant",
     "cosine",
+    "descend",
     "did_you_mean",
     "fit",
     "fit_heads",
     "hookimpl",
     "restore",
     "sent",
-    "set_rate",
     "source_episodes",
     "stand_in",
     "standardised_head",

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor
@@ -246,8 +247,32 @@ class Strategy(Configured):
         return restore(file, Recipe(backbone, (), lr=0.0), stand_in(backbone, classes), run)
 
 
+class Trick(Configured):
+    """Amends the training of any :class:`GradientStrategy`: a suite names it under ``tricks``.
+
+    Subclass it as a frozen dataclass; the fields are its arguments. What is tuned of it joins the
+    strategy's own settings under its name, ``mixup.alpha``.
+    """
+
+    modalities: ClassVar[frozenset[str]] = frozenset({"image", "text"})
+    space: ClassVar[Space] = {}
+    defaults: ClassVar[Settings] = {}
+    """A value for every name in the space."""
+
+    @abstractmethod
+    def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        """The recipe with this trick in it, such as with one more of ``recipe.regularisers``.
+
+        Args:
+            hp: the settings of this trick, by the names in its own space.
+        """
+
+
 class GradientStrategy(Strategy):
     """A strategy that only declares what trains, from where and how."""
+
+    tricks: Sequence[Trick] = ()
+    """What amends its recipe, in this order; see :meth:`with_tricks`."""
 
     space: ClassVar[Space] = {
         "lr": FloatDistribution(1e-4, 1e-2, log=True),
@@ -258,6 +283,23 @@ class GradientStrategy(Strategy):
     @abstractmethod
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         """What trains, from where and how."""
+
+    def with_tricks(self, tricks: Sequence[Trick]) -> Self:
+        """The same strategy with tricks, whose spaces and defaults have joined its own."""
+        joined = copy.copy(self)
+        own: dict[str, Any] = {"tricks": tuple(tricks)}
+        for part in ("space", "defaults"):
+            theirs = [(f"{t.name}.{n}", v) for t in tricks for n, v in getattr(t, part).items()]
+            own[part] = {**getattr(self, part), **dict(theirs)}
+        vars(joined).update(own)  # its fields are frozen, and these are none
+        return joined
+
+    def amended(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        """A recipe as the tricks amend it. What trains without :meth:`adapt` asks for it."""
+        for trick in self.tricks:
+            own = {name: hp[f"{trick.name}.{name}"] for name in trick.space}
+            recipe = trick.amend(recipe, task, own, run)
+        return recipe
 
     def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
         return fit(self._derived(backbone, task, hp, run), task, run)
@@ -272,8 +314,8 @@ class GradientStrategy(Strategy):
             return restore(file, self._derived(backbone, task, hp, run), task, run)
 
     def _derived(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        """The recipe, whose backbone was made from the given one, by whatever means."""
-        recipe = self.recipe(backbone, task, hp, run)
+        """The amended recipe, whose backbone was made from the given one, by whatever means."""
+        recipe = self.amended(self.recipe(backbone, task, hp, run), task, hp, run)
         recipe.backbone.derive_from(backbone)
         return recipe
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Section,
         Strategy,
         Tracker,
+        Trick,
     )
     from harness.plan.cell import Cell
     from harness.record.schema import Record, Trial
@@ -54,6 +55,28 @@ def harness_strategies() -> Sequence[type[Strategy]]:  # type: ignore[empty-body
         @hookimpl
         def harness_strategies():
             return [BitFit]
+    """
+
+
+@hookspec
+def harness_tricks() -> Sequence[type[Trick]]:  # type: ignore[empty-body]
+    """Tricks: what amends the training of any gradient strategy, as ``tricks`` of a suite.
+
+    ::
+
+        @dataclass(frozen=True)
+        class SoftLabels(Trick):
+            name: ClassVar[str] = "soft_labels"
+            space: ClassVar[Space] = {"share": FloatDistribution(0.01, 0.3, log=True)}
+            defaults: ClassVar[Settings] = {"share": 0.1}
+
+            def amend(self, recipe, task, hp, run):
+                smooth = partial(F.cross_entropy, label_smoothing=hp["share"])
+                return replace(recipe, criterion=smooth)
+
+        @hookimpl
+        def harness_tricks():
+            return [SoftLabels]
     """
 
 

@@ -10,7 +10,7 @@ import inspect
 import pkgutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -28,9 +28,10 @@ BUILT_IN = "harness_plugins"
 ENTRY_POINTS = "harness"
 """The entry-point group by which installed packages bring plugins."""
 
-Kind = Literal["strategy", "dataset", "backbone", "pretraining", "executor", "tracker"]
+Kind = Literal["strategy", "trick", "dataset", "backbone", "pretraining", "executor", "tracker"]
 KINDS: dict[Kind, str] = {
     "strategy": "harness_strategies",
+    "trick": "harness_tricks",
     "dataset": "harness_datasets",
     "backbone": "harness_backbones",
     "pretraining": "harness_pretrainings",
@@ -335,6 +336,7 @@ def check(kind: Kind, cls: Any) -> str | None:
 
     base = {
         "strategy": contract.Strategy,
+        "trick": contract.Trick,
         "dataset": contract.Dataset,
         "backbone": contract.BackboneFactory,
         "pretraining": contract.Pretraining,
@@ -349,20 +351,20 @@ def check(kind: Kind, cls: Any) -> str | None:
     if not isinstance(getattr(cls, "name", None), str):
         return f"{kind} class {cls.__name__} has no 'name'"
     if issubclass(cls, contract.Strategy):
-        return _check_spaces(cls)
+        if twice := set(cls.prepare_space) & set(cls.space):
+            return f"strategy '{cls.name}' has {sorted(twice)} in both spaces"
+        return _check_space(kind, cls, {**cls.prepare_space, **cls.space})
+    if issubclass(cls, contract.Trick):
+        return _check_space(kind, cls, cls.space)
     return None
 
 
-def _check_spaces(cls: Any) -> str | None:
+def _check_space(kind: Kind, cls: Any, space: Mapping[str, Any]) -> str | None:
     from harness.choices import unfit  # here, as a report needs no Optuna
 
-    twice = set(cls.prepare_space) & set(cls.space)
-    if twice:
-        return f"strategy '{cls.name}' has {sorted(twice)} in both spaces"
-    space = {**cls.prepare_space, **cls.space}
     if set(space) != set(cls.defaults):
         wrong = ", ".join(sorted(set(space) ^ set(cls.defaults)))
-        return f"strategy '{cls.name}': its defaults and its spaces differ in {wrong}"
+        return f"{kind} '{cls.name}': its defaults and what is tuned differ in {wrong}"
     for name, distribution in space.items():
         default = cls.defaults[name]
         try:
@@ -371,9 +373,9 @@ def _check_spaces(cls: Any) -> str | None:
             inside = False
         if not inside:
             return (
-                f"strategy '{cls.name}': the default of {name}, {default!r}, lies outside "
+                f"{kind} '{cls.name}': the default of {name}, {default!r}, lies outside "
                 f"{distribution}"
             )
         for mistake in unfit(name, default, distribution):
-            return f"strategy '{cls.name}': {mistake}"
+            return f"{kind} '{cls.name}': {mistake}"
     return None

@@ -60,12 +60,11 @@ def _facts(plugin: Registered) -> dict[str, Any]:
             for name, field in plugin.arguments().items()
         },
     }
-    if plugin.kind == "strategy":
-        for key in ("prepare_space", "space"):
-            facts[key] = {
-                name: {"range": str(distribution), "default": cls.defaults[name]}
-                for name, distribution in getattr(cls, key).items()
-            }
+    for key in ("prepare_space", "space") if plugin.kind in ("strategy", "trick") else ():
+        facts[key] = {
+            name: {"range": str(distribution), "default": cls.defaults[name]}
+            for name, distribution in getattr(cls, key, {}).items()
+        }
     return facts
 
 

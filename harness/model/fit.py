@@ -1,4 +1,4 @@
-"""The one training loop. Strategies declare what trains; it sees for itself what is frozen."""
+"""Supervised training. Strategies declare what trains; it sees for itself what is frozen."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from harness.data.examples import Inputs, Task, sent
 from harness.data.resident import held
 from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Entering, Index
+from harness.model.descend import descend
 from harness.model.groups import parameter_groups
 from harness.model.metrics import information
 from harness.model.normalisation import slices, trained_norms
 from harness.model.objective import Batch, Regulariser, copied, overridden
 from harness.model.recipe import Recipe
 from harness.model.run import Run
-from harness.model.training import LossGuard, Part, Training
+from harness.model.training import Part
 
 
 def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
@@ -46,28 +47,13 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     objective = Objective(model, recipe, task, run)
     steps = min(recipe.steps or run.steps, run.steps)
     optimizer = recipe.optimizer(parameter_groups(model, recipe, objective.regularisers))
-    peaks = [group["lr"] for group in optimizer.param_groups]
     score_at = evaluation_steps(steps, run.evaluations)
     best = Best()
-    training = Training(model=model, optimizer=optimizer, best=best, **objective.parts())
-    guard = LossGuard(run.device, steps)
-    done = run.resume(training)
-
-    def closure(step: int, batch: Batch) -> Any:  # torch says a float, and means a tensor
-        optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=run.device)
-        for part in objective.split(batch):
-            loss = objective.loss(part) * (len(part) / len(batch))
-            loss.backward()
-            total += loss.detach()
-        guard.check(step, total)
-        return total
-
-    for step, batch in enumerate(objective.batches(steps, done), start=done + 1):
-        share = recipe.schedule((step - 1) / steps)
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * share
-        optimizer.step(partial(closure, step, batch))
+    parts = {"model": model, "best": best, **objective.parts()}
+    batches = partial(objective.batches, steps)
+    for step in descend(
+        batches, objective.gradient, optimizer, recipe.schedule, steps, run, **parts
+    ):
         for regulariser in objective.regularisers:
             regulariser.stepped(model)
         if step in score_at and (task.val is not None or step == steps):
@@ -79,7 +65,6 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
                     best.keep(model)
                 if score is not None:
                     run.report(step, score[0])
-        run.keep(step, training)
         if run.patience is not None and best.misses >= run.patience:
             break
     if best.state:
@@ -148,8 +133,16 @@ class Objective:
             parts |= {"regularisers": nn.ModuleList(self.regularisers), "draws": self._draws}
         return parts
 
-    def loss(self, batch: Batch) -> Tensor:
-        """A scalar."""
+    def gradient(self, batch: Batch) -> Tensor:
+        """Add the gradient of a batch, as many examples at once as may be; gives its loss."""
+        total = torch.zeros((), device=self._run.device)
+        for part in self._split(batch):
+            loss = self._loss(part) * (len(part) / len(batch))
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _loss(self, batch: Batch) -> Tensor:
         assert batch.targets is not None
         loss = self._criterion(batch.logits, batch.targets)
         for regulariser in self._that_override("penalty"):
@@ -164,7 +157,7 @@ class Objective:
                 stack.enter_context(regulariser.scoring(self._model))
             yield
 
-    def split(self, batch: Batch) -> Iterator[Batch]:
+    def _split(self, batch: Batch) -> Iterator[Batch]:
         """As many examples as may go through the model at once. With unlabelled inputs, all: a
         distance between parts of two batches is another one."""
         if self.unlabelled is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples, Inputs, Task
 from harness.errors import Diverged
-from harness.model.classifier import EVALUATION_BATCH, Classifier, first_head, there
+from harness.model.classifier import EVALUATION_BATCH, Classifier, Index, first_head, there
+from harness.model.descend import descend
 from harness.model.fit import batch_order, evaluation_steps, fit
 from harness.model.heads import StandardisedLinear
 from harness.model.recipe import Recipe
 from harness.model.run import Run
-from harness.model.training import LossGuard, Training, adamw
+from harness.model.training import adamw
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """AdamW's, as :class:`torch.optim.AdamW` has them by default."""
@@ -111,32 +113,36 @@ def _train(
     )
     labels = torch.stack([examples.labels for examples in inputs])
     score_at = evaluation_steps(steps, run.evaluations)
-    training = Training(heads=heads)
-    guard = LossGuard(run.device, steps)
-    done = run.resume(training)
-    order = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
-    for step, index in enumerate(islice(order, done, None), start=done + 1):
-        share = recipe.schedule((step - 1) / steps)
+
+    def batches(done: int) -> Iterator[Index]:
+        order = batch_order(len(task.train), run.batch_size, steps, run.generator("batches"))
+        return islice(order, done, None)
+
+    def gradient(index: Index) -> Tensor:
         chosen = there(index, run.device)
-        guard.check(step, heads.step(features[:, chosen], labels[:, chosen], share))
+        return heads.gradient(features[:, chosen], labels[:, chosen])
+
+    for step in descend(batches, gradient, heads, recipe.schedule, steps, run):
         if step in score_at and task.val is not None:
             with run.scoring():
                 accuracy, likelihood = heads.score(shown[0], task.val)
                 heads.offer(accuracy, likelihood)
                 told = accuracy.tolist()
                 run.report(step, told if len(tasks) > 1 else told[0])
-        run.keep(step, training)
 
 
 class Heads:
-    """``T`` linear heads with AdamW's moments, and the state of each that validated best."""
+    """``T`` linear heads, which are their own optimiser: AdamW's moments, and the state of each
+    head that validated best."""
 
     def __init__(self, models: Sequence[Classifier], recipes: Sequence[Recipe]) -> None:
         weight = torch.stack([model.head.weight.detach() for model in models])
         bias = torch.stack([model.head.bias.detach() for model in models])
+        self.param_groups: list[dict[str, Any]] = [{"lr": 1.0}]  # the share of each head's rate
         self._rate = weight.new_tensor([recipe.lr for recipe in recipes])
         self._decay = weight.new_tensor([recipe.weight_decay for recipe in recipes])
         self._steps = 0
+        self._gradients: tuple[Tensor, Tensor] | None = None
         self._tensors = {"weight": weight, "bias": bias}
         for name in ("weight", "bias"):
             for moment in ("first", "second"):
@@ -164,13 +170,12 @@ class Heads:
             product = features @ self.weight.mT
         return product + self.bias[:, None]
 
-    def step(self, features: Tensor, labels: Tensor, share: float) -> Tensor:
-        """A step of AdamW on the mean cross-entropy of each head.
+    def gradient(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Compute the gradient of each head's mean cross-entropy.
 
         Args:
             features: ``[T, b, D]`` or ``[1, b, D]``.
             labels: int64 ``[T, b]`` or ``[1, b]``.
-            share: of each head's rate.
 
         Returns:
             A scalar that is finite if all losses are.
@@ -187,13 +192,24 @@ class Heads:
         else:
             by_weight = slope.mT @ features
         by_bias = slope.sum(1)
-        self._steps += 1
-        rate = self._rate * share
-        self._descend("weight", by_weight, rate[:, None, None], self._decay[:, None, None])
-        self._descend("bias", by_bias, rate[:, None], None)
+        self._gradients = by_weight, by_bias
         return by_bias.sum()
 
-    def _descend(self, name: str, gradient: Tensor, rate: Tensor, decay: Tensor | None) -> None:
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        self._gradients = None
+
+    def step(self, closure: Callable[[], Tensor]) -> Tensor:
+        """Take a step of AdamW."""
+        loss = closure()
+        assert self._gradients is not None
+        by_weight, by_bias = self._gradients
+        self._steps += 1
+        rate = self._rate * self.param_groups[0]["lr"]
+        self._update("weight", by_weight, rate[:, None, None], self._decay[:, None, None])
+        self._update("bias", by_bias, rate[:, None], None)
+        return loss
+
+    def _update(self, name: str, gradient: Tensor, rate: Tensor, decay: Tensor | None) -> None:
         """AdamW (Loshchilov & Hutter 2019, algorithm 2), in place."""
         value = self._tensors[name]
         first, second = self._tensors[f"{name}.first"], self._tensors[f"{name}.second"]

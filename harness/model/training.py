@@ -107,13 +107,12 @@ class LossGuard:
             raise Diverged(f"the loss is not a number by step {step}")
 
 
-def cosine(done: float, steps: int = 1) -> float:
-    """The share of the peak rate after ``done`` of ``steps``, or after a share of them: from 1 to 0
-    along half a cosine."""
-    return 0.5 * (1 + math.cos(math.pi * done / steps))
+def cosine(done: float) -> float:
+    """The share of the peak rate after a share of the steps: from 1 to 0 along half a cosine."""
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
-def constant(progress: float) -> float:
+def constant(done: float) -> float:
     """The share of the peak rate after a share of the steps: all of it."""
     return 1.0
 
@@ -121,12 +120,6 @@ def constant(progress: float) -> float:
 def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) in one kernel a step."""
     return torch.optim.AdamW(groups, fused=True)
-
-
-def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of all parameters."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
 
 
 def _state_of(part: Part) -> dict[str, Any]:

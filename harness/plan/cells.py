@@ -61,9 +61,10 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
         Mistakes: every unknown plugin, wrong argument, unreadable dataset and impossible
             combination, at once.
     """
-    if mistakes := refusals(suite, registry, datasets):
+    amended = suite.with_tricks()
+    if mistakes := refusals(amended, registry, datasets):
         raise Mistakes(where, mistakes)
-    strategies = [(spec, strategy_meaning(registry, spec)) for spec in suite.strategies]
+    strategies = [(spec, strategy_meaning(registry, spec)) for spec in amended.strategies]
     every_split = [split_meanings(suite, datasets, problem) for problem in suite.problems]
     cells = []
     for backbone in suite.backbones:

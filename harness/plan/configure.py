@@ -20,8 +20,8 @@ from harness.errors import HarnessError, did_you_mean, located
 from harness.registry import Registered, Registry
 
 if TYPE_CHECKING:
-    from harness.contract import Pretraining, Strategy
-    from harness.plan.suite import MethodSpec, StrategySpec
+    from harness.contract import Pretraining, Strategy, Trick
+    from harness.plan.suite import MethodSpec, StrategySpec, TrickSpec
 
 
 @dataclass(frozen=True)
@@ -125,22 +125,50 @@ def _wrong_arguments(error: ValidationError, given: Mapping[str, Any]) -> Iterat
 
 
 def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
-    """A configured strategy: arguments that name a hyperparameter fix it.
+    """A configured strategy with its tricks: arguments that name a hyperparameter fix it.
+
+    Raises:
+        HarnessError: it, or a trick of it, is unknown, or its arguments are wrong, or its training
+            can't be amended.
+    """
+    from harness.contract import GradientStrategy
+
+    plugin = registry.get("strategy", spec.name)
+    made, fixed = _tuned(plugin, spec.args, {**plugin.cls.prepare_space, **plugin.cls.space})
+    if not spec.tricks:
+        return ConfiguredStrategy(made, fixed)
+    tricks = {each.name: trick(registry, each) for each in spec.tricks}
+    if not isinstance(made, GradientStrategy):
+        raise HarnessError(
+            f"strategy '{spec.name}' has no training that tricks could amend: {', '.join(tricks)}",
+            "Name tricks in the strategies that they are for, { name = …, tricks = […] }",
+        )
+    for name, (_, settings) in tricks.items():
+        fixed |= {f"{name}.{key}": value for key, value in settings.items()}
+    return ConfiguredStrategy(made.with_tricks([each for each, _ in tricks.values()]), fixed)
+
+
+def trick(registry: Registry, spec: TrickSpec) -> tuple[Trick, dict[str, Any]]:
+    """A configured trick, and the hyperparameters that its arguments fix.
 
     Raises:
         HarnessError: it is unknown, or its arguments are wrong.
     """
-    plugin = registry.get("strategy", spec.name)
-    space = {**plugin.cls.prepare_space, **plugin.cls.space}
-    fixed = {
-        name: own_choice(value, space[name]) for name, value in spec.args.items() if name in space
-    }
+    plugin = registry.get("trick", spec.name)
+    return _tuned(plugin, spec.args, plugin.cls.space)
+
+
+def _tuned(
+    plugin: Registered, args: Mapping[str, Any], space: Mapping[str, BaseDistribution]
+) -> tuple[Any, dict[str, Any]]:
+    """An instance of a plugin class, and the hyperparameters that its arguments fix."""
+    fixed = {name: own_choice(value, space[name]) for name, value in args.items() if name in space}
     mistakes = [line for name in fixed for line in _unfit(name, fixed[name], space[name])]
-    own = {name: value for name, value in spec.args.items() if name not in space}
+    own = {name: value for name, value in args.items() if name not in space}
     made, more = _set_up(plugin, own, [*plugin.arguments(), *space])
     if mistakes := [*mistakes, *more]:
         raise _refused(plugin, mistakes)
-    return ConfiguredStrategy(made, fixed)
+    return made, fixed
 
 
 def pretraining(registry: Registry, spec: MethodSpec) -> Pretraining:

@@ -46,7 +46,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]
     before, after = (dict(_flat(json.loads(canonical(meaning)))) for meaning in (old, new))
     for name in sorted({*before, *after}):
         was, now = before.get(name, "absent"), after.get(name, "absent")
-        if was != now:
+        filled = {} in (was, now) and any(other.startswith(f"{name}.") for other in before | after)
+        if was != now and not filled:
             told = f"{name} ({DIGESTS[name]})" if name in DIGESTS else name
             yield f"{told}: was {was}, is {now}"
 

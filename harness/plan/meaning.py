@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.data.examples import Fit
 from harness.data.loaded import Loaded
@@ -18,18 +18,40 @@ from harness.plan.suite import (
     SourceWeights,
     StrategySpec,
     Suite,
+    TrickSpec,
 )
 from harness.plan.targets import split_meaning
-from harness.registry import Registry
+from harness.registry import Kind, Registry
+
+if TYPE_CHECKING:
+    from harness.contract import Configured
 
 
 def strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:
+    """What a strategy and its tricks do; the defaults of tricks are among those of the strategy."""
     configured = configure.strategy(registry, spec)
+    meaning = {
+        **_code_and_args(registry, "strategy", spec, configured.strategy),
+        "defaults": configured.defaults(),
+    }
+    if spec.tricks:
+        meaning["tricks"] = {
+            each.name: {
+                **_code_and_args(registry, "trick", each, configure.trick(registry, each)[0]),
+                "place": place,
+            }
+            for place, each in enumerate(spec.tricks)
+        }
+    return meaning
+
+
+def _code_and_args(
+    registry: Registry, kind: Kind, spec: StrategySpec | TrickSpec, made: Configured
+) -> dict[str, Any]:
     return {
         "name": spec.name,
-        "args": {**spec.args, **keys.contents(configured.strategy)},
-        "defaults": configured.defaults(),
-        "source": keys.source_digest(registry.get("strategy", spec.name).file),
+        "args": {**spec.args, **keys.contents(made)},
+        "source": keys.source_digest(registry.get(kind, spec.name).file),
     }
 
 

@@ -24,6 +24,7 @@ from harness.plan.suite import (
     StrategySpec,
     Suite,
     TransferProblem,
+    TrickSpec,
 )
 
 Location: TypeAlias = tuple[int | str, ...]
@@ -128,9 +129,16 @@ def _message(detail: ErrorDetails) -> str:
             return f"unknown protocol {protocol}{did_you_mean(protocol, PROTOCOLS)}"
         case "union_tag_invalid", _:
             message = "should be a table"
-        case "tuple_type", (str(key),) if isinstance(found, Mapping):
+        case "tuple_type", (("strategies" | "backbones" | "problems") as key,) if isinstance(
+            found, Mapping
+        ):
             return f"should be a list of tables: write [[{key}]]"
-        case "model_type", ("strategies", _) | ("backbones", _, "weights", "source", "method"):
+        case "model_type", (
+            ("strategies", _)
+            | ("tricks", _)
+            | ("strategies", _, "tricks", _)
+            | ("backbones", _, "weights", "source", "method")
+        ):
             message = "should be a name or a table"
         case _, ("backbones", _, "weights", "named"):
             message = "should be 'hub', 'random', { source = … } or { file = … }"
@@ -158,6 +166,8 @@ def _nearest(key: str, location: Location) -> str:
             return f" (write weights = {{ {key} = … }})"
         case ("budget", _):
             table = Budget
+        case ("strategies", _, "tricks", _, _) | ("tricks", _, _):
+            table = TrickSpec
         case ("strategies", _, _):
             table = StrategySpec
         case ("backbones", _, "weights", "source", "method", _):
@@ -185,6 +195,10 @@ def ambiguities(suite: Suite) -> Iterator[str]:
     label = ": give each a 'label' of its own"
     yield from _repeated("seeds", suite.seeds)
     yield from _repeated("strategies", [spec.title for spec in suite.strategies], label)
+    for spec in suite.with_tricks().strategies:
+        yield from _repeated(
+            f"tricks of strategy '{spec.title}'", [trick.name for trick in spec.tricks]
+        )
     yield from _repeated("backbones", [spec.title for spec in suite.backbones], label)
     rows = []
     for problem in suite.problems:

@@ -17,24 +17,31 @@ def unknown_names(table: Mapping[str, Any], registry: Registry) -> Iterator[str]
     """
     strategy, dataset = partial(registry.get, "strategy"), partial(registry.get, "dataset")
     pretraining = partial(registry.get, "pretraining")
+    trick = partial(registry.get, "trick")
     for entry in _entries(table, "strategies"):
-        yield from _complaint(strategy, entry if isinstance(entry, str) else _at(entry, "name"))
+        yield from _complaint(strategy, _name(entry))
+        for one in _entries(entry, "tricks"):
+            yield from _complaint(trick, _name(one))
+    for one in _entries(table, "tricks"):
+        yield from _complaint(trick, _name(one))
     for entry in _entries(table, "backbones"):
         yield from _complaint(registry.backbone_for, _at(entry, "model"))
         weights = _at(entry, "weights")
         yield from _complaint(dataset, _at(weights, "source"))
-        method = _at(weights, "method")
-        yield from _complaint(
-            pretraining, _at(method, "name") if isinstance(method, dict) else method
-        )
+        yield from _complaint(pretraining, _name(_at(weights, "method")))
     for entry in _entries(table, "problems"):
         yield from _complaint(dataset, _at(entry, "dataset"))
         yield from _complaint(dataset, _at(_at(entry, "source"), "dataset"))
 
 
-def _entries(table: Mapping[str, Any], key: str) -> list[Any]:
-    value = table.get(key)
+def _entries(table: object, key: str) -> list[Any]:
+    value = _at(table, key)
     return value if isinstance(value, list) else []
+
+
+def _name(entry: object) -> object:
+    """Of a name, or of a table that has one."""
+    return _at(entry, "name") if isinstance(entry, Mapping) else entry
 
 
 def _at(value: object, key: str) -> object:

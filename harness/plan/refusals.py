@@ -131,6 +131,12 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
                         f"strategy '{spec.title}' does not take {modality}, which dataset "
                         f"'{problem.dataset}' is. {OTHERS}"
                     )
+                for each in spec.tricks:
+                    if modality not in registry.get("trick", each.name).cls.modalities:
+                        yield (
+                            f"trick '{each.name}' does not take {modality}, which dataset "
+                            f"'{problem.dataset}' is. {OTHERS}"
+                        )
                 if strategy.needs_source and source is None:
                     yield (
                         f"strategy '{spec.title}' learns from a source before it adapts, but "

@@ -199,16 +199,30 @@ class BackboneSpec(_Table):
         return self.label or self.model
 
 
+class TrickSpec(_Table):
+    """A trick by name; ``args`` fix hyperparameters or set the plugin's own arguments."""
+
+    name: str
+    args: Args = Field(default_factory=dict)
+
+
+Tricks: TypeAlias = Annotated[
+    tuple[Annotated[TrickSpec, BeforeValidator(_named)], ...], Field(strict=False)
+]
+
+
 class StrategySpec(_Table):
-    """A strategy by name; ``args`` fix hyperparameters or set the plugin's own arguments."""
+    """A strategy by name; ``args`` fix hyperparameters or set the plugin's own arguments.
+    ``tricks`` amend its training."""
 
     name: str
     label: str = ""
     args: Args = Field(default_factory=dict)
+    tricks: Tricks = ()
 
     @property
     def title(self) -> str:
-        return self.label or self.name
+        return self.label or "+".join([self.name, *(trick.name for trick in self.tricks)])
 
 
 class SourceSpec(_Table):
@@ -338,7 +352,10 @@ Problem: TypeAlias = Annotated[
 
 
 class Suite(_Table):
-    """Problems × backbones × strategies × seeds, and the budget of each cell."""
+    """Problems × backbones × strategies × seeds, and the budget of each cell.
+
+    ``tricks`` amend the training of all strategies, before those that a strategy has itself.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
@@ -347,8 +364,19 @@ class Suite(_Table):
         tuple[Annotated[StrategySpec, BeforeValidator(_named)], ...],
         Field(min_length=1, strict=False),
     ]
+    tricks: Tricks = ()
     budget: Budget = Field(default_factory=lambda: Budget(trials=8))
     backbones: Annotated[tuple[BackboneSpec, ...], Field(min_length=1, strict=False)]
     problems: Annotated[tuple[Problem, ...], Field(min_length=1, strict=False)]
     save_predictors: bool = False
     limits: Limits = Field(default_factory=Limits)
+
+    def with_tricks(self) -> Suite:
+        """The same suite where each strategy has all its tricks itself, and its title."""
+        if not self.tricks:
+            return self
+        strategies = [
+            spec.model_copy(update={"label": spec.title, "tricks": (*self.tricks, *spec.tricks)})
+            for spec in self.strategies
+        ]
+        return self.model_copy(update={"strategies": tuple(strategies), "tricks": ()})

@@ -14,6 +14,7 @@ from harness.testing.checks import (
     PretrainingChecks,
     RegulariserChecks,
     StrategyChecks,
+    TrickChecks,
 )
 from harness.testing.small import (
     CPU,
@@ -34,6 +35,7 @@ __all__ = [
     "PretrainingChecks",
     "RegulariserChecks",
     "StrategyChecks",
+    "TrickChecks",
     "a_run",
     "cut_short",
     "digits",

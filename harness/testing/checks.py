@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +17,16 @@ from harness.api import (
     Backbone,
     BackboneFactory,
     Dataset,
+    GradientStrategy,
     Pretraining,
     Recipe,
     Regulariser,
+    Run,
+    Settings,
     Source,
     Strategy,
     Task,
+    Trick,
     fit,
 )
 from harness.model.classifier import Classifier
@@ -140,6 +145,85 @@ class StrategyChecks:
         assert {name: t.shape for name, t in again.items()} == {
             name: t.shape for name, t in predictor.trained.items()
         }
+
+    def test_tricks_amend_all_that_it_trains(self) -> None:
+        """Also where many settings are trained at once; a strategy without gradients has none."""
+        if not isinstance(self.strategy, GradientStrategy):
+            return
+        noted: list[Recipe] = []
+        strategy = self.strategy.with_tricks([*self.strategy.tricks, _Noting(noted)])
+        backbone, task = self.given_task(classes=5, each=4, val=2)
+        hp = {**strategy.defaults, **self.settings}
+        own = {name: hp[name] for name in strategy.space}
+        prepare = {name: hp[name] for name in strategy.prepare_space}
+        prepared = strategy.prepare(backbone, Source(digits(backbone), 10), prepare, a_run())
+        batch = [(task, own), (task, own)]
+        predictors = [*strategy.adapt_batch(prepared.eval(), batch, a_run(steps=2))]
+        assert len(noted) == len(predictors) == 2
+
+
+@dataclass(frozen=True)
+class _Noting(Trick):
+    """Notes what it was given to amend."""
+
+    noted: list[Recipe]
+
+    name: ClassVar[str] = "noting"
+
+    def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        self.noted.append(recipe)
+        return recipe
+
+
+@dataclass(frozen=True)
+class _Finetuning(GradientStrategy):
+    """All blocks from ``first`` on train."""
+
+    first: int = 0
+
+    name: ClassVar[str] = "finetuning"
+
+    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        names, decay = backbone.parameters_from(self.first), hp["weight_decay"]
+        return Recipe(backbone, names, lr=hp["lr"], weight_decay=decay)
+
+
+class TrickChecks(StrategyChecks):
+    """What every trick must do: all that a strategy must, of a full fine-tuning that it amends, and
+    more. Inherit, and set ``trick``."""
+
+    trick: ClassVar[Trick]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "trick" in vars(cls):
+            cls.strategy = _Finetuning().with_tricks([cls.trick])
+
+    def _trained(self, strategy: Strategy) -> tuple[Mapping[str, Tensor], Backbone]:
+        backbone, task = self.given_task(classes=5, each=8, val=0)
+        run = a_run(steps=10)
+        with run.seeded("adapt"):
+            predictor = strategy.adapt(backbone, task, strategy.defaults, run)
+        return predictor.trained, backbone
+
+    def test_class_is_well_formed(self) -> None:
+        assert registry.check("trick", type(self.trick)) is None
+
+    def test_it_changes_what_is_learned(self) -> None:
+        plain, _ = self._trained(_Finetuning())
+        amended, _ = self._trained(self.strategy)
+        assert any(not torch.equal(amended[name], plain[name]) for name in plain)
+
+    def test_frozen_blocks_stay_as_they_were(self) -> None:
+        trained, backbone = self._trained(_Finetuning(first=1).with_tricks([self.trick]))
+        assert not trained.keys() & set(backbone.blocks[0])
+        assert backbone.digest() == small_backbone().digest()
+
+    def test_nothing_of_it_is_left_after_a_training(self) -> None:
+        before, _ = self._trained(_Finetuning())
+        self._trained(self.strategy)
+        after, _ = self._trained(_Finetuning())
+        _assert_equal(after, before)
 
 
 class _Steps(Regulariser):

@@ -140,7 +140,7 @@ def train_epoch_by_epoch(backbone, task, hp, run):
             features = backbone.features(task.train.inputs[batch])
         loss = F.cross_entropy(model.classify(features), task.train.labels[batch])
         for group in optimizer.param_groups:
-            group["lr"] = hp["lr"] * cosine(step, STEPS)
+            group["lr"] = hp["lr"] * cosine(step / STEPS)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from harness.api import Diverged, LossGuard, Training, cosine
+from harness.api import Diverged, Training, cosine
+from harness.model.training import LossGuard
 
 
 class TestTraining:
@@ -98,6 +99,6 @@ def test_the_rate_falls_as_torchs_own_schedule_does():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 30)
     for done in range(30):
-        assert cosine(done, 30) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        assert cosine(done / 30) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
         optimizer.step()
         schedule.step()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,16 +16,14 @@ from torch import Tensor, nn
 from harness.api import (
     Backbone,
     Inputs,
-    LossGuard,
     Pretraining,
     Run,
     Source,
     TextBackbone,
-    Training,
     Unsupported,
     batch_order,
+    descend,
     hookimpl,
-    set_rate,
 )
 
 EVALUATION_BATCH = 256
@@ -62,26 +61,26 @@ class MaskedLanguageModel(Pretraining):
         val, train = inputs.subset(order[:cut]), inputs.subset(order[cut:])
         backbone.train_only(set(backbone.parameters_from(0)))
         output = _output_layer(backbone, run)
-        optimizer = _optimizer(backbone, output, weight_decay)
-        masks = run.generator("masks")
-        batches = batch_order(len(train), run.batch_size, run.steps, run.generator("batches"))
-        training = Training(backbone=backbone, output=output, optimizer=optimizer, masks=masks)
-        guard = LossGuard(run.device, run.steps)
+        optimizer = _optimizer(backbone, output, lr, weight_decay)
+        masks, steps = run.generator("masks"), run.steps
+
+        def batches(done: int) -> Iterator[Tensor]:
+            order = batch_order(len(train), run.batch_size, steps, run.generator("batches"))
+            return train.stream(islice(order, done, None))
+
+        def gradient(ids: Tensor) -> Tensor:
+            logits, targets = guesses(backbone, output, ids, self.share, masks)
+            loss = F.cross_entropy(logits, targets, reduction="sum") / max(1, len(targets))
+            loss.backward()
+            for group in optimizer.param_groups:
+                nn.utils.clip_grad_norm_(group["params"], 1.0)
+            return loss
+
+        schedule = partial(rate, steps=steps)
+        parts: dict[str, Any] = {"backbone": backbone, "output": output, "masks": masks}
         with run.seeded("dropout"):
-            done = run.resume(training)
-            for step, index in enumerate(islice(batches, done, None), start=done + 1):
-                logits, targets = guesses(backbone, output, train[index], self.share, masks)
-                loss = F.cross_entropy(logits, targets, reduction="sum") / max(1, len(targets))
-                guard.check(step, loss)
-                set_rate(optimizer, lr * rate(step, run.steps))
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                for group in optimizer.param_groups:
-                    nn.utils.clip_grad_norm_(group["params"], 1.0)
-                optimizer.step()
-                if step % 20 == 0 or step == run.steps:
-                    run.progress(step, run.steps)
-                run.keep(step, training)
+            for _ in descend(batches, gradient, optimizer, schedule, steps, run, **parts):
+                pass
         return backbone.eval(), self._score(backbone, output, val, run)
 
     @torch.no_grad()
@@ -140,9 +139,9 @@ def hide(
     return torch.where(chosen & (fate >= 0.9), ordinary[drawn], shown), chosen
 
 
-def rate(step: int, steps: int) -> float:
-    """The share of the peak rate at a step, counted from 1: up for a tenth, then down to 0."""
-    warm_up = max(1, steps // 10)
+def rate(done: float, steps: int) -> float:
+    """The share of the peak rate once a share of the steps is done: up for a tenth, then down."""
+    step, warm_up = round(done * steps) + 1, max(1, steps // 10)
     if step <= warm_up:
         return step / warm_up
     return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up)))
@@ -156,14 +155,14 @@ def _output_layer(backbone: TextBackbone, run: Run) -> nn.Linear:
 
 
 def _optimizer(
-    backbone: TextBackbone, output: nn.Linear, weight_decay: float
+    backbone: TextBackbone, output: nn.Linear, lr: float, weight_decay: float
 ) -> torch.optim.Optimizer:
     parameters = [*(p for _, p in backbone.body_parameters()), *output.parameters()]
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
 @hookimpl

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import ClassVar
 
@@ -16,14 +17,12 @@ from harness.api import (
     Backbone,
     HarnessError,
     Inputs,
-    LossGuard,
     Pretraining,
     Run,
     Source,
-    Training,
     batch_order,
+    descend,
     hookimpl,
-    set_rate,
 )
 from harness.model.views import DRAWS, Augment
 
@@ -86,23 +85,24 @@ class SimClr(Pretraining):
         ).to(run.device)
         model = nn.Sequential(backbone, head)
         backbone.train_only(set(backbone.parameters_from(0)))
-        optimizer = _optimizer(model, weight_decay)
-        views = run.generator("views")
-        batches = batch_order(len(train), run.batch_size, run.steps, run.generator("batches"))
-        training = Training(model=model, optimizer=optimizer, views=views)
-        guard = LossGuard(run.device, run.steps)
-        done = run.resume(training)
-        for step, images in enumerate(train.stream(islice(batches, done, None)), start=done + 1):
+        optimizer = _optimizer(model, lr, weight_decay)
+        views, steps = run.generator("views"), run.steps
+
+        def batches(done: int) -> Iterator[Tensor]:
+            order = batch_order(len(train), run.batch_size, steps, run.generator("batches"))
+            return train.stream(islice(order, done, None))
+
+        def gradient(images: Tensor) -> Tensor:
             both = torch.cat([self.view(images, views), self.view(images, views)])
             loss = nt_xent(similarities(model(both), self.temperature))
-            guard.check(step, loss)
-            set_rate(optimizer, lr * rate(step - 1, run.steps))
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
-            if step % 20 == 0 or step == run.steps:
-                run.progress(step, run.steps)
-            run.keep(step, training)
+            return loss
+
+        schedule = partial(rate, steps=steps)
+        for _ in descend(
+            batches, gradient, optimizer, schedule, steps, run, model=model, views=views
+        ):
+            pass
         model.eval()
         return backbone, self._scores(model, held_back, run)
 
@@ -166,21 +166,21 @@ def nt_xent(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, partners(logits))
 
 
-def rate(step: int, steps: int) -> float:
-    """The share of the peak learning rate at ``step``, counted from 0."""
-    rising = max(1, round(WARM_UP * steps))
+def rate(done: float, steps: int) -> float:
+    """The share of the peak learning rate once a share of the steps is done."""
+    step, rising = round(done * steps), max(1, round(WARM_UP * steps))
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
 
 
-def _optimizer(model: nn.Module, weight_decay: float) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, lr: float, weight_decay: float) -> torch.optim.Optimizer:
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
 
 
 @hookimpl

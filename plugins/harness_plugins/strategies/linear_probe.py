@@ -48,7 +48,9 @@ class LinearProbe(GradientStrategy):
             key: standardised_head(backbone, task, run)
             for key, task in {id(task): task for task in tasks}.items()
         }
-        recipes = [_from(heads[id(task)], backbone, hp) for task, hp in batch]
+        recipes = [
+            self.amended(_from(heads[id(task)], backbone, hp), task, hp, run) for task, hp in batch
+        ]
         return fit_heads(recipes, tasks, run)
 
 

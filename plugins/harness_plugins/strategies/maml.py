@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from torch import Tensor
 
 from harness.api import (
     Backbone,
     FloatDistribution,
     GradientStrategy,
     IntDistribution,
-    LossGuard,
     Recalibration,
     Recipe,
     Run,
     Settings,
     Source,
+    SourceEpisode,
     Space,
     Strategy,
     Task,
-    Training,
     check_episodes,
     constant,
     cosine,
+    descend,
     hookimpl,
-    set_rate,
     source_episodes,
 )
 from harness_plugins.strategies._meta_gradient import Inner, batched, can_batch
@@ -91,26 +91,28 @@ class Maml(GradientStrategy):
         episodes = sampled(generator=draws)
         backbone.train_only(set(backbone.parameters_from(0)))
         parameters = [parameter for _, parameter in backbone.body_parameters()]
-        steps = hp["meta_steps"]
-        optimizer = torch.optim.Adam(parameters, fused=True)
-        training = Training(backbone=backbone, optimizer=optimizer, draws=draws)
-        guard = LossGuard(run.device, steps)
+        optimizer = torch.optim.Adam(parameters, lr=hp["meta_lr"], fused=True)
         inner = Inner(hp["inner_lr"], hp["inner_steps"], self.ways, self.first_order)
         at_once = run.device.type != "cpu" and can_batch(
             backbone, inner, next(sampled(generator=torch.Generator()))
         )
         with (batched if at_once else side_by_side)(backbone, inner, self.tasks) as meta_gradient:
-            for step in range(run.resume(training) + 1, steps + 1):
-                total, gradients = meta_gradient([next(episodes) for _ in range(self.tasks)])
-                guard.check(step, total)
-                for parameter, gradient in zip(parameters, gradients, strict=True):
+
+            def batches(done: int) -> Iterator[list[SourceEpisode]]:
+                while True:
+                    yield [next(episodes) for _ in range(self.tasks)]
+
+            def gradient(batch: list[SourceEpisode]) -> Tensor:
+                total, gradients = meta_gradient(batch)
+                for parameter, slope in zip(parameters, gradients, strict=True):
                     # laid out as the parameter: fused optimizers walk the two side by side
-                    parameter.grad = torch.empty_like(parameter).copy_(gradient).div_(self.tasks)
-                set_rate(optimizer, hp["meta_lr"] * cosine(step - 1, steps))
-                optimizer.step()
-                if step % 20 == 0 or step == steps:
-                    run.progress(step, steps)
-                run.keep(step, training)
+                    parameter.grad = torch.empty_like(parameter).copy_(slope).div_(self.tasks)
+                return total
+
+            parts: dict[str, Any] = {"backbone": backbone, "draws": draws}
+            steps = hp["meta_steps"]
+            for _ in descend(batches, gradient, optimizer, cosine, steps, run, **parts):
+                pass
         return backbone
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:

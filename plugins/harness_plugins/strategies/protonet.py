@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,20 +15,19 @@ from harness.api import (
     Classifier,
     FloatDistribution,
     IntDistribution,
-    LossGuard,
     Predictor,
     Recipe,
     Run,
     Settings,
     Source,
+    SourceEpisode,
     Space,
     Strategy,
     Task,
-    Training,
     check_episodes,
     cosine,
+    descend,
     hookimpl,
-    set_rate,
     source_episodes,
 )
 
@@ -70,24 +69,20 @@ class ProtoNet(Strategy):
             source, ways=self.ways, shots=self.shots, queries=self.queries, generator=draws
         )
         backbone.train_only(set(backbone.parameters_from(0)))
-        steps = hp["meta_steps"]
-        optimizer = torch.optim.Adam(backbone.parameters(), fused=True)
-        training = Training(backbone=backbone, optimizer=optimizer, draws=draws)
-        guard = LossGuard(run.device, steps)
-        for step in range(run.resume(training) + 1, steps + 1):
-            episode = next(episodes)
+        optimizer = torch.optim.Adam(backbone.parameters(), lr=hp["meta_lr"], fused=True)
+
+        def gradient(episode: SourceEpisode) -> Tensor:
             both = backbone(torch.cat([episode.support, episode.query]))
             support, query = both.split([len(episode.support), len(episode.query)])
             weight, bias = linear(prototypes(support, episode.support_labels, self.ways))
             loss = F.cross_entropy(F.linear(query, weight, bias), episode.query_labels)
-            guard.check(step, loss)
-            set_rate(optimizer, hp["meta_lr"] * cosine(step - 1, steps))
-            optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            optimizer.step()
-            if step % 20 == 0 or step == steps:
-                run.progress(step, steps)
-            run.keep(step, training)
+            return loss
+
+        parts: dict[str, Any] = {"backbone": backbone, "draws": draws}
+        steps = hp["meta_steps"]
+        for _ in descend(lambda _: episodes, gradient, optimizer, cosine, steps, run, **parts):
+            pass
         return backbone
 
     @torch.no_grad()

@@ -176,7 +176,7 @@ def test_the_loss_is_the_cross_entropy_of_the_chosen_tokens():
 
 
 def test_the_rate_rises_for_a_tenth_and_falls_to_nothing():
-    assert [rate(step, 100) for step in (1, 5, 10)] == [0.1, 0.5, 1.0]
-    assert rate(55, 100) == pytest.approx(0.5)
-    assert rate(100, 100) == pytest.approx(0.0, abs=1e-12)
-    assert rate(1, 1) == 1.0
+    assert [rate(done, 100) for done in (0, 0.04, 0.09)] == [0.1, 0.5, 1.0]
+    assert rate(0.54, 100) == pytest.approx(0.5)
+    assert rate(0.99, 100) == pytest.approx(0.0, abs=1e-12)
+    assert rate(0.0, 1) == 1.0

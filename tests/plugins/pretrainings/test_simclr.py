@@ -132,7 +132,7 @@ class TestViews:
 
 
 def test_the_rate_rises_for_a_tenth_of_the_steps_and_falls_along_half_a_cosine():
-    rates = [rate(step, 100) for step in range(100)]
+    rates = [rate(step / 100, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5)

@@ -1,0 +1,1 @@
+"""Tricks, one file each: what amends the training of any gradient strategy."""

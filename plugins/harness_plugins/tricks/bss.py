@@ -1,0 +1,60 @@
+"""BSS: shrink the features that a batch hardly uses, which carry over what does harm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from harness.api import (
+    Batch,
+    FloatDistribution,
+    Recipe,
+    Regulariser,
+    Run,
+    Settings,
+    Space,
+    Task,
+    Trick,
+    hookimpl,
+)
+
+
+class SpectralShrinkage(Regulariser):
+    """``weight`` times the squares of the ``count`` smallest singular values of a batch's features
+    (equation 5)."""
+
+    def __init__(self, weight: float, count: int) -> None:
+        super().__init__()
+        self.weight, self.count = weight, count
+
+    def penalty(self, batch: Batch) -> Tensor:
+        values = torch.linalg.svdvals(batch.features)  # the largest first
+        smallest: Tensor = values[-self.count :]
+        return self.weight * smallest.square().sum()
+
+
+@dataclass(frozen=True)
+class Bss(Trick):
+    """Batch spectral shrinkage: penalise the ``count`` smallest singular values of the features.
+
+    The paper takes one of them, at a weight of 1e-3.
+    """
+
+    count: int = 1
+
+    name: ClassVar[str] = "bss"
+    citation: ClassVar[str] = "Chen et al. 2019, Catastrophic forgetting meets negative transfer"
+    space: ClassVar[Space] = {"weight": FloatDistribution(1e-4, 1.0, log=True)}
+    defaults: ClassVar[Settings] = {"weight": 1e-3}
+
+    def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        shrinkage = SpectralShrinkage(hp["weight"], self.count)
+        return replace(recipe, regularisers=[*recipe.regularisers, shrinkage])
+
+
+@hookimpl
+def harness_tricks() -> list[type[Trick]]:
+    return [Bss]
