@@ -364,7 +364,7 @@ def _check_space(kind: Kind, cls: Any, space: Mapping[str, Any]) -> str | None:
 
     if set(space) != set(cls.defaults):
         wrong = ", ".join(sorted(set(space) ^ set(cls.defaults)))
-        return f"{kind} '{cls.name}': its defaults and what is tuned differ in {wrong}"
+        return f"{kind} '{cls.name}': its defaults and its spaces differ in {wrong}"
     for name, distribution in space.items():
         default = cls.defaults[name]
         try:

@@ -13,8 +13,6 @@ from harness.testing.checks import (
     DatasetChecks,
     PretrainingChecks,
     RegulariserChecks,
-    StrategyChecks,
-    TrickChecks,
 )
 from harness.testing.small import (
     CPU,
@@ -26,6 +24,7 @@ from harness.testing.small import (
     small_backbone,
     whole,
 )
+from harness.testing.strategies import StrategyChecks, TrickChecks
 
 __all__ = [
     "CPU",

@@ -132,3 +132,9 @@ def whole(work: Callable[[CellRun], T], *, steps: int = 20) -> T:
     run = a_run(steps=steps)
     with run.seeded("work"):
         return work(run)
+
+
+def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Bit for bit."""
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
