@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -40,12 +41,15 @@ class Backbone(nn.Module):
         self.blocks = tuple(tuple(f"body.{name}" for name in names) for names in blocks)
         self.rebuild: Callable[[], Backbone] | None = None
         """Builds the same model with random weights; the harness sets it."""
+        self.extras: dict[str, Tensor] = {}
+        """What :meth:`Strategy.prepare` learned besides the weights, by name, on the device: a
+        source's head, Fisher information, prototypes. Kept with them, and shared by copies."""
         # Functions, because copies share them and modules don't list what is behind them.
         self._start: Callable[[], Backbone] | None = None
         self.register_buffer("_example", example, persistent=False)
         self._enterable: dict[int, bool] = {}
         self._answers: dict[int, dict[str, list[Any]]] = {}
-        self._digest: tuple[tuple[int, ...], str] | None = None
+        self._digests: dict[int | None, tuple[tuple[int, ...], str]] = {}
 
     @cached_property
     def num_features(self) -> int:
@@ -87,11 +91,13 @@ class Backbone(nn.Module):
 
     def block_of(self, name: str) -> int:
         """The block that a parameter belongs to."""
-        return self._block_of[name]
+        block = self._block_of[name]
+        return len(self.blocks) - 1 if block is None else block
 
     @cached_property
-    def _block_of(self) -> dict[str, int]:
-        """The block of every parameter: that of the longest name which is, or contains, it.
+    def _block_of(self) -> dict[str, int | None]:
+        """The block of every parameter and buffer: that of the longest name which is, or contains,
+        its own; ``None`` where none does.
 
         A parameter that was added beside one that a block names belongs to that block too.
         """
@@ -100,12 +106,12 @@ class Backbone(nn.Module):
             beside = member.rpartition(".")[0]
             if beside != "body" and beside not in named:
                 named[beside] = min(index, named.get(beside, index))
-        blocks = {}
-        for name, _ in self.body_parameters():
+        found = {}
+        for name, _ in chain(self.named_parameters(), self.named_buffers()):
             parts = name.split(".")
             owners = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
-            blocks[name] = next((named[o] for o in owners if o in named), len(self.blocks) - 1)
-        return blocks
+            found[name] = next((named[owner] for owner in owners if owner in named), None)
+        return found
 
     def parameters_from(self, block: int) -> list[str]:
         """Names of the parameters in ``block`` and all blocks after it."""
@@ -121,14 +127,20 @@ class Backbone(nn.Module):
         """How many numbers there are to learn."""
         return sum(parameter.numel() for parameter in self.body.parameters())
 
+    def copied(self, shared: Collection[Tensor] = ()) -> Backbone:
+        """A copy that was made from this one, and shares some tensors and all extras with it."""
+        memo: dict[int, Any] = {id(tensor): tensor for tensor in [*shared, *self.extras.values()]}
+        copied = copy.deepcopy(self, memo=memo)
+        copied.derive_from(self)
+        return copied
+
     def edited(self, edit: Callable[[nn.Module], None]) -> Backbone:
         """A copy whose body ``edit`` has changed, as by adapters put into it.
 
         The copy shares its parameters with this backbone: ``edit`` may add or replace modules,
         not change a parameter's values.
         """
-        copied = copy.deepcopy(self, memo={id(p): p for p in self.parameters()})
-        copied.derive_from(self)
+        copied = self.copied([*self.parameters()])
         edit(copied.body)
         copied._forget()
         return copied
@@ -137,7 +149,7 @@ class Backbone(nn.Module):
         """Drop what was found out about a body that has changed since."""
         for name in ("num_features", "num_parameters", "_block_of", "_modules_by_block"):
             self.__dict__.pop(name, None)
-        self._enterable, self._answers, self._digest = {}, {}, None
+        self._enterable, self._answers, self._digests = {}, {}, {}
 
     def activations(self, inputs: Tensor, block: int) -> Tensor:
         """What enters ``block``, computed without the rest; the features for the last + 1."""
@@ -295,17 +307,27 @@ class Backbone(nn.Module):
         """Forget what this one was made from: to whoever is given it, it is the start."""
         self._start = None
 
-    def digest(self) -> str:
+    def digest(self, upto: int | None = None) -> str:
         """SHA-256 of weights, buffers and the modules' own settings; taken anew when a tensor was
-        changed in place."""
+        changed in place.
+
+        Args:
+            upto: leaves out the weights and buffers of this block and all after it, which what
+                enters it does not depend on.
+        """
         state = dict(self.named_parameters()) | dict(self.named_buffers())
+        if upto is not None and upto < len(self.blocks):
+            blocks = {name: self._block_of.get(name) for name in state}
+            # What no block names may be used anywhere.
+            state = {n: t for n, t in state.items() if (b := blocks[n]) is None or b < upto}
         versions = tuple(v for t in state.values() for v in (t.data_ptr(), t._version))
-        if self._digest is None or self._digest[0] != versions:
+        known = self._digests.get(upto)
+        if known is None or known[0] != versions:
             content = hashlib.sha256(ADDRESS.sub("", repr(self)).encode())
             for name in sorted(state):
                 content.update(f"{name}:{tensor_digest(state[name])}".encode())
-            self._digest = versions, content.hexdigest()
-        return self._digest[1]
+            self._digests[upto] = known = versions, content.hexdigest()
+        return known[1]
 
     def train_only(self, trainable: set[str]) -> None:
         """Let just the named parameters train. What has none of them is put in evaluation mode,

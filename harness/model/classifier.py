@@ -189,9 +189,8 @@ class Classifier:
 
 def trainable_copy(origin: Backbone, trainable: set[str]) -> Backbone:
     """A copy whose named parameters train; the frozen ones are shared with ``origin``."""
-    frozen = {id(p): p for name, p in origin.body_parameters() if name not in trainable}
-    backbone = copy.deepcopy(origin, memo=dict(frozen))
-    backbone.derive_from(origin)
+    frozen = [p for name, p in origin.body_parameters() if name not in trainable]
+    backbone = origin.copied(frozen)
     backbone.train_only(trainable)
     return backbone
 
@@ -201,10 +200,7 @@ def _in_evaluation_mode(backbone: Backbone) -> Backbone:
     mode: there, blocks that are frozen now would go on to be normalised by the batch."""
     if not any(module.training for module in backbone.modules()):
         return backbone
-    shared = {id(tensor): tensor for tensor in chain(backbone.parameters(), backbone.buffers())}
-    copied = copy.deepcopy(backbone, memo=dict(shared))
-    copied.derive_from(backbone)
-    return copied.eval()
+    return backbone.copied([*backbone.parameters(), *backbone.buffers()]).eval()
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

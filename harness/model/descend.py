@@ -15,7 +15,7 @@ from harness.model.training import LossGuard, Part, Stateful, Training
 T = TypeVar("T")
 
 TOLD_EVERY = 20
-"""Steps between two words on how far a training is."""
+"""Steps between two words on how far a training is; of shorter ones there are none."""
 
 
 class Optimizer(Stateful, Protocol):
@@ -74,6 +74,6 @@ def descend(
             group["lr"] = peak * share
         optimizer.step(partial(loss_of, step, batch))
         yield step
-        if step % TOLD_EVERY == 0:
+        if step % TOLD_EVERY == 0 or step == steps > TOLD_EVERY:
             run.progress(step, steps)
         run.keep(step, training)

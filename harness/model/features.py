@@ -149,7 +149,7 @@ class FeatureStore:
     def fill(self, backbone: Backbone, inputs: Inputs, block: int) -> Filled | None:
         """Make sure that the rows of ``inputs`` are known; ``None`` if they would not fit."""
         pool, device = inputs.pool, backbone.device
-        key = Key(backbone.digest(), pool.digest, block, numerics(device))
+        key = Key(backbone.digest(upto=block), pool.digest, block, numerics(device))
         stored = self._stored.get(key)
         if stored is None:
             row = _few(backbone, pool, inputs.rows[:1], block)

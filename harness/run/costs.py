@@ -107,7 +107,9 @@ class CountedRun:
             if stored is None:
                 return None
             each = flops_each(lambda batch: backbone.activations(batch, block), inputs)
-        known = self._counted.setdefault((backbone.digest(), inputs.pool.digest, block), set())
+        known = self._counted.setdefault(
+            (backbone.digest(upto=block), inputs.pool.digest, block), set()
+        )
         rows = set(inputs.rows.tolist()) - known
         known |= rows
         self._count.besides += len(rows) * each

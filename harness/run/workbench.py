@@ -73,6 +73,10 @@ class Recent(Generic[V]):
         return value
 
 
+EXTRAS = "extras."
+"""Begins the names of a backbone's extras among the tensors of an artefact."""
+
+
 class Workbench:
     """Shared resources of one process, on one device."""
 
@@ -348,21 +352,26 @@ class Workbench:
                 raise
             made.begin_anew()
             told = {**told, **remade, "seconds": run.billed(), "meaning": meaning}
-            write_sealed(weights, made.state_dict(), told)
+            extras = {f"{EXTRAS}{name}": tensor for name, tensor in made.extras.items()}
+            write_sealed(weights, {**made.state_dict(), **extras}, told)
             run.end()
             return Made(made, told["seconds"], False)
 
 
 def _load_artefact(file: Path, backbone: Backbone) -> float:
-    """Give a backbone the weights of an artefact; the seconds that they took.
+    """Give a backbone the weights of an artefact, and its extras; the seconds that they took.
 
     Raises:
         Damaged: they can't be believed, or are of another model; the backbone is as it was.
     """
-    state, told = read_sealed(file)
+    tensors, told = read_sealed(file)
+    names = [name for name in tensors if name.startswith(EXTRAS)]
+    extras = {name.removeprefix(EXTRAS): tensors[name] for name in names}
+    state = {name: tensor for name, tensor in tensors.items() if name not in names}
     if _forms(state) != _forms(backbone.state_dict()) or "seconds" not in told:
         raise Damaged(f"{file.name} is of another model")
     backbone.load_state_dict(state)
+    backbone.extras.update({n: tensor.to(backbone.device) for n, tensor in extras.items()})
     return float(told["seconds"])
 
 
@@ -380,6 +389,7 @@ def _read_json(file: Path) -> dict[str, Any] | None:
 
 
 def overrides(plugin: Plugin | type[Plugin], method: str) -> bool:
-    """Whether a plugin does more in ``method`` than its base in :mod:`harness.api`."""
-    own = getattr(plugin if isinstance(plugin, type) else type(plugin), method)
-    return bool(own.__module__ != Plugin.__module__)
+    """Whether a plugin has another ``method`` than the class that first had one."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    first = next(base for base in reversed(cls.__mro__) if method in vars(base))
+    return getattr(cls, method) is not vars(first)[method]

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from harness.api import Backbone, ImageBackbone
+from harness.model.classifier import trainable_copy
+from harness.model.features import FeatureStore
 from harness.testing import digits, small_backbone
 
 
@@ -97,6 +99,61 @@ class TestDigest:
     def test_of_a_copy_is_the_same(self):
         backbone = small_backbone()
         assert copy.deepcopy(backbone).digest() == backbone.digest()
+
+
+class TestDigestOfTheFirstBlocks:
+    """What enters a block depends on them alone."""
+
+    def test_takes_no_notice_of_later_weights_and_buffers(self):
+        backbone = small_backbone()
+        before = [backbone.digest(upto=block) for block in range(4)]
+        with torch.no_grad():
+            backbone.body[1][0].weight.mul_(2)
+            backbone.body[1][1].running_mean.add_(1)
+        after = [backbone.digest(upto=block) for block in range(4)]
+        assert [one == other for one, other in zip(before, after, strict=True)] == [
+            True,
+            True,
+            False,
+            False,
+        ]
+
+    def test_of_all_blocks_is_that_of_the_backbone(self):
+        backbone = small_backbone()
+        assert backbone.digest(upto=len(backbone.blocks)) == backbone.digest()
+
+    def test_counts_what_no_block_names_as_it_may_be_used_anywhere(self):
+        class Scaled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.ones(()))
+                self.first, self.last = nn.Flatten(), nn.Linear(4, 2)
+
+            def forward(self, inputs):
+                return self.last(self.first(inputs) * self.scale)
+
+        backbone = Backbone(Scaled(), [["first"], ["last"]], torch.ones(2, 1, 2, 2))
+        before = backbone.digest(upto=1)
+        with torch.no_grad():
+            backbone.body.scale.mul_(2)
+        assert backbone.digest(upto=1) != before
+
+    def test_activations_of_frozen_blocks_are_shared_by_all_that_trained_later_ones(self):
+        backbone, store = small_backbone(), FeatureStore()
+        inputs = digits(backbone).inputs.subset(torch.arange(40))
+        store.fill(backbone, inputs, 1)
+        tuned = trainable_copy(backbone, set(backbone.parameters_from(1)))
+        with torch.no_grad():
+            tuned.body[2][0].weight.mul_(2)
+        assert store.fill(tuned, inputs, 1).fresh == 0
+        assert store.fill(tuned, inputs, 3).fresh == 40
+
+
+def test_extras_are_shared_by_copies():
+    backbone = small_backbone()
+    backbone.extras["prototypes"] = torch.zeros(5, 8)
+    for copied in (backbone.edited(lambda body: None), trainable_copy(backbone, set())):
+        assert copied.extras["prototypes"] is backbone.extras["prototypes"]
 
 
 def with_side_branches(body):

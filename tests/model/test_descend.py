@@ -107,4 +107,4 @@ def test_the_user_is_told_now_and_then():
 
     for _ in descend(lambda done: range(done, 50), slope, optimizer, constant, 50, run):
         pass
-    assert told == [(20, 50), (40, 50)]
+    assert told == [(20, 50), (40, 50), (50, 50)]

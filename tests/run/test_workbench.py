@@ -5,13 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 from harness_plugins.backbones.conv4 import Conv4
+from harness_plugins.strategies.linear_probe import LinearProbe
 from safetensors.torch import save_file
 
+from harness.api import GradientStrategy, Strategy
 from harness.errors import HarnessError
 from harness.model.weights import load_weights
 from harness.plan.cells import plan
@@ -21,7 +25,7 @@ from harness.plan.suite import Limits
 from harness.registry import Registered, Sources, load_once
 from harness.run.resuming import Resuming
 from harness.run.sealed import read_sealed, write_sealed
-from harness.run.workbench import Workbench
+from harness.run.workbench import Workbench, overrides
 from harness.testing import small_backbone
 
 
@@ -84,6 +88,54 @@ def test_what_a_model_learns_from_its_source_is_kept_and_given_to_every_build(
     assert [size for size in learned if size == 2 * 62] == [2 * 62, 2 * 62]
     assert len(built) > 2
     assert all(args == {"width": 8} for args in built)
+
+
+def test_extras_of_prepare_are_kept_with_the_weights(bench):
+    seen = []
+
+    @dataclass(frozen=True)
+    class Remembering(LinearProbe):
+        name: ClassVar[str] = "remembering"
+
+        def prepare(self, backbone, source, hp, run):
+            backbone.extras["fisher"] = torch.arange(3.0)
+            return backbone
+
+        def adapt(self, backbone, task, hp, run):
+            seen.append({name: tensor.tolist() for name, tensor in backbone.extras.items()})
+            return super().adapt(backbone, task, hp, run)
+
+    bench.add(Remembering)
+    for folder in ("one", "two"):
+        (record,) = bench.run("remembering", folder=folder)
+        assert record.status == "ok", record.reason
+    assert "prepare" in record.cached  # from the file that the first run wrote
+    assert seen
+    assert all(each == {"fisher": [0.0, 1.0, 2.0]} for each in seen)
+
+
+class TestOverrides:
+    def test_a_class_that_has_its_own_does(self):
+        assert overrides(LinearProbe, "adapt_batch")
+        assert overrides(Conv4, "build")
+        assert not overrides(Conv4, "learn")
+
+    def test_whoever_takes_the_first_again_does_not(self):
+        class Plain(LinearProbe):
+            adapt_batch = Strategy.adapt_batch
+
+        class Another(LinearProbe):  # what it adapts in another way is not adapted at once
+            def adapt(self, backbone, task, hp, run):
+                raise NotImplementedError
+
+        assert not overrides(Plain, "adapt_batch")
+        assert not overrides(Another, "adapt_batch")
+
+    def test_what_counts_is_which_function_it_is_and_not_where_it_is_written(self):
+        class Borrowed(Strategy):
+            prepare = GradientStrategy.adapt
+
+        assert overrides(Borrowed, "prepare")
 
 
 STEPS = 12
@@ -178,8 +230,9 @@ class TestArtefacts:
         done, resume = [], Resuming.resume
 
         def noting(self, training):
-            done.append(resume(self, training))
-            return done[-1]
+            step, curve = resume(self, training)
+            done.append(step)
+            return step, curve
 
         monkeypatch.setattr(Resuming, "resume", noting)
         made = made_in(tmp_path)
