@@ -20,7 +20,7 @@ from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Entering, Index
 from harness.model.descend import descend
 from harness.model.groups import parameter_groups
-from harness.model.metrics import information
+from harness.metrics import information
 from harness.model.normalisation import slices, trained_norms
 from harness.model.objective import Batch, Regulariser, copied, overridden
 from harness.model.recipe import Recipe

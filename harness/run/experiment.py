@@ -31,7 +31,7 @@ from harness.data.protocols import (
 from harness.data.splits import Manifest
 from harness.hashing import seed_of
 from harness.model.backbone import Backbone
-from harness.model.metrics import mean_scores, scores
+from harness.metrics import mean_scores, scores
 from harness.model.precision import products, suited
 from harness.model.views import Augment
 from harness.plan import configure, keys

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.data.examples import Inputs, Task
-from harness.model.metrics import information
+from harness.metrics import information
 
 Score = tuple[float, float]
 """A value and a loss, negated: more is better, first of the first."""

@@ -24,7 +24,7 @@ from harness_plugins.executors.inline import Inline
 from optuna.samplers import RandomSampler
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.model.metrics import scores
+from harness.metrics import scores
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.plan.read import parse

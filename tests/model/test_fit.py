@@ -26,7 +26,7 @@ from harness.api import (
 )
 from harness.data.resident import ResidentPool
 from harness.model.fit import batch_order
-from harness.model.metrics import information
+from harness.metrics import information
 from harness.testing import a_run, digits, shots
 
 

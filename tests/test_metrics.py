@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 from sklearn import metrics
 
-from harness.model.metrics import (
+from harness.metrics import (
     area_under_roc,
     calibration_error,
     information,
