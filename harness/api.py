@@ -9,10 +9,7 @@ from harness.contract import (
     BackboneFactory,
     Configured,
     Dataset,
-    Emit,
-    Executor,
     GradientStrategy,
-    Job,
     Plugin,
     Predictor,
     Pretraining,
@@ -23,6 +20,8 @@ from harness.contract import (
     Tracker,
     Trick,
 )
+from harness.data.archives import cache_folder, is_archive, unpacked
+from harness.data.classes import natural, one_name
 from harness.data.examples import (
     ArrayInputs,
     Data,
@@ -37,8 +36,22 @@ from harness.data.examples import (
     TextInputs,
     sent,
 )
+from harness.data.images import is_image
+from harness.data.inspection import listed
 from harness.data.meta import SourceEpisode, check_episodes, source_episodes
-from harness.errors import Diverged, HarnessError, Mistakes, Unsupported, did_you_mean
+from harness.data.unpacking import ARCHIVES
+from harness.errors import (
+    Diverged,
+    HarnessError,
+    Mistakes,
+    Unsupported,
+    abridged,
+    did_you_mean,
+    is_systems,
+    located,
+    one_line,
+)
+from harness.executor import Emit, Executor, Job
 from harness.markers import hookimpl
 from harness.model.backbone import Backbone
 from harness.model.classifier import Classifier
@@ -54,17 +67,26 @@ from harness.model.restoring import restore, stand_in
 from harness.model.run import Resumable, Run
 from harness.model.text import TextBackbone
 from harness.model.training import Training, constant, cosine
-from harness.model.views import Augment
+from harness.model.views import DRAWS, Augment
+from harness.plan.cell import Cell
+from harness.record.durable import make_folder
+from harness.record.schema import Record, Trial
+from harness.run import isolation, server, stopping
+from harness.run.sealed import Damaged, read_sealed, write_sealed
 
 __all__ = [
+    "ARCHIVES",
+    "DRAWS",
     "ArrayInputs",
     "Augment",
     "Backbone",
     "BackboneFactory",
     "Batch",
     "CategoricalDistribution",
+    "Cell",
     "Classifier",
     "Configured",
+    "Damaged",
     "Data",
     "Dataset",
     "Diverged",
@@ -87,6 +109,7 @@ __all__ = [
     "RawInputs",
     "Recalibration",
     "Recipe",
+    "Record",
     "Regulariser",
     "Resumable",
     "Run",
@@ -103,9 +126,12 @@ __all__ = [
     "TextInputs",
     "Tracker",
     "Training",
+    "Trial",
     "Trick",
     "Unsupported",
+    "abridged",
     "batch_order",
+    "cache_folder",
     "check_episodes",
     "constant",
     "cosine",
@@ -114,9 +140,24 @@ __all__ = [
     "fit",
     "fit_heads",
     "hookimpl",
+    "is_archive",
+    "is_image",
+    "is_systems",
+    "isolation",
+    "listed",
+    "located",
+    "make_folder",
+    "natural",
+    "one_line",
+    "one_name",
+    "read_sealed",
     "restore",
     "sent",
+    "server",
     "source_episodes",
     "stand_in",
     "standardised_head",
+    "stopping",
+    "unpacked",
+    "write_sealed",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
@@ -25,10 +25,6 @@ Space = Mapping[str, BaseDistribution]
 
 Settings = Mapping[str, Any]
 """One value for each hyperparameter of a space."""
-
-
-Emit = Callable[[str, Mapping[str, Any]], None]
-"""Fires an event hook: takes its name and arguments."""
 
 
 class Plugin(ABC):
@@ -318,65 +314,6 @@ class GradientStrategy(Strategy):
         recipe = self.amended(self.recipe(backbone, task, hp, run), task, hp, run)
         recipe.backbone.derive_from(backbone)
         return recipe
-
-
-class Job(Protocol):
-    """One cell, ready to run here or in another process: it pickles."""
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def timeout(self) -> float | None:
-        """Seconds of wall clock after which it is to be killed."""
-        ...
-
-    @property
-    def memory(self) -> int | None:
-        """Bytes of the host's memory that its process may take beyond what :meth:`warm` did."""
-        ...
-
-    @property
-    def threads(self) -> int:
-        """CPU threads that it computes with."""
-        ...
-
-    @property
-    def log(self) -> Path:
-        """Where its process is to send what it prints."""
-        ...
-
-    def warm(self) -> None:
-        """Load what cells share into this process, for processes that are forked from it."""
-        ...
-
-    def run(self, emit: Emit, device: str) -> None:
-        """Run the cell on ``cpu``, ``cuda`` or ``cuda:N`` and write its record, unless another
-        runner has, or is at it. ``emit`` takes an event's name and arguments.
-
-        Raises:
-            KeyboardInterrupt: this process was asked to stop; the record says so.
-            HarnessError: the record can't be written.
-        """
-        ...
-
-    def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
-        """Write the record of a cell that could not write its own, such as a ``crashed`` one."""
-        ...
-
-
-class Executor(Plugin):
-    """Where cells run."""
-
-    @abstractmethod
-    def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
-        """Run every job, as many at a time as there are ``workers``, each of which has a device.
-
-        Take the next of ``jobs`` when there is a worker for it: until then, another runner may
-        do it. Pass each job's events on to ``emit``, which may only be called in this process.
-        Once ``harness.run.stopping.asked()``, let running jobs come to a point from which they
-        can go on, and return.
-        """
 
 
 class Tracker(Plugin):

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from harness.contract import (
         BackboneFactory,
         Dataset,
-        Executor,
         Pretraining,
         Section,
         Strategy,
         Tracker,
         Trick,
     )
+    from harness.executor import Executor
     from harness.plan.cell import Cell
     from harness.record.schema import Record, Trial
 

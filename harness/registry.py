@@ -333,6 +333,7 @@ def _enter(registry: Registry, plugin: Registered) -> str | None:
 def check(kind: Kind, cls: Any) -> str | None:
     """What is wrong with a class that a plugin brings, or ``None``."""
     from harness import contract
+    from harness.executor import Executor
 
     base = {
         "strategy": contract.Strategy,
@@ -340,7 +341,7 @@ def check(kind: Kind, cls: Any) -> str | None:
         "dataset": contract.Dataset,
         "backbone": contract.BackboneFactory,
         "pretraining": contract.Pretraining,
-        "executor": contract.Executor,
+        "executor": Executor,
         "tracker": contract.Tracker,
     }[kind]
     if not (isinstance(cls, type) and issubclass(cls, base)):

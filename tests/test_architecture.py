@@ -10,6 +10,7 @@ import harness_plugins
 import pytest
 
 import harness
+from harness.registry import load
 
 CORE = Path(harness.__file__).parent
 PLUGINS = Path(harness_plugins.__file__).parent
@@ -104,6 +105,46 @@ def test_the_core_takes_nothing_from_the_face_that_it_shows_to_authors() -> None
     """What stands there is imported from where it is: all else would be a circle."""
     users = {name for name, others in graph(CORE).items() if "harness.api" in others}
     assert {name for name in users if not inside(name, "harness.testing")} == set()
+
+
+def test_built_ins_need_no_more_than_a_strangers_plugin() -> None:
+    """But for each other: ``harness.api``, or the one mark that is to be had without PyTorch."""
+    found = {
+        name: sorted(
+            module
+            for module in imported(file, {"harness.hookimpl"})
+            if module not in {"harness.api", "harness.hookimpl"} and inside(module, "harness")
+        )
+        for name, file in modules(PLUGINS).items()
+    }
+    assert {name: names for name, names in found.items() if names} == {}
+
+
+def test_the_core_names_no_plugin() -> None:
+    """What a built-in does, a stranger's plugin can do too: the core knows the names of built-ins
+    only where they are a default, or the word has another meaning."""
+    names = {name for _, name in load().plugins}
+    found = {
+        (module, node.value)
+        for module, file in modules(CORE).items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in names
+    }
+    assert found == {
+        ("harness.cli.suite", "local"),  # the default of --executor
+        ("harness.cli.suite", "inline"),  # what --inline is short for
+        ("harness.plan.suite", "supervised"),  # the default way to make weights
+        ("harness.record.provenance", "timm"),  # a package, of which the version is noted
+        ("harness.record.provenance", "torchvision"),
+        ("harness.registry", "folder"),  # where a plugin comes from
+        ("harness.run.preload", "timm"),  # a package
+        ("harness.testing", "digits"),  # a function
+    }
+
+
+def test_only_the_registry_knows_where_built_ins_are() -> None:
+    naming = {name for name, file in modules(CORE).items() if "harness_plugins" in file.read_text()}
+    assert naming == {"harness.registry"}
 
 
 def inside(module: str, package: str) -> bool:

@@ -23,12 +23,6 @@ if TYPE_CHECKING:
     from harness.record.store import Store
     from harness.registry import Registry
 
-LOCAL = "local"
-"""The executor that runs cells in processes of their own, on this machine."""
-
-INLINE = "inline"
-"""The executor that runs one cell after the other in this process."""
-
 
 @click.command("suite")
 @click.argument("suite", metavar="SUITE")
@@ -55,11 +49,11 @@ INLINE = "inline"
     help="Cells at a time: by default one a GPU, and on the CPU alone as many as there are cores "
     "and memory for. A cell computes with [budget] threads, whatever is said here.",
 )
-@click.option("--executor", default=LOCAL, show_default=True, help="The executor plugin.")
+@click.option("--executor", default="local", show_default=True, help="The executor plugin.")
 @click.option(
     "--inline",
     "executor",
-    flag_value=INLINE,
+    flag_value="inline",
     help="Run cells in this process, for debuggers: without limits, and a crash ends the run.",
 )
 @click.option(
@@ -107,11 +101,6 @@ def command(
     \b
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
     """
-    if executor == LOCAL and not dry_run:
-        from harness.run import server
-
-        server.start()  # it imports beside this process, which has the same before it
-
     from harness.plan.cells import plan, select
     from harness.plan.datasets import Datasets
     from harness.plan.estimate import estimate
@@ -122,6 +111,9 @@ def command(
     from harness.run.suite import pick_workers, readers_each, room_for, run_suite, unfinished
 
     registry = load_plugins(plugin, plugins_dir)
+    runner = registry.get("executor", executor).cls()
+    if not dry_run:
+        runner.start()
     path = find(suite)
     datasets = Datasets(registry)
     planned = plan(read(path, overrides, registry), registry, datasets, where=str(path))
@@ -130,7 +122,7 @@ def command(
     retried = _statuses(retry)
     limits, threads = planned.suite.limits, planned.suite.budget.threads
     known = Store(directory).records()
-    room = 1 if executor == INLINE else room_for(threads, limits, known)
+    room = 1 if runner.alone else room_for(threads, limits, known)
     workers = pick_workers(device, jobs, room)
     place = Place(
         sources=sources(plugin, plugins_dir),
@@ -140,7 +132,6 @@ def command(
         readers=readers_each(len(workers)),
         limits=limits,
     )
-    runner = registry.get("executor", executor).cls()
     followers = {name: registry.get("tracker", name).cls() for name in tracker}
     if dry_run:
         todo = unfinished(chosen, Store(directory), retried)

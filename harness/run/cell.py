@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import numpy as np
 import torch
 
-from harness.contract import Emit
 from harness.errors import one_line
+from harness.executor import Emit
 from harness.plan.cell import Cell
 from harness.record import provenance
 from harness.record.durable import CannotWrite

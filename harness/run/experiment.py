@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.contract import Emit, Predictor, Strategy
+from harness.contract import Predictor, Strategy
 from harness.data.episodes import (
     Episode,
     draw_episodes,
@@ -29,6 +29,7 @@ from harness.data.protocols import (
     transfer_task,
 )
 from harness.data.splits import Manifest
+from harness.executor import Emit
 from harness.hashing import seed_of
 from harness.model.backbone import Backbone
 from harness.metrics import mean_scores, scores

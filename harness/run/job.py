@@ -12,8 +12,8 @@ from typing import cast
 import psutil
 import torch
 
-from harness.contract import Emit
 from harness.data.examples import Pool
+from harness.executor import Emit
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning

@@ -20,6 +20,17 @@ ANEW = frozenset({"features", "activations", "checkpoint"})
 """Phases of the clock that a checkpoint says nothing of: who goes on has them anew."""
 
 
+def curves_of_each(curve: Curve, count: int) -> list[list[tuple[int, float]]]:
+    """What was reported of each of ``count`` settings; nothing, if it does not say of which."""
+    values = [value if isinstance(value, Sequence) else [value] for _, value in curve]
+    if any(len(told) != count for told in values):
+        return [[] for _ in range(count)]
+    return [
+        [(step, told[n]) for (step, _), told in zip(curve, values, strict=True)]
+        for n in range(count)
+    ]
+
+
 class Resuming:
     """The trainings of one trial, or of one artefact, that may be kept and gone on with.
 

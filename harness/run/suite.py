@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 import torch
 
-from harness.contract import Executor
 from harness.errors import HarnessError
+from harness.executor import Executor
 from harness.plan.cell import Cell
 from harness.plan.cells import Planned
 from harness.plan.suite import Limits

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from harness.choices import own_settings
-from harness.contract import Emit, Predictor, Strategy
+from harness.contract import Predictor, Strategy
 from harness.data.examples import Inputs, Task
 from harness.errors import Diverged, HarnessError, Unsupported
+from harness.executor import Emit
 from harness.model.backbone import Backbone
 from harness.plan.cell import Cell
 from harness.plan.configure import ConfiguredStrategy
@@ -29,7 +30,7 @@ from harness.run import stopping
 from harness.run.context import CellRun
 from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
-from harness.run.resuming import Curve
+from harness.run.resuming import Curve, curves_of_each
 from harness.run.selection import Score, Validation
 from harness.run.tune import Tuner
 from harness.run.workbench import Made, overrides
@@ -176,7 +177,7 @@ class Trials:
                 raise
             record.state, record.reason = "failed", classify(error, self._plugin)[1]
             search.failures[trial.number] = error
-        record.curve = _curves(curve, 1)[0]
+        record.curve = curves_of_each(curve, 1)[0]
         record.fit_seconds = self._clock.read("fit") - fitted
         record.seconds = self.spent() - before
         search.ended[trial.number] = record
@@ -209,7 +210,7 @@ class Trials:
             return False
         fit_seconds = (self._clock.read("fit") - fitted) / count
         seconds = (self.spent() - before) / count
-        curves = _curves(curve, count)
+        curves = curves_of_each(curve, count)
         for (trial, settings), predictor, score, own in zip(
             opened, predictors, found, curves, strict=True
         ):
@@ -370,17 +371,6 @@ def _score(trial: Trial) -> Score:
 
 def _single(val: Validation) -> bool:
     return len(val.tasks) == 1
-
-
-def _curves(curve: Curve, count: int) -> list[list[tuple[int, float]]]:
-    """What was reported of each of ``count`` settings; nothing, if it does not say of which."""
-    values = [value if isinstance(value, Sequence) else [value] for _, value in curve]
-    if any(len(told) != count for told in values):
-        return [[] for _ in range(count)]
-    return [
-        [(step, told[n]) for (step, _), told in zip(curve, values, strict=True)]
-        for n in range(count)
-    ]
 
 
 def _company(chosen: Trial, trials: Sequence[Trial]) -> Sequence[Trial]:

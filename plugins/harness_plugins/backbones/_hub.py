@@ -7,8 +7,7 @@ from functools import cache
 from huggingface_hub import get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError
 
-from harness.api import HarnessError
-from harness.errors import one_line
+from harness.api import HarnessError, one_line
 
 PATIENCE = 5.0
 """Seconds that the hub is given to answer."""

@@ -12,10 +12,16 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from harness.api import BackboneFactory, ImageBackbone, hookimpl
-from harness.data.archives import cache_folder
-from harness.record.durable import make_folder
-from harness.run.sealed import Damaged, read_sealed, write_sealed
+from harness.api import (
+    BackboneFactory,
+    Damaged,
+    ImageBackbone,
+    cache_folder,
+    hookimpl,
+    make_folder,
+    read_sealed,
+    write_sealed,
+)
 from harness_plugins.backbones._packaged import Packaged
 from harness_plugins.backbones.timm import Timm
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.api import BackboneFactory, TextBackbone, hookimpl
-from harness.data.archives import unpacked
+from harness.api import BackboneFactory, TextBackbone, hookimpl, unpacked
 from harness_plugins.backbones._packaged import Packaged
 from harness_plugins.backbones.bert import Bert
 

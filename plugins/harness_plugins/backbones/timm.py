@@ -12,8 +12,14 @@ from timm.models._hub import hf_split
 from timm.optim._param_groups import auto_group_layers
 from torch import Tensor, nn
 
-from harness.api import BackboneFactory, HarnessError, ImageBackbone, Unsupported, hookimpl
-from harness.errors import one_line
+from harness.api import (
+    BackboneFactory,
+    HarnessError,
+    ImageBackbone,
+    Unsupported,
+    hookimpl,
+    one_line,
+)
 from harness_plugins.backbones import _hub
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

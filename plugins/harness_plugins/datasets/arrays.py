@@ -15,8 +15,18 @@ import torch
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from harness.api import ArrayInputs, Data, Dataset, HarnessError, Split, hookimpl
-from harness.errors import Mistakes, abridged, is_systems, located
+from harness.api import (
+    ArrayInputs,
+    Data,
+    Dataset,
+    HarnessError,
+    Mistakes,
+    Split,
+    abridged,
+    hookimpl,
+    is_systems,
+    located,
+)
 
 Array: TypeAlias = NDArray[Any]
 

@@ -12,9 +12,19 @@ from typing import ClassVar, TypeAlias
 
 import torch
 
-from harness.api import Data, Dataset, HarnessError, Mistakes, Split, TextInputs, hookimpl
-from harness.data.classes import natural, one_name
-from harness.errors import abridged, located
+from harness.api import (
+    Data,
+    Dataset,
+    HarnessError,
+    Mistakes,
+    Split,
+    TextInputs,
+    abridged,
+    hookimpl,
+    located,
+    natural,
+    one_name,
+)
 
 LONGEST_FIELD = 2**31 - 1
 """Characters: what fits a C long everywhere. The csv module's own limit is an essay's length."""

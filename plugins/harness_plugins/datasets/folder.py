@@ -11,13 +11,25 @@ from typing import ClassVar, Literal, NoReturn
 
 import torch
 
-from harness.api import Data, Dataset, FileInputs, HarnessError, Split, hookimpl
-from harness.data.archives import is_archive, unpacked
-from harness.data.classes import natural, one_name
-from harness.data.images import is_image
-from harness.data.inspection import listed
-from harness.data.unpacking import ARCHIVES
-from harness.errors import Mistakes, abridged, did_you_mean, located
+from harness.api import (
+    ARCHIVES,
+    Data,
+    Dataset,
+    FileInputs,
+    HarnessError,
+    Mistakes,
+    Split,
+    abridged,
+    did_you_mean,
+    hookimpl,
+    is_archive,
+    is_image,
+    listed,
+    located,
+    natural,
+    one_name,
+    unpacked,
+)
 
 SUFFIXES = set(
     ".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tif .tiff "

@@ -21,9 +21,11 @@ from harness.api import (
     HarnessError,
     RawInputs,
     Split,
+    abridged,
+    did_you_mean,
     hookimpl,
+    located,
 )
-from harness.errors import abridged, did_you_mean, located
 
 Keywords = Mapping[str, Any]
 

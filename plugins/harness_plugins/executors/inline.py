@@ -16,6 +16,7 @@ class Inline(Executor):
     """
 
     name: ClassVar[str] = "inline"
+    alone: ClassVar[bool] = True
 
     def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
         if len(workers) > 1:

@@ -19,10 +19,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar, NamedTuple
 
-from harness.api import Emit, Executor, HarnessError, Job, hookimpl
-from harness.errors import one_line
-from harness.run import server, stopping
-from harness.run.isolation import die_with, limit_memory, log_to, out_of_memory_kills
+from harness.api import (
+    Emit,
+    Executor,
+    HarnessError,
+    Job,
+    hookimpl,
+    isolation,
+    one_line,
+    server,
+    stopping,
+)
 
 POLL = 0.05
 """Seconds between looks at processes that say nothing."""
@@ -40,6 +47,9 @@ class Local(Executor):
     """
 
     name: ClassVar[str] = "local"
+
+    def start(self) -> None:
+        server.start()
 
     def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
         handed, idle = Handed(jobs), 0
@@ -200,7 +210,7 @@ class Ward:
         # A fork shares what is loaded here; elsewhere than on Linux, libraries don't survive one.
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
         self.pipe, theirs = context.Pipe(duplex=False)
-        self._kills = out_of_memory_kills()
+        self._kills = isolation.out_of_memory_kills()
         self._timeout, self._started = job.timeout, time.monotonic()
         self._process = context.Process(target=_live, args=(job, device, theirs), name=job.title)
         self._process.start()
@@ -244,7 +254,7 @@ class Ward:
         code = self._process.exitcode or 0
         if code >= 0:
             return Loss("crashed", f"its process ended by itself, with exit code {code}")
-        if -code == signal.SIGKILL and out_of_memory_kills() > self._kills:
+        if -code == signal.SIGKILL and isolation.out_of_memory_kills() > self._kills:
             return Loss("oom", "the operating system ended its process for want of memory")
         name = signal.Signals(-code).name
         return Loss("crashed", f"its process was ended by {name} ({signal.strsignal(-code)})")
@@ -258,8 +268,8 @@ def _live(job: Job, device: str, pipe: Connection) -> None:
     _watch_parent()
     stopping.forget()
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.ask())
-    log_to(job.log)
-    limit_memory(job.memory)
+    isolation.log_to(job.log)
+    isolation.limit_memory(job.memory)
     process = os.getpid()
 
     def send(hook: str, arguments: Mapping[str, Any]) -> None:
@@ -296,7 +306,7 @@ def _remove_empty(job: Job) -> None:
 def _watch_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None and isinstance(parent.sentinel, int):
-        die_with(parent.sentinel)
+        isolation.die_with(parent.sentinel)
 
 
 @hookimpl

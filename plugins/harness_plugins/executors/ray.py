@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, count
 from typing import Any, ClassVar, NamedTuple
 
-from harness.api import Emit, Executor, HarnessError, Job, hookimpl
-from harness.run import stopping
+from harness.api import Emit, Executor, HarnessError, Job, hookimpl, stopping
 
 GPUS = {"cpu": 0, "cuda": 1}
 """How many GPUs a cell is given, by its device."""

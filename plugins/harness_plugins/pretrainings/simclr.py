@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.api import (
+    DRAWS,
+    Augment,
     Backbone,
     HarnessError,
     Inputs,
@@ -24,7 +26,6 @@ from harness.api import (
     descend,
     hookimpl,
 )
-from harness.model.views import DRAWS, Augment
 
 WARM_UP = 0.1
 """The share of the steps in which the learning rate rises; it then falls along half a cosine."""

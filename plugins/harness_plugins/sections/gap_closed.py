@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LOWER, UPPER = "source_only", "target_supervised"
 """The strategies that bound the gap: nothing of the target, and all of its labels."""
 
+SAME = 1e-9
+"""Means that differ by less differ by rounding."""
+
 SETTING = ["problem", "shots", "backbone"]
 
 DASH = "–"
@@ -91,8 +94,6 @@ def _label(cells: pd.DataFrame, strategy: str) -> str | None:
 def _share(group: pd.DataFrame, label: str, lower: str, upper: str) -> tuple[str, str, str]:
     """The share of the gap that ``label`` closes in one setting (%), over which seeds, and what
     keeps it from being told, if anything does."""
-    from harness.report.stats import SAME  # SciPy comes with it, which other commands do without
-
     ok = group[(group["status"] == "ok") & group["accuracy"].notna()]
     accuracy = ok.pivot(index="seed", columns="label", values="accuracy").astype("float64")
     paired = accuracy.reindex(columns=[lower, label, upper]).dropna()

@@ -14,8 +14,7 @@ from harness.api import Tracker, hookimpl
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-    from harness.plan.cell import Cell
-    from harness.record.schema import Record, Trial
+    from harness.api import Cell, Record, Trial
 
 METRICS = ("accuracy", "log_loss")
 """What of a cell's test result is shown beside its hyperparameters."""
