@@ -275,6 +275,8 @@ def _misspelt(plugin: object) -> Iterator[str]:
             yield f"there is no hook '{name}'{did_you_mean(name, specified)}"
         elif name.startswith("harness_") and not marked:
             yield f"'{name}' lacks @hookimpl, so nothing calls it"
+        elif marked and (function.harness_impl["wrapper"] or function.harness_impl["hookwrapper"]):
+            yield f"'{name}' wraps the calls of others, which is not done here: use plain @hookimpl"
 
 
 def _listening(registry: Registry, plugin: object, name: str, origin: str) -> Iterator[Listener]:

@@ -303,6 +303,12 @@ def test_broken_entry_points_are_named_with_their_package_and_file(package, plug
             "'harness_datasets' lacks @hookimpl, so nothing calls it",
         ),
         (
+            "from harness import hookimpl\n@hookimpl(wrapper=True)\n"
+            "def harness_cell_started(cell): yield\n",
+            "'harness_cell_started' wraps the calls of others, which is not done here: use plain "
+            "@hookimpl",
+        ),
+        (
             "from harness import hookimpl\n@hookimpl\ndef harness_strategies(): return 1 / 0\n",
             "harness_strategies failed: ZeroDivisionError: division by zero (line 3)",
         ),

@@ -9,7 +9,7 @@ import pluggy
 
 
 class Events:
-    """Calls the event hooks of all plugins, in the order of the plugins."""
+    """Calls the event hooks of all plugins in their order, but for ``tryfirst``, ``trylast``."""
 
     def __init__(self, manager: pluggy.PluginManager, complain: Callable[[str], None]) -> None:
         self._manager, self._complain = manager, complain
@@ -22,14 +22,14 @@ class Events:
     def collect(self, hook: str, arguments: Mapping[str, Any]) -> list[Any]:
         """Call ``hook`` of every plugin and put together the lists that they give."""
         found: list[Any] = []
-        plugins = self._manager.list_name_plugin()
-        for name, plugin in plugins:
-            if plugin is None or name in self._broken or not hasattr(plugin, hook):
+        heard_by = getattr(self._manager.hook, hook).get_hookimpls()
+        for implementation in sorted(heard_by, key=lambda one: (one.trylast, not one.tryfirst)):
+            name = implementation.plugin_name
+            if name in self._broken:
                 continue
-            others = [other for _, other in plugins if other not in (None, plugin)]
             try:
-                for given in self._manager.subset_hook_caller(hook, others)(**arguments):
-                    found += given
+                given = implementation.function(*(arguments[n] for n in implementation.argnames))
+                found += [] if given is None else given
             except Exception as error:
                 self._broken.add(name)
                 self._complain(
