@@ -30,15 +30,14 @@ from harness.data.examples import (
     Inputs,
     RawBatch,
     RawInputs,
-    Source,
     Split,
-    Task,
     TextInputs,
     sent,
 )
 from harness.data.images import is_image
 from harness.data.inspection import listed
 from harness.data.meta import SourceEpisode, check_episodes, source_episodes
+from harness.data.task import Measure, OneClass, Source, Target, Task
 from harness.data.unpacking import ARCHIVES
 from harness.errors import (
     Diverged,
@@ -101,7 +100,9 @@ __all__ = [
     "Inputs",
     "IntDistribution",
     "Job",
+    "Measure",
     "Mistakes",
+    "OneClass",
     "Plugin",
     "Predictor",
     "Pretraining",
@@ -121,6 +122,7 @@ __all__ = [
     "Split",
     "StandardisedLinear",
     "Strategy",
+    "Target",
     "Task",
     "TextBackbone",
     "TextInputs",

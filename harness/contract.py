@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol, Self
 from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor
 
-from harness.data.examples import Data, Inputs, RawInputs, Source, Task
+from harness.data.examples import Data, Inputs, RawInputs
+from harness.data.task import Source, Task
 from harness.model.backbone import Backbone
 from harness.model.fit import fit
 from harness.model.recipe import Recipe

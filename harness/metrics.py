@@ -105,13 +105,13 @@ def information(logits: Tensor) -> tuple[float, float]:
     return -torch.special.xlogy(mean, mean).sum().item() - conditional, conditional
 
 
-def mean_scores(episodes: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Means over episodes, and ``accuracy_ci95``: the half width of the 95 % t interval of the
-    mean accuracy."""
+def mean_scores(episodes: Sequence[dict[str, float]], main: str) -> dict[str, float]:
+    """Means over episodes, and of the ``main`` score as ``accuracy_ci95`` the half width of the
+    95 % t interval of its mean."""
     from scipy import stats
 
     means = {name: float(np.mean([e[name] for e in episodes])) for name in episodes[0]}
-    accuracy = np.array([e["accuracy"] for e in episodes])
-    spread = float(accuracy.std(ddof=1)) / math.sqrt(len(accuracy))
-    means["accuracy_ci95"] = float(stats.t.ppf(0.975, len(accuracy) - 1)) * spread
+    values = np.array([e[main] for e in episodes])
+    spread = float(values.std(ddof=1)) / math.sqrt(len(values))
+    means[f"{main}_ci95"] = float(stats.t.ppf(0.975, len(values) - 1)) * spread
     return means

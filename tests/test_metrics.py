@@ -75,7 +75,7 @@ def test_a_certain_and_right_model_is_calibrated():
 
 def test_episodes_are_averaged_with_a_t_interval():
     accuracies = [0.5, 0.7, 0.9, 0.6]
-    means = mean_scores([{"accuracy": a, "log_loss": 1.0} for a in accuracies])
+    means = mean_scores([{"accuracy": a, "log_loss": 1.0} for a in accuracies], "accuracy")
     low, high = stats.t.interval(0.95, 3, np.mean(accuracies), stats.sem(accuracies))
     assert means["accuracy"] == pytest.approx(0.675)
     assert means["accuracy_ci95"] == pytest.approx((high - low) / 2)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.examples import Examples, Pool, Split, Task
+from harness.data.examples import Examples, Pool, Split
+from harness.data.task import OneClass, Task
 from harness.errors import HarnessError, abridged
 from harness.hashing import short
 
@@ -79,13 +80,16 @@ def draw_episodes(
     return drawn
 
 
-def episode_task(episode: Episode, split: Split, pool: Pool, device: torch.device) -> Task:
-    """The support set of an episode: all that adapting to it may see. ``pool`` holds ``split``."""
+def episode_task(
+    episode: Episode, split: Split, pool: Pool, device: torch.device, names: Sequence[str]
+) -> Task:
+    """The support set of an episode: all that adapting to it may see. ``pool`` holds ``split``;
+    ``names`` are those of all classes."""
     ways = len(episode.classes)
     labels = torch.arange(ways).repeat_interleave(len(episode.support) // ways)
     return Task(
         train=Examples(split.placed(pool, torch.tensor(episode.support)), labels.to(device)),
-        classes=ways,
+        target=OneClass(tuple(names[label] for label in episode.classes)),
     )
 
 

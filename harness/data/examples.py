@@ -159,20 +159,27 @@ class RawRows:
 
 @dataclass(frozen=True)
 class Split:
-    """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes)."""
+    """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes), and, where
+    there are some, the numbers of the groups that they belong to (int64 ``[N]``), such as a
+    hospital, a camera or a population."""
 
     inputs: RawInputs
     labels: Tensor
+    groups: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.inputs),):
-            raise ValueError(
-                f"labels must be int64 [{len(self.inputs)}], not {self.labels.dtype} "
-                f"{list(self.labels.shape)}"
-            )
+        for name, numbers in (("labels", self.labels), ("groups", self.groups)):
+            if numbers is None:
+                continue
+            if numbers.dtype != torch.int64 or numbers.shape != (len(self.inputs),):
+                raise ValueError(
+                    f"{name} must be int64 [{len(self.inputs)}], not {numbers.dtype} "
+                    f"{list(numbers.shape)}"
+                )
 
     def digest(self) -> str:
-        return sha256(f"{self.inputs.digest()}:{tensor_digest(self.labels)}")
+        groups = "" if self.groups is None else f":{tensor_digest(self.groups)}"
+        return sha256(f"{self.inputs.digest()}:{tensor_digest(self.labels)}{groups}")
 
     @cached_property
     def order(self) -> Tensor:
@@ -200,8 +207,9 @@ class Data:
 
     ``test`` is the official test split; where there is none the harness draws one.
     ``held_out`` names the classes that are kept for ``episodes``: as a source, the dataset
-    then shows the others only. ``notes`` are sentences on what was left out, for the user; the
-    digest does not cover them.
+    then shows the others only. ``unlabelled`` are inputs without labels, for strategies that learn
+    from them too. ``notes`` are sentences on what was left out, for the user; the digest does not
+    cover them.
     """
 
     train: Split
@@ -209,10 +217,28 @@ class Data:
     test: Split | None = None
     held_out: frozenset[str] = field(default_factory=frozenset)
     notes: tuple[str, ...] = ()
+    unlabelled: RawInputs | None = None
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Which of ``train``, ``test`` and ``unlabelled`` there are."""
+        there = {"test": self.test, "unlabelled": self.unlabelled}
+        return ("train", *(name for name, part in there.items() if part is not None))
+
+    def part(self, name: str) -> tuple[RawInputs, Tensor]:
+        """The raw inputs of a part, and the rows in the order in which a pool holds them."""
+        if name == "unlabelled":
+            assert self.unlabelled is not None
+            return self.unlabelled, torch.arange(len(self.unlabelled))
+        split = self.train if name == "train" else self.test
+        assert split is not None
+        return split.inputs, split.order
 
     def digest(self) -> str:
         parts = [self.train.digest(), self.test.digest() if self.test else "-"]
         parts += [*self.classes, "|", *sorted(self.held_out)]
+        if self.unlabelled is not None:
+            parts += ["unlabelled", self.unlabelled.digest()]
         return sha256("\x1f".join(parts))
 
 
@@ -290,38 +316,17 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Examples:
-    """Prepared inputs with labels: int64 ``[n]`` on the device, ``0 … classes - 1``."""
+    """Prepared inputs with labels, int64 ``[n]`` on the device, ``0 … classes - 1``, and the groups
+    that they belong to, likewise, where the dataset tells them."""
 
     inputs: Inputs
     labels: Tensor
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def subset(self, index: Tensor) -> Examples:
-        return Examples(self.inputs.subset(index), self.labels[sent(index, self.labels.device)])
-
-
-@dataclass(frozen=True)
-class Task:
-    """All that a strategy may see of a problem: never a test label.
-
-    ``val`` is ``None`` in an episode, where there is nothing to select on. Under ``adaptation``
-    ``train`` and ``val`` are of the source domain, and ``unlabelled`` has inputs of the target.
-    Where the suite selects without labels, ``unlabelled_val`` has those of the target that are held
-    out for it.
-    """
-
-    train: Examples
-    classes: int
-    val: Examples | None = None
-    unlabelled: Inputs | None = None
-    unlabelled_val: Inputs | None = None
-
-
-@dataclass(frozen=True)
-class Source:
-    """What ``prepare`` may see: the labelled source data, before any task is known."""
-
-    examples: Examples
-    classes: int
+        there = sent(index, self.labels.device)
+        groups = None if self.groups is None else self.groups[there]
+        return Examples(self.inputs.subset(index), self.labels[there], groups)

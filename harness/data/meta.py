@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from harness.data.examples import Source
+from harness.data.task import Source
 from harness.errors import HarnessError
 
 

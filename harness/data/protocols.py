@@ -8,18 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.data.examples import (
-    Data,
-    Examples,
-    Inputs,
-    Pool,
-    RawInputs,
-    RawRows,
-    Source,
-    Task,
-)
+from harness.data.examples import Data, Examples, Inputs, Pool, RawInputs, RawRows
 from harness.data.resident import RotatedPool, rows_of
 from harness.data.splits import Manifest, Shots, draw_split
+from harness.data.task import OneClass, Source, Task
 from harness.errors import HarnessError, abridged
 
 CLASS_SEED = 0
@@ -80,15 +72,14 @@ def make_source(data: Data, pool: Pool, *, rotations: bool, device: torch.device
     classes = source_classes(data)
     ids = rows_of(data.train.labels, classes)
     labels = _relabel(data.train.labels[ids], classes)
-    rows = data.train.places[ids]
+    rows, names = data.train.places[ids], [data.classes[label] for label in classes]
     if rotations:
         turns = torch.arange(4)[:, None]
         rows = (rows + turns * len(pool)).flatten()
         labels = (labels + turns * len(classes)).flatten()
+        names = [f"{name} ({degrees}°)" for degrees in (0, 90, 180, 270) for name in names]
         pool = RotatedPool(pool)
-    return Source(
-        Examples(Inputs(pool, rows), labels.to(device)), len(classes) * (4 if rotations else 1)
-    )
+    return Source(Examples(Inputs(pool, rows), labels.to(device)), OneClass(tuple(names)))
 
 
 def target_split(
@@ -129,14 +120,16 @@ def source_split(data: Data, *, shots: Shots, seed: int, val_fraction: float) ->
 
 
 def transfer_task(data: Data, pool: Pool, manifest: Manifest, device: torch.device) -> Task:
-    """The training and validation examples of a split, with their labels."""
+    """The training and validation examples of a split, with their labels and groups."""
+    groups = data.train.groups
 
     def examples(ids: Sequence[int]) -> Examples:
         rows = torch.tensor(ids, dtype=torch.int64)
-        return Examples(data.train.placed(pool, rows), data.train.labels[rows].to(device))
+        own = None if groups is None else groups[rows].to(device)
+        return Examples(data.train.placed(pool, rows), data.train.labels[rows].to(device), own)
 
     return Task(
-        train=examples(manifest.train), val=examples(manifest.val), classes=len(data.classes)
+        train=examples(manifest.train), val=examples(manifest.val), target=OneClass(data.classes)
     )
 
 
@@ -159,7 +152,9 @@ def adaptation_task(
         task,
         train=replace(task.train, labels=numbers[task.train.labels]),
         val=replace(task.val, labels=numbers[task.val.labels]),
+        target=OneClass(target.classes),
         unlabelled=target.train.placed(target_pool, rows).by_place(),
+        shifted=True,
     )
 
 

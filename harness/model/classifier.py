@@ -12,7 +12,8 @@ from typing import Any, Protocol, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from harness.data.examples import Inputs, Task, sent
+from harness.data.examples import Inputs, sent
+from harness.data.task import Task
 from harness.model.backbone import Backbone, evaluating
 from harness.model.run import Run
 
@@ -211,7 +212,7 @@ def first_head(recipe: Start, task: Task) -> nn.Module:
     """The head that training starts from."""
     if recipe.head is not None:
         return copy.deepcopy(recipe.head).train()
-    head = nn.Linear(recipe.backbone.num_features, task.classes)
+    head = nn.Linear(recipe.backbone.num_features, task.target.outputs)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
     return head

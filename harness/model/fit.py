@@ -11,16 +11,15 @@ from itertools import islice, tee
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.data.examples import Inputs, Task, sent
+from harness.data.examples import Inputs, sent
 from harness.data.resident import held
+from harness.data.task import Task
 from harness.errors import Diverged, Unsupported
 from harness.model.classifier import Classifier, Entering, Index
 from harness.model.descend import descend
 from harness.model.groups import parameter_groups
-from harness.metrics import information
 from harness.model.normalisation import slices, trained_norms
 from harness.model.objective import Batch, Regulariser, copied, overridden
 from harness.model.recipe import Recipe
@@ -33,8 +32,8 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
 
     Validation is scored ``run.evaluations`` times, evenly spaced, the last time after the last
     step; training ends before, where ``run.patience`` of them were no better. Without validation
-    examples, as in an episode, or where a regulariser looks at unlabelled inputs and those of the
-    target don't validate, the last state is returned.
+    examples, as in an episode, or where a regulariser looks at inputs of another domain and none of
+    those validate, the last state is returned.
 
     Raises:
         Diverged: the loss, or a validation prediction, is not finite.
@@ -107,7 +106,7 @@ class Objective:
 
     def __init__(self, model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
         self._model, self._task, self._run = model, task, run
-        self._criterion = recipe.criterion or F.cross_entropy
+        self._criterion = recipe.criterion or task.target.criterion
         self._views, self._draws = run.generator("views"), run.generator("regularisers")
         self.regularisers = [copied(regulariser) for regulariser in recipe.regularisers]
         looking = [type(r).__name__ for r in self.regularisers if r.unlabelled]
@@ -116,7 +115,9 @@ class Objective:
             raise Unsupported(f"{', '.join(looking)} {needs} unlabelled inputs of a target domain")
         self.unlabelled = task.unlabelled if looking else None
         """Inputs that regularisers look at."""
-        self.selects = self.unlabelled is None or task.unlabelled_val is not None
+        self.selects = (
+            self.unlabelled is None or task.unlabelled_val is not None or not task.shifted
+        )
         """Whether validation tells which state is best."""
         if self.unlabelled is None:
             _refuse_batches_of_one(model, task, run)
@@ -242,8 +243,9 @@ def _refuse_batches_of_one(model: Classifier, task: Task, run: Run) -> None:
 def validate(model: Classifier, task: Task) -> tuple[float, float] | None:
     """What a state is worth: more is better, first of the first. ``None`` without validation.
 
-    Accuracy (0–1) and the negative log loss (nats); where the suite selects without labels, mutual
-    information and the negative conditional entropy (nats) on inputs of the target.
+    A value and a negated loss, by the target's measure: of classes accuracy (0–1) and log loss
+    (nats); where the suite selects without labels, mutual information and conditional entropy
+    (nats) on inputs of the target domain.
     """
     if task.val is None:
         return None
@@ -251,11 +253,9 @@ def validate(model: Classifier, task: Task) -> tuple[float, float] | None:
     logits = model.logits(task.val.inputs if unlabelled is None else unlabelled)
     if not logits.isfinite().all():
         raise Diverged("the model's predictions are not finite")
-    if unlabelled is not None:
-        value, loss = information(logits)
-        return value, -loss
-    accuracy = (logits.argmax(1) == task.val.labels).double().mean().item()
-    return accuracy, -F.cross_entropy(logits.double(), task.val.labels).item()
+    measure = task.target.selection if unlabelled is None else task.target.blind
+    value, loss = measure.of(logits, task.val.labels)
+    return value, -loss
 
 
 def batch_order(

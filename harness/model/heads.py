@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.data.examples import Task
+from harness.data.task import Task
 from harness.model.backbone import Backbone
 from harness.model.classifier import EVALUATION_BATCH, Classifier
 from harness.model.recipe import Recipe
@@ -63,7 +63,7 @@ def standardised_head(backbone: Backbone, task: Task, run: Run) -> StandardisedL
     inputs = task.train.inputs
     features = Classifier(Recipe(backbone, (), lr=0.0), task, run).features(inputs)
     parts = features.split(EVALUATION_BATCH)
-    head = StandardisedLinear(features.shape[1], task.classes).to(run.device)
+    head = StandardisedLinear(features.shape[1], task.target.outputs).to(run.device)
     head.centre = torch.stack([part.sum(0) for part in parts]).sum(0) / len(inputs)
     squares = torch.stack([(part - head.centre).square().sum() for part in parts]).sum()
     head.scale = (squares / features.numel()).sqrt().clamp_min(1e-12)

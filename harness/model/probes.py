@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from harness.data.examples import Examples, Inputs, Task
+from harness.data.examples import Examples, Inputs
+from harness.data.task import OneClass, Task
 from harness.errors import Diverged
 from harness.model.classifier import EVALUATION_BATCH, Classifier, Index, first_head, there
 from harness.model.descend import descend
@@ -31,8 +32,8 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     Settings of one task see the same batches, so that the logits of all heads are one product of
     ``[b, D]`` and ``[D, T C]``. Tasks of one size, as episodes are, are stacked. What is neither is
     fitted one after the other, and so is all that takes more than a linear head that AdamW trains
-    on stored features: blocks that train, regularisers, a criterion or rates of one's own,
-    augmented inputs, an early end.
+    on stored features: blocks that train, regularisers, a criterion or rates of one's own, a target
+    that is not one class, augmented inputs, an early end.
 
     Args:
         recipes: of one strategy: they differ in the head that they start from, in rate and decay.
@@ -44,6 +45,7 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     first = recipes[0]
     alone = run.augment is not None or run.patience is not None
     alone = alone or any(task.unlabelled_val is not None for task in tasks)
+    alone = alone or not all(isinstance(task.target, OneClass) for task in tasks)
     if alone or not all(map(_only_a_head, recipes)):
         return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
     shared = all(task is tasks[0] for task in tasks) and _see_alike(recipes)

@@ -10,8 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from harness.data.examples import Examples, Inputs, Task
+from harness.data.examples import Examples, Inputs
 from harness.data.resident import ResidentPool
+from harness.data.task import OneClass, Task
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
 from harness.model.classifier import ENTRY, Classifier, trainable_copy
@@ -27,7 +28,9 @@ def stand_in(backbone: Backbone, classes: int) -> Task:
     the form of an adapted model, and not yet its weights."""
     rows = torch.arange(max(2, classes))
     labels = (rows % classes).to(backbone.device)
-    return Task(Examples(Inputs(ResidentPool(backbone.example), rows % 2), labels), classes)
+    return Task(
+        Examples(Inputs(ResidentPool(backbone.example), rows % 2), labels), OneClass.of(classes)
+    )
 
 
 @torch.no_grad()

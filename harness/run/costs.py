@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.contract import Predictor, Settings, Strategy
-from harness.data.examples import Inputs, Task
+from harness.data.examples import Inputs
 from harness.data.resident import ResidentPool
+from harness.data.task import Task
 from harness.model.backbone import Backbone
 from harness.model.run import Resumable
 from harness.run.context import CellRun

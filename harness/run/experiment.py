@@ -19,7 +19,7 @@ from harness.data.episodes import (
     episodes_digest,
     query_labels,
 )
-from harness.data.examples import Inputs, Pool, Task
+from harness.data.examples import Inputs, Pool
 from harness.data.leakage import episode_leakage
 from harness.data.loaded import Loaded
 from harness.data.protocols import (
@@ -29,10 +29,11 @@ from harness.data.protocols import (
     transfer_task,
 )
 from harness.data.splits import Manifest
+from harness.data.task import Measure, Task
 from harness.executor import Emit
 from harness.hashing import seed_of
+from harness.metrics import mean_scores
 from harness.model.backbone import Backbone
-from harness.metrics import mean_scores, scores
 from harness.model.precision import products, suited
 from harness.model.views import Augment
 from harness.plan import configure, keys
@@ -47,7 +48,7 @@ from harness.run import costs, stopping
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress
 from harness.run.meters import Clock, Meters
-from harness.run.selection import ACCURACY, INFORMATION, Measure, Validation
+from harness.run.selection import Validation
 from harness.run.trials import AT_ONCE, Selected, Trials
 from harness.run.workbench import Workbench
 
@@ -165,6 +166,9 @@ class Experiment:
         task = transfer_task(
             data, self._pool(loaded, backbone, "train"), manifest, self.bench.device
         )
+        if data.unlabelled is not None:
+            pool = self._pool(loaded, backbone, "unlabelled")
+            task = replace(task, unlabelled=Inputs(pool, torch.arange(len(pool))))
         self._tune_and_test(backbone, _on_val(task), loaded, manifest)
 
     def _adaptation(self, problem: AdaptationProblem, loaded: Loaded, backbone: Backbone) -> None:
@@ -198,7 +202,8 @@ class Experiment:
             if problem.selection == "information":
                 assert known.val is not None
                 task = replace(task, unlabelled_val=known.val.inputs.by_place())
-            measure = ACCURACY if problem.selection == "target" else INFORMATION
+            oracle = problem.selection == "target"
+            measure = task.target.selection if oracle else task.target.blind
             val = replace(_on_val(known), tasks=[task], measure=measure)
         self._tune_and_test(backbone, val, loaded, target)
 
@@ -213,9 +218,9 @@ class Experiment:
         pool = self._pool(loaded, backbone, "test" if data.test is not None else "train")
         rows = torch.tensor(manifest.test, dtype=torch.int64)
         with self.clock.phase("test"):
-            logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task.classes)
+            logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task)
         labels = test.labels[rows]
-        self.record.metrics |= scores(logits, labels)
+        self.record.metrics |= task.target.scores(logits, labels)
         self.store.write_predictions(
             self.cell.cell,
             {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
@@ -263,16 +268,12 @@ class Experiment:
             return data.train.placed(pool, torch.tensor(episode.query))
 
         def tasks_of(episodes: Sequence[Episode]) -> list[Task]:
-            return [episode_task(e, data.train, pool, self.bench.device) for e in episodes]
+            device, names = self.bench.device, data.classes
+            return [episode_task(e, data.train, pool, device, names) for e in episodes]
 
-        selected = self.trials.select(
-            backbone,
-            Validation(
-                tasks_of(val),
-                [queries(e) for e in val],
-                [query_labels(e) for e in val],
-            ),
-        )
+        tasks, inputs = tasks_of(val), [queries(e) for e in val]
+        answers, measure = [query_labels(e) for e in val], tasks[0].target.selection
+        selected = self.trials.select(backbone, Validation(tasks, inputs, answers, measure))
         self.run_context.stage = "test"
         results, all_logits = [], []
         fitting = self.clock.read("fit")
@@ -285,14 +286,14 @@ class Experiment:
                 chunk = test[start : start + AT_ONCE]
                 tasks = tasks_of(chunk)
                 adapted = self.trials.adapt(selected.backbone, tasks, selected.settings)
-                for episode, predictor in zip(chunk, adapted, strict=True):
-                    logits = self.trials.logits(predictor, queries(episode), problem.ways)
-                    results.append(scores(logits, query_labels(episode)))
+                for task, episode, predictor in zip(tasks, chunk, adapted, strict=True):
+                    logits = self.trials.logits(predictor, queries(episode), task)
+                    results.append(task.target.scores(logits, query_labels(episode)))
                     all_logits.append(logits.numpy())
         selected.fit_seconds = self.clock.read("fit") - fitting
         self.clock.seconds["test"] += selected.fit_seconds
         self.clock.seconds["fit"] -= selected.fit_seconds
-        self.record.metrics |= mean_scores(results)
+        self.record.metrics |= mean_scores(results, measure.value)
         self.store.write_predictions(
             cell.cell,
             {
@@ -302,7 +303,7 @@ class Experiment:
             },
         )
         assert predictor is not None
-        self._finish(selected, predictor, ACCURACY)
+        self._finish(selected, predictor, measure)
         self.outcome = Outcome(selected, tasks[-1], predictor, queries(test[-1]), None)
 
     def _finish(self, selected: Selected, predictor: Predictor, measure: Measure) -> None:
@@ -357,7 +358,8 @@ class Experiment:
 def _on_val(task: Task) -> Validation:
     """A task scored by its own validation examples."""
     assert task.val is not None
-    return Validation([task], [task.val.inputs], [task.val.labels.cpu()])
+    val = task.val
+    return Validation([task], [val.inputs], [val.labels.cpu()], task.target.selection)
 
 
 def _teller(cell: Cell, emit: Emit) -> Progress:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from harness.choices import own_settings
 from harness.contract import Predictor, Strategy
-from harness.data.examples import Inputs, Task
+from harness.data.examples import Inputs
+from harness.data.task import Task
 from harness.errors import Diverged, HarnessError, Unsupported
 from harness.executor import Emit
 from harness.model.backbone import Backbone
@@ -200,8 +201,7 @@ class Trials:
             predictors = self._adapt(backbone, pairs)
             with self._clock.phase("score"):
                 found = [
-                    val.score([self.logits(one, val.inputs[0], val.tasks[0].classes)])
-                    for one in predictors
+                    val.score([self.logits(one, val.inputs[0], val.tasks[0])]) for one in predictors
                 ]
         except Unsupported:
             raise
@@ -294,8 +294,7 @@ class Trials:
             adapted = self.adapt(backbone, val.tasks[part], settings)
             for number, predictor in enumerate(adapted, start=start):
                 with self._clock.phase("score"):
-                    classes = val.tasks[number].classes
-                    found.append(self.logits(predictor, val.inputs[number], classes))
+                    found.append(self.logits(predictor, val.inputs[number], val.tasks[number]))
         assert predictor is not None
         with self._clock.phase("score"):
             return val.score(found), predictor
@@ -339,14 +338,15 @@ class Trials:
             raise RuntimeError(f"adapt_batch gave {len(adapted)} predictors for {len(batch)} tasks")
         return adapted
 
-    def logits(self, predictor: Predictor, inputs: Inputs, classes: int) -> Tensor:
+    def logits(self, predictor: Predictor, inputs: Inputs, task: Task) -> Tensor:
         """Checked predictions, on the CPU. They are asked for in an order that tells nothing."""
         logits = predictor.logits(inputs.by_place())
         if not isinstance(logits, Tensor):
             raise RuntimeError(f"logits must be a tensor, not {type(logits).__name__}")
-        if logits.shape != (len(inputs), classes) or not logits.dtype.is_floating_point:
+        outputs = task.target.outputs
+        if logits.shape != (len(inputs), outputs) or not logits.dtype.is_floating_point:
             raise RuntimeError(
-                f"logits must be float [{len(inputs)}, {classes}], not {logits.dtype} "
+                f"logits must be float [{len(inputs)}, {outputs}], not {logits.dtype} "
                 f"{list(logits.shape)}"
             )
         if not logits.isfinite().all():

@@ -18,10 +18,11 @@ from filelock import FileLock
 from torch import Tensor
 
 from harness.contract import BackboneFactory, Plugin, Strategy
-from harness.data.examples import Fit, Pool, RawRows, Source
+from harness.data.examples import Fit, Pool, RawRows
 from harness.data.loaded import Loaded
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import on_host, placed
+from harness.data.task import Source
 from harness.errors import Diverged
 from harness.hashing import canonical, seed_of
 from harness.model.backbone import Backbone
@@ -110,11 +111,9 @@ class Workbench:
         fit: Fit | None,
         threads: int | None = None,
     ) -> Pool:
-        """The inputs of a dataset's ``train`` or ``test`` part prepared for ``backbone``, in their
-        ``order``; ``model`` says what preprocessing depends on."""
-        split = loaded.data.train if part == "train" else loaded.data.test
-        assert split is not None
-        raw = RawRows(split.inputs, split.order, reading(loaded, fit))
+        """The inputs of a dataset's ``train``, ``test`` or ``unlabelled`` part prepared for
+        ``backbone``, in their ``order``; ``model`` says what preprocessing depends on."""
+        raw = RawRows(*loaded.data.part(part), reading(loaded, fit))
         prepare, meaning = preparation(backbone, fit), inputs_of(model, loaded, part, fit)
         threads = threads or self.readers
         host = self.on_host.get(meaning, lambda: on_host(raw, prepare, threads))
@@ -128,7 +127,7 @@ class Workbench:
         part: str,
         threads: int | None = None,
     ) -> Pool:
-        """The inputs of a dataset's ``train`` or ``test`` part, prepared for a cell's backbone."""
+        """The inputs of a part of a dataset, prepared for a cell's backbone."""
         model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
         return self.pool(loaded, part, backbone, model, fit, threads)
 
@@ -136,7 +135,7 @@ class Workbench:
         """Prepare a cell's inputs by so many threads, and fetch its weights, for processes that
         are forked from this one: the threads have ended by then."""
         loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
-        parts = ("train",) if loaded.data.test is None else ("train", "test")
+        parts = loaded.data.parts
         model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
         cold = [part for part in parts if inputs_of(model, loaded, part, fit) not in self.on_host]
         if cold:

@@ -16,6 +16,7 @@ from harness.api import (
     Backbone,
     BackboneFactory,
     Dataset,
+    OneClass,
     Pretraining,
     Recipe,
     Regulariser,
@@ -62,7 +63,9 @@ class RegulariserChecks:
         backbone = small_backbone()
         examples = digits(backbone)
         unlabelled = shots(examples, 10, 5, skip=60).inputs
-        return backbone, Task(shots(examples, 8, 5), 5, shots(examples, 4, 5, skip=8), unlabelled)
+        return backbone, Task(
+            shots(examples, 8, 5), OneClass.of(5), shots(examples, 4, 5, skip=8), unlabelled
+        )
 
     def _recipe(self, run: CellRun, first: int = 0, *more: Regulariser) -> tuple[Recipe, Task]:
         """A training from block ``first`` on."""
@@ -146,7 +149,7 @@ class PretrainingChecks:
     def given(self) -> tuple[Backbone, Source]:
         """A backbone to train, and the source to train it on."""
         backbone = small_backbone()
-        return backbone, Source(shots(digits(backbone), 12, 10), 10)
+        return backbone, Source(shots(digits(backbone), 12, 10), OneClass.of(10))
 
     def _pretrain(
         self, run: CellRun | None = None

@@ -15,6 +15,7 @@ from harness import registry
 from harness.api import (
     Backbone,
     GradientStrategy,
+    OneClass,
     Recipe,
     Run,
     Settings,
@@ -52,9 +53,10 @@ class StrategyChecks:
         adapts = self.strategy.protocols == {"adaptation"} and not self.strategy.sees_target_labels
         return backbone, Task(
             shots(examples, each, classes),
-            classes,
+            OneClass.of(classes),
             shots(examples, val, classes, skip=each) if val else None,
             shots(examples, 10, classes, skip=60).inputs if adapts else None,
+            shifted=adapts,
         )
 
     def _adapt(
@@ -66,7 +68,7 @@ class StrategyChecks:
         hp = {**self.strategy.defaults, **self.settings}
         prepare = {name: hp[name] for name in self.strategy.prepare_space}
         adapt = {name: hp[name] for name in self.strategy.space}
-        source = Source(examples, 10)
+        source = Source(examples, OneClass.of(10))
         prepared = self.strategy.prepare(copy.deepcopy(backbone), source, prepare, run)
         predictor = self.strategy.adapt(prepared.eval(), task, adapt, run)
         queries = shots(examples, 5, classes, skip=40)
@@ -155,7 +157,9 @@ class StrategyChecks:
         hp = {**strategy.defaults, **self.settings}
         own = {name: hp[name] for name in strategy.space}
         prepare = {name: hp[name] for name in strategy.prepare_space}
-        prepared = strategy.prepare(backbone, Source(digits(backbone), 10), prepare, a_run())
+        prepared = strategy.prepare(
+            backbone, Source(digits(backbone), OneClass.of(10)), prepare, a_run()
+        )
         batch = [(task, own), (task, own)]
         predictors = [*strategy.adapt_batch(prepared.eval(), batch, a_run(steps=2))]
         assert len(noted) == len(predictors) == 2

@@ -21,6 +21,7 @@ from harness.api import (
     Augment,
     Examples,
     Inputs,
+    OneClass,
     Recalibration,
     Recipe,
     Regulariser,
@@ -180,14 +181,14 @@ def the_task(*, val=True, unlabelled=False):
     train = on_meta(shots(examples, EACH, CLASSES))
     return Task(
         train,
-        CLASSES,
+        OneClass.of(CLASSES),
         on_meta(shots(examples, 2, CLASSES, skip=EACH)) if val else None,
         on_meta(shots(examples, 3, CLASSES, skip=20)).inputs if unlabelled else None,
     )
 
 
 def the_source():
-    return Source(on_meta(shots(the_digits(), EACH, CLASSES)), CLASSES)
+    return Source(on_meta(shots(the_digits(), EACH, CLASSES)), OneClass.of(CLASSES))
 
 
 def a_run_on_meta(steps, augment=None):
@@ -321,7 +322,7 @@ def test_pretraining(watch, name):
             model = a_text_backbone()
             ids = torch.empty(len(source.examples), 9, dtype=torch.int32, device=META)
             inputs = Inputs(ResidentPool(ids, "ids"), source.examples.inputs.rows)
-            source = Source(Examples(inputs, source.examples.labels), CLASSES)
+            source = Source(Examples(inputs, source.examples.labels), OneClass.of(CLASSES))
         trained, _ = pretraining.pretrain(
             model.to(META), source, a_run_on_meta(steps), lr=1e-3, weight_decay=1e-4
         )
@@ -339,7 +340,7 @@ def test_rotated_classes(watch):
     def work(steps):
         model = small_backbone().to(META)
         recipe = Recipe(model, model.parameters_from(0), lr=1e-3)
-        rotated = Task(Examples(turned, labels), CLASSES)
+        rotated = Task(Examples(turned, labels), OneClass.of(CLASSES))
         fit(recipe, rotated, a_run_on_meta(steps, augment=VIEWS))
 
     does_not_wait(watch, work)
@@ -406,7 +407,7 @@ class TestFaultsAreSeen:
             model = small_backbone().to(META)
             added = [] if penalty is None else [Penalty(penalty)]
             recipe = Recipe(model, model.parameters_from(0), lr=1e-3, regularisers=added)
-            fit(recipe, Task(train, CLASSES), a_run_on_meta(steps))
+            fit(recipe, Task(train, OneClass.of(CLASSES)), a_run_on_meta(steps))
 
         does_not_wait(watch, work)
 

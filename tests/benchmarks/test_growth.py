@@ -6,7 +6,7 @@ from harness_plugins.backbones.timm import Timm
 from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.linear_probe import LinearProbe
 
-from harness.api import Inputs, Task
+from harness.api import Inputs, OneClass, Task
 from harness.data.examples import Examples
 from harness.data.resident import ResidentPool
 from harness.testing import a_run
@@ -26,7 +26,9 @@ def backbone(device):
 def a_task(backbone, images, classes):
     pixels = torch.randint(0, 256, (images, 3, 32, 32), dtype=torch.uint8)
     inputs = Inputs(ResidentPool(pixels.to(backbone.device)), torch.arange(images))
-    return Task(Examples(inputs, torch.arange(images).to(backbone.device) % classes), classes)
+    return Task(
+        Examples(inputs, torch.arange(images).to(backbone.device) % classes), OneClass.of(classes)
+    )
 
 
 @pytest.mark.parametrize("what", TUNED)

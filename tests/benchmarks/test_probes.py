@@ -17,7 +17,7 @@ from harness_plugins.strategies.logistic_probe import LogisticProbe
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from harness.api import Classifier, Recipe, Task, batch_order, cosine, standardised_head
+from harness.api import Classifier, OneClass, Recipe, Task, batch_order, cosine, standardised_head
 from harness.testing import a_run, digits, shots
 
 SETTINGS = 20
@@ -97,7 +97,7 @@ def backbone(device):
 def data(backbone):
     """A task of 640 digits and 400 validation images, and 700 test images."""
     examples = digits(backbone)
-    task = Task(shots(examples, 64, 10), 10, shots(examples, 40, 10, skip=64))
+    task = Task(shots(examples, 64, 10), OneClass.of(10), shots(examples, 40, 10, skip=64))
     return task, shots(examples, 70, 10, skip=104)
 
 

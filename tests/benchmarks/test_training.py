@@ -12,7 +12,7 @@ from timm.data import create_loader
 from timm.optim import create_optimizer_v2
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.api import Inputs, Recipe, Task, batch_order, fit
+from harness.api import Inputs, OneClass, Recipe, Task, batch_order, fit
 from harness.data.examples import Examples
 from harness.data.resident import ResidentPool
 from harness.model.precision import suited
@@ -28,7 +28,7 @@ STEPS = 4
 def a_task(backbone, size, examples):
     images = torch.randint(0, 256, (examples, 3, size, size), dtype=torch.uint8)
     inputs = Inputs(ResidentPool(images.to(backbone.device)), torch.arange(examples))
-    return Task(Examples(inputs, torch.arange(examples).to(backbone.device) % 10), 10)
+    return Task(Examples(inputs, torch.arange(examples).to(backbone.device) % 10), OneClass.of(10))
 
 
 @pytest.fixture(params=ON_GPU if torch.cuda.is_available() else ON_CPU, ids=lambda model: model[0])
@@ -174,7 +174,7 @@ def test_an_early_end_against_all_steps(benchmark, compare, device):
     torch.manual_seed(0)
     backbone = Timm().build("test_resnet", input_size=32, pretrained=False, args={}).to(device)
     examples = digits(backbone)
-    task = Task(shots(examples, 60, 10), 10, shots(examples, 20, 10, skip=60))
+    task = Task(shots(examples, 60, 10), OneClass.of(10), shots(examples, 20, 10, skip=60))
     test = shots(examples, 90, 10, skip=80)
     found = {}
 

@@ -5,13 +5,13 @@ import itertools
 import pytest
 import torch
 
-from harness.api import HarnessError, Source, source_episodes
+from harness.api import HarnessError, OneClass, Source, source_episodes
 from harness.testing import digits, shots, small_backbone
 
 
 @pytest.fixture
 def source():
-    return Source(shots(digits(small_backbone()), 8, 10), 10)
+    return Source(shots(digits(small_backbone()), 8, 10), OneClass.of(10))
 
 
 def episodes(source, **changes):

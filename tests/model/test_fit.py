@@ -17,6 +17,7 @@ from harness.api import (
     Diverged,
     ImageBackbone,
     Inputs,
+    OneClass,
     Recipe,
     Regulariser,
     Task,
@@ -25,15 +26,15 @@ from harness.api import (
     fit,
 )
 from harness.data.resident import ResidentPool
-from harness.model.fit import batch_order
 from harness.metrics import information
+from harness.model.fit import batch_order
 from harness.testing import a_run, digits, shots
 
 
 @pytest.fixture
 def task(backbone):
     examples = digits(backbone)
-    return Task(shots(examples, 10, 10), 10, shots(examples, 10, 10, skip=10))
+    return Task(shots(examples, 10, 10), OneClass.of(10), shots(examples, 10, 10, skip=10))
 
 
 def probe(backbone, **options):
@@ -73,7 +74,7 @@ class TestOracles:
             torch.from_numpy(oracle.decision_function(features.numpy())), examples.labels
         )
         run = a_run(steps=1500, batch_size=len(examples))
-        model = fit(probe(backbone, lr=0.3), Task(examples, 10), run)
+        model = fit(probe(backbone, lr=0.3), Task(examples, OneClass.of(10)), run)
         reached = F.cross_entropy(model.logits(examples.inputs).double(), examples.labels)
         assert reached.item() == pytest.approx(optimum.item(), abs=1e-3)
 
@@ -83,7 +84,7 @@ class TestOracles:
         head = torch.nn.Linear(8, 10).double()
         names = backbone.parameters_from(2)
         recipe = Recipe(backbone, names, lr=1e-2, weight_decay=1e-3, head=head)
-        model = fit(recipe, Task(task.train, 10), a_run(steps=15, batch_size=1000))
+        model = fit(recipe, Task(task.train, OneClass.of(10)), a_run(steps=15, batch_size=1000))
 
         plain = copy.deepcopy(backbone)
         plain.train_only(set(recipe.trainable))
@@ -130,22 +131,22 @@ class TestWhatTrains:
     def test_a_head_to_start_from_is_where_training_starts(self, backbone, task):
         head = torch.nn.Linear(8, 10)
         run = a_run(steps=1)
-        model = fit(probe(backbone, head=head, lr=1e-12), Task(task.train, 10), run)
+        model = fit(probe(backbone, head=head, lr=1e-12), Task(task.train, OneClass.of(10)), run)
         assert torch.allclose(model.head.weight, head.weight, atol=1e-9)
         assert model.head is not head
 
     def test_a_penalty_pulls(self, backbone, task):
         distance = Distance(backbone, 10)
-        free = fit(everything(backbone, lr=1e-2), Task(task.train, 10), a_run())
+        free = fit(everything(backbone, lr=1e-2), Task(task.train, OneClass.of(10)), a_run())
         recipe = everything(backbone, lr=1e-2, regularisers=[distance])
-        held = fit(recipe, Task(task.train, 10), a_run())
+        held = fit(recipe, Task(task.train, OneClass.of(10)), a_run())
         assert distance.of(held.backbone) < 0.5 * distance.of(free.backbone)
 
     def test_plain_gradient_descent_takes_the_step_that_calculus_says(self, backbone, task):
         """From a zero head, one step moves the weights by the class means of the features."""
         recipe = probe(backbone, lr=0.5, optimizer=SGD, schedule=constant, steps=1)
         run = a_run(batch_size=1000)
-        model = fit(recipe, Task(task.train, 10), run)
+        model = fit(recipe, Task(task.train, OneClass.of(10)), run)
         features = backbone.features(task.train.inputs[:]).detach().double()
         targets = F.one_hot(task.train.labels, 10).double() - 0.1
         expected = 0.5 * targets.T @ features / len(features)
@@ -162,7 +163,7 @@ class TestSelection:
 
     def test_without_validation_nothing_is_reported(self, backbone, task):
         run = a_run()
-        fit(everything(backbone), Task(task.train, 10), run)
+        fit(everything(backbone), Task(task.train, OneClass.of(10)), run)
         assert run.curve == []
 
     def test_validation_is_not_billed_to_fitting(self, backbone, task):
@@ -303,9 +304,10 @@ class TestAligning:
         turned = ResidentPool(examples.inputs[:].flip(-2))
         return Task(
             shots(examples, 10, 10),
-            10,
+            OneClass.of(10),
             shots(examples, 10, 10, skip=10),
             Inputs(turned, torch.arange(100, 300)),
+            shifted=True,
         )
 
     def test_both_domains_are_shown_in_batches_and_how_far_training_is(self, backbone, task):
@@ -353,6 +355,16 @@ class TestAligning:
         found, _ = information(model.logits(held_out))
         assert found == pytest.approx(max(scores))
 
+    def test_where_they_are_of_the_same_domain_the_best_state_is_kept(self, backbone, task):
+        run = a_run(steps=40)
+        run.evaluations = 20
+        model = fit(
+            everything(backbone, regularisers=[Pull()], lr=1.0), replace(task, shifted=False), run
+        )
+        correct = model.logits(task.val.inputs).argmax(1) == task.val.labels
+        best = max(value for _, value in run.curve)
+        assert correct.double().mean().item() == best > run.curve[-1][1]
+
     def test_stored_activations_change_nothing(self, backbone, task):
         """With the first block frozen, both domains start from what is stored."""
         recipe = Recipe(backbone, backbone.parameters_from(1), lr=1e-2, regularisers=[Pull()])
@@ -397,7 +409,7 @@ class TestParts:
         """Where no layer looks at a batch as a whole, training is the same, in float64."""
         body = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 12), nn.Tanh())
         backbone = ImageBackbone(body, [["1"]], input_size=16).double()
-        task = Task(shots(digits(backbone), 10, 10), 10)
+        task = Task(shots(digits(backbone), 10, 10), OneClass.of(10))
         head = nn.Linear(12, 10).double()
 
         recipe = everything(

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from harness.api import Classifier, Recipe, Regulariser, Task, fit
+from harness.api import Classifier, OneClass, Recipe, Regulariser, Task, fit
 from harness.model.groups import parameter_groups
 from harness.testing import a_run, digits, shots, small_backbone
 
@@ -20,7 +20,7 @@ def settings(first=0, regularisers=(), **values):
     backbone = small_backbone()
     names = backbone.parameters_from(first)
     recipe = Recipe(backbone, names, regularisers=regularisers, **values)
-    model = Classifier(recipe, Task(shots(digits(backbone), 1, 5), 5), a_run())
+    model = Classifier(recipe, Task(shots(digits(backbone), 1, 5), OneClass.of(5)), a_run())
     owners = {
         "head": model.head,
         **{f"regularisers.{n}": r for n, r in enumerate(regularisers)},
@@ -81,7 +81,7 @@ def test_all_that_are_not_there_are_named():
 def test_each_descends_at_its_own_rate(momentum):
     """Plain descent from a head of zeros, against torch's own with the same groups by hand."""
     backbone = small_backbone()
-    task = Task(shots(digits(backbone), 4, 5), 5)
+    task = Task(shots(digits(backbone), 4, 5), OneClass.of(5))
 
     def optimizer(groups):
         return torch.optim.SGD(groups, momentum=momentum)

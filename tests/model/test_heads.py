@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from harness.api import Recipe, Task, fit, standardised_head
+from harness.api import OneClass, Recipe, Task, fit, standardised_head
 from harness.testing import a_run, digits, shots
 
 
 @pytest.fixture
 def task(backbone):
     examples = digits(backbone)
-    return Task(shots(examples, 40, 10), 10, shots(examples, 10, 10, skip=40))
+    return Task(shots(examples, 40, 10), OneClass.of(10), shots(examples, 10, 10, skip=40))
 
 
 def test_features_are_centred_and_scaled_as_a_whole(backbone, task):
@@ -44,5 +44,7 @@ def test_no_first_weights_are_drawn_that_nobody_uses(backbone, task):
 
 
 def test_features_that_are_all_alike_are_no_division_by_zero(backbone, task):
-    head = standardised_head(backbone, Task(task.train.subset(torch.tensor([3, 3])), 10), a_run())
+    head = standardised_head(
+        backbone, Task(task.train.subset(torch.tensor([3, 3])), OneClass.of(10)), a_run()
+    )
     assert head(torch.randn(4, 8)).isfinite().all()

@@ -12,6 +12,7 @@ from harness.api import (
     Examples,
     ImageBackbone,
     Inputs,
+    OneClass,
     Recalibration,
     Recipe,
     Task,
@@ -46,7 +47,7 @@ def grey(values):
 def recalibrated(backbone, examples, batch_size):
     run = a_run(batch_size=batch_size)
     names = backbone.parameters_from(0)
-    model = Classifier(Recipe(backbone, names, lr=0.1), Task(examples, 2), run)
+    model = Classifier(Recipe(backbone, names, lr=0.1), Task(examples, OneClass.of(2)), run)
     recalibrate(model, examples.inputs, batch_size)
     return model.backbone.body
 
@@ -90,8 +91,12 @@ def test_a_batch_of_one_is_refused_where_batch_norm_trains(examples, batch_size)
     backbone, all_of_it = grey(range(examples))
     run = a_run(steps=1, batch_size=batch_size)
     with pytest.raises(Unsupported, match=r"here a batch has one: (raise batch_size|give more)"):
-        fit(Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(all_of_it, 2), run)
-    fit(Recipe(backbone, (), lr=0.1), Task(all_of_it, 2), run)
+        fit(
+            Recipe(backbone, backbone.parameters_from(0), lr=0.1),
+            Task(all_of_it, OneClass.of(2)),
+            run,
+        )
+    fit(Recipe(backbone, (), lr=0.1), Task(all_of_it, OneClass.of(2)), run)
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 4])
@@ -99,7 +104,9 @@ def test_no_part_of_a_batch_is_of_one(at_once):
     backbone, examples = grey(range(5))
     run = a_run(steps=1)
     run.at_once = at_once
-    model = fit(Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(examples, 2), run)
+    model = fit(
+        Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(examples, OneClass.of(2)), run
+    )
     assert model.logits(examples.inputs).isfinite().all()
 
 
@@ -111,7 +118,7 @@ class TestRecalibration(RegulariserChecks):
     def test_what_is_kept_has_the_statistics_of_its_own_weights(self, validated):
         """Whichever state that is: to set them again changes nothing."""
         recipe, task = self._recipe(a_run())
-        task = task if validated else Task(task.train, 5)
+        task = task if validated else Task(task.train, OneClass.of(5))
         model = fit(recipe, task, a_run())
         before = [buffer.clone() for buffer in model.backbone.buffers()]
         recalibrate(model, task.train.inputs, a_run().batch_size)

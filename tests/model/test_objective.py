@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.api import Augment, Classifier, Recipe, Regulariser, Task, constant, fit
+from harness.api import Augment, Classifier, OneClass, Recipe, Regulariser, Task, constant, fit
 from harness.model.objective import Batch, copied
 from harness.testing import a_run, digits, shots, small_backbone
 
@@ -18,7 +18,7 @@ from harness.testing import a_run, digits, shots, small_backbone
 def task(backbone):
     examples = digits(backbone)
     unlabelled = shots(examples, 3, 10, skip=30).inputs
-    return Task(shots(examples, 5, 10), 10, shots(examples, 5, 10, skip=5), unlabelled)
+    return Task(shots(examples, 5, 10), OneClass.of(10), shots(examples, 5, 10, skip=5), unlabelled)
 
 
 def passes(backbone):
@@ -109,7 +109,9 @@ class TestTaps:
                 schedule=constant,
                 regularisers=[look],
             )
-            trained = fit(recipe, Task(task.train, 10), a_run(steps=2, batch_size=20)).trained
+            trained = fit(
+                recipe, Task(task.train, OneClass.of(10)), a_run(steps=2, batch_size=20)
+            ).trained
             found.append((trained, look.seen))
         (one, seen), (other, expected) = found
         for name, value in one.items():
@@ -168,10 +170,12 @@ class TestWhatIsLearnedFrom:
         """Learning from half of the batch is learning from half of the examples."""
         half = Half()
         recipe = Recipe(backbone, backbone.parameters_from(0), lr=1e-2, regularisers=[half])
-        found = fit(recipe, Task(task.train, 10), a_run(steps=3, batch_size=1000)).trained
+        found = fit(
+            recipe, Task(task.train, OneClass.of(10)), a_run(steps=3, batch_size=1000)
+        ).trained
         rows = task.train.subset(torch.arange(0, 50, 2))
         plain = replace(recipe, regularisers=())
-        expected = fit(plain, Task(rows, 10), a_run(steps=3, batch_size=1000)).trained
+        expected = fit(plain, Task(rows, OneClass.of(10)), a_run(steps=3, batch_size=1000)).trained
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5)
         assert half.seen == [([*range(50)], step / 3) for step in range(3)]

@@ -12,6 +12,7 @@ from torch import nn
 from harness.api import (
     Augment,
     Diverged,
+    OneClass,
     Recipe,
     StandardisedLinear,
     Task,
@@ -40,7 +41,7 @@ def examples(backbone):
 
 @pytest.fixture(scope="module")
 def task(examples):
-    return Task(shots(examples, 20, 10), 10, shots(examples, 10, 10, skip=20))
+    return Task(shots(examples, 20, 10), OneClass.of(10), shots(examples, 10, 10, skip=20))
 
 
 def head_for(backbone, task):
@@ -80,7 +81,7 @@ def test_settings_of_one_task(at_once, backbone, task, batch_size, schedule):
 
 
 def test_small_tasks_of_one_setting(at_once, backbone, examples):
-    tasks = [Task(shots(examples, 2, 5, skip=2 * number), 5) for number in range(6)]
+    tasks = [Task(shots(examples, 2, 5, skip=2 * number), OneClass.of(5)) for number in range(6)]
     run = a_run(steps=15)
     declared = [recipes(backbone, task)[1] for task in tasks]
     found = fit_heads(declared, tasks, run)
@@ -89,7 +90,7 @@ def test_small_tasks_of_one_setting(at_once, backbone, examples):
 
 
 def test_tasks_of_different_sizes_are_fitted_one_by_one(backbone, examples):
-    tasks = [Task(shots(examples, number, 5), 5) for number in (1, 3)]
+    tasks = [Task(shots(examples, number, 5), OneClass.of(5)) for number in (1, 3)]
     declared = [recipes(backbone, task)[1] for task in tasks]
     found = fit_heads(declared, tasks, a_run())
     for recipe, task, model in zip(declared, tasks, found, strict=True):
@@ -110,7 +111,7 @@ def test_a_step_is_that_of_torchs_adamw(rates, steps):
         Recipe(backbone, (), lr=lr, weight_decay=decay, head=head, schedule=constant)
         for (lr, decay), head in zip(rates, heads, strict=True)
     ]
-    found = fit_heads(declared, [Task(examples, 3)] * len(rates), a_run(steps=steps))
+    found = fit_heads(declared, [Task(examples, OneClass.of(3))] * len(rates), a_run(steps=steps))
     features = backbone.features(examples.inputs[:]).detach()
     for (lr, decay), head, model in zip(rates, heads, found, strict=True):
         groups = [
@@ -159,7 +160,7 @@ def test_where_images_are_augmented_each_is_fitted_alone(backbone, task):
 def test_heads_that_standardise_otherwise_see_what_is_theirs(backbone, task):
     """Of one task, with and without validation: no features are common to them."""
     wide = StandardisedLinear(8, 10).double()
-    for one in (task, Task(task.train, 10)):
+    for one in (task, Task(task.train, OneClass.of(10))):
         heads = [head_for(backbone, one), wide]
         declared = [Recipe(backbone, (), lr=0.1, head=head) for head in heads]
         run = a_run(steps=8, batch_size=1000)

@@ -10,6 +10,7 @@ from torch import nn
 from harness.api import (
     Classifier,
     HarnessError,
+    OneClass,
     Recipe,
     Task,
     fit,
@@ -23,7 +24,7 @@ from harness.testing import a_run, digits, shots
 @pytest.fixture
 def task(backbone):
     examples = digits(backbone)
-    return Task(shots(examples, 10, 10), 10, shots(examples, 10, 10, skip=10))
+    return Task(shots(examples, 10, 10), OneClass.of(10), shots(examples, 10, 10, skip=10))
 
 
 def again(model, backbone, task, file, head=None, run=None):
@@ -111,7 +112,7 @@ def test_files_that_do_not_fit_are_refused(backbone, task, tmp_path):
         restore(file, recipe, task, run)
     Classifier(recipe, task, run).save(file)
     with pytest.raises(HarnessError, match=r"it lacks head.weight \[5, 8\]"):
-        restore(file, recipe, Task(shots(task.train, 2, 5), 5), run)
+        restore(file, recipe, Task(shots(task.train, 2, 5), OneClass.of(5)), run)
     fit(Recipe(backbone, (), lr=0.1, head=TestHeads.head()), task, a_run(steps=1)).save(file)
     with pytest.raises(HarnessError, match=r"it lacks head.weight"):
         restore(file, recipe, task, run)

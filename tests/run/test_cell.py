@@ -17,10 +17,10 @@ from harness_plugins.strategies.linear_probe import LinearProbe
 from optuna.distributions import CategoricalDistribution
 from PIL import Image
 
+from harness import metrics
 from harness.api import Diverged, GradientStrategy, Recipe, Settings, Space, Strategy, Unsupported
 from harness.data import resident
 from harness.data.protocols import target_split
-from harness.model import metrics
 from harness.plan import splitfile
 from harness.plan.datasets import Datasets
 
@@ -349,9 +349,26 @@ class TestSealedTest:
     def test_a_task_has_no_test_part(self, bench):
         tasks = []
         bench.run(bench.add(misbehaving("spy", lambda task, hp, run: tasks.append(task))))
-        names = {"train", "val", "classes", "unlabelled", "unlabelled_val"}
+        names = {"train", "val", "target", "unlabelled", "unlabelled_val", "shifted"}
         assert set(vars(tasks[0])) == names
         assert tasks[0].unlabelled is tasks[0].unlabelled_val is None
+        assert tasks[0].target.names == tuple("0123456789")
+
+    def test_groups_and_inputs_without_labels_are_in_the_task(self, bench, tmp_path):
+        generator = np.random.default_rng(0)
+        content = {
+            name: generator.integers(0, 256, (count, 16, 16), dtype=np.uint8)
+            for name, count in (("x_train", 40), ("x_unlabelled", 25))
+        }
+        labels = np.arange(40) % 2
+        np.savez(tmp_path / "data.npz", **content, y_train=labels, groups_train=labels + 10)
+        problem = {"dataset": "arrays", "args": {"path": str(tmp_path / "data.npz")}}
+        tasks = []
+        spy = bench.add(misbehaving("spy", lambda task, hp, run: tasks.append(task)))
+        bench.run(spy, problems=[problem])
+        assert (tasks[0].train.groups == tasks[0].train.labels + 10).all()
+        assert len(tasks[0].unlabelled) == 25
+        assert not tasks[0].shifted
 
     @pytest.mark.parametrize(
         "problem",
@@ -413,7 +430,8 @@ class TestSealedTest:
         assert record.status == "ok", record.reason
         assert pools
         assert told
-        assert not [text for text in told if "cats" in text or "dogs" in text]
+        # The classes have names that everyone may know; no path, and nothing else, has them.
+        assert {text for text in told if "cats" in text or "dogs" in text} <= {"cats", "dogs"}
 
     def test_the_disk_cache_has_no_label_of_the_target(self, bench):
         """Neither in its files nor in their names, as numbers of any width."""

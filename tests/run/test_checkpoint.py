@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from harness.api import (
+    OneClass,
     Recalibration,
     Recipe,
     Regulariser,
@@ -66,7 +67,13 @@ def dropping():
 def task():
     examples = digits(backbone())
     unlabelled = shots(examples, 8, 10, skip=60).inputs
-    return Task(shots(examples, 8, 10), 10, shots(examples, 8, 10, skip=10), unlabelled)
+    return Task(
+        shots(examples, 8, 10),
+        OneClass.of(10),
+        shots(examples, 8, 10, skip=10),
+        unlabelled,
+        shifted=True,
+    )
 
 
 class Distance(Regulariser):
@@ -117,7 +124,7 @@ def by_fit(kind):
 
 def probe_then_all(run):
     """LP-FT (Kumar et al. 2022): two trainings, the second from where the first ended."""
-    head = fit(Recipe(dropping(), (), lr=0.1), Task(task().train, 10), run).head
+    head = fit(Recipe(dropping(), (), lr=0.1), Task(task().train, OneClass.of(10)), run).head
     names = dropping().parameters_from(0)
     model = fit(Recipe(dropping(), names, lr=1e-3, head=head), task(), run)
     return model.trained, run.curve
@@ -136,7 +143,7 @@ def heads(count):
 
 def by_prepare(strategy, hp):
     def work(run):
-        source = Source(shots(digits(backbone()), 10, 6), 6)
+        source = Source(shots(digits(backbone()), 10, 6), OneClass.of(6))
         prepared = strategy.prepare(copy.deepcopy(backbone()), source, hp, run)
         return prepared.state_dict(), run.curve
 

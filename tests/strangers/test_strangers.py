@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.api import Batch, Task
+from harness.api import Batch, OneClass, Task
 from harness.registry import Sources, load
 from harness.testing import RegulariserChecks, StrategyChecks, a_run, digits, shots, small_backbone
 
@@ -60,7 +60,7 @@ class TestL2SP(Checked, StrategyChecks):
 
     def test_each_strength_holds_what_it_is_for(self):
         backbone = small_backbone()
-        task = Task(shots(digits(backbone), 8, 5), 5)
+        task = Task(shots(digits(backbone), 8, 5), OneClass.of(5))
         start = dict(backbone.body_parameters())
 
         def far(alpha, beta):

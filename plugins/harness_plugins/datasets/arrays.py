@@ -40,6 +40,8 @@ class Arrays(Dataset):
     ``x`` is uint8: ``[N, H, W]``, ``[N, H, W, C]`` or ``[N, C, H, W]`` with 1 or 3 channels.
     ``y`` holds any integers, ``[N]``; each distinct value of ``y_train`` is a class, in rising
     order. ``classes``, where present, holds the names of these classes, as strings.
+    ``x_unlabelled`` are further images, for strategies that learn from them without labels, and
+    ``groups_train``, any integers ``[N]``, say which group each training image belongs to.
 
     Args:
         path: the npz file.
@@ -65,15 +67,28 @@ class Arrays(Dataset):
         values = np.unique(arrays["y_train"])
         splits: list[Split] = []
         for half in _halves(arrays):
-            images = np.ascontiguousarray(_readings(arrays[f"x_{half}"])[0])
             labels = np.searchsorted(values, arrays[f"y_{half}"]).astype(np.int64)
-            splits.append(Split(ArrayInputs(torch.from_numpy(images)), torch.from_numpy(labels)))
+            groups = arrays.get(f"groups_{half}")
+            splits.append(
+                Split(
+                    _inputs(arrays[f"x_{half}"]),
+                    torch.from_numpy(labels),
+                    None if groups is None else torch.from_numpy(groups.astype(np.int64)),
+                )
+            )
+        more = arrays.get("x_unlabelled")
         names = arrays.get("classes", values)
         return Data(
             train=splits[0],
             classes=tuple(str(name) for name in names),
             test=splits[1] if len(splits) == 2 else None,
+            unlabelled=None if more is None else _inputs(more),
         )
+
+
+def _inputs(images: Array) -> ArrayInputs:
+    """Images of one reading, as ``[N, C, H, W]``."""
+    return ArrayInputs(torch.from_numpy(np.ascontiguousarray(_readings(images)[0])))
 
 
 def _read(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
@@ -147,11 +162,21 @@ def _mistakes(arrays: Mapping[str, Array], unreadable: Mapping[str, str]) -> Ite
             yield from _wrong_labels(f"y_{half}", y)
         if x is not None and y is not None and x.ndim and y.ndim and len(x) != len(y):
             yield f"x_{half} has {len(x)} images, but y_{half} has {len(y)} labels"
-    both = [_readings(arrays[name]) for name in ("x_train", "x_test") if name in arrays]
-    if [len(readings) for readings in both] == [1, 1]:
-        train, test = (list(reading.shape[1:]) for (reading,) in both)
-        if train != test:
-            yield f"x_train has images [C, H, W] = {train}, but x_test {test}"
+        groups = arrays.get(f"groups_{half}")
+        if groups is not None:
+            yield from _wrong_labels(f"groups_{half}", groups)
+            if y is not None and y.ndim and groups.ndim and len(y) != len(groups):
+                yield f"y_{half} has {len(y)} labels, but groups_{half} has {len(groups)} entries"
+    if "x_unlabelled" in arrays:
+        yield from _wrong_images("x_unlabelled", arrays["x_unlabelled"])
+    shapes = {
+        name: list(found[0].shape[1:])
+        for name in ("x_train", "x_test", "x_unlabelled")
+        if name in arrays and len(found := _readings(arrays[name])) == 1
+    }
+    for name, shape in shapes.items():
+        if shape != (train := shapes.get("x_train", shape)):
+            yield f"x_train has images [C, H, W] = {train}, but {name} {shape}"
     yield from _wrong_classes(arrays)
 
 

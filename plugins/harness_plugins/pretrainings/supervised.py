@@ -29,7 +29,7 @@ class Supervised(Pretraining):
         order = torch.randperm(len(examples), generator=run.generator("held back"))
         cut = max(1, round(self.held_back * len(examples)))
         task = Task(
-            examples.subset(order[cut:]), source.classes, val := examples.subset(order[:cut])
+            examples.subset(order[cut:]), source.target, val := examples.subset(order[:cut])
         )
         recipe = Recipe(backbone, backbone.parameters_from(0), lr=lr, weight_decay=weight_decay)
         model = fit(recipe, task, run)

@@ -269,3 +269,34 @@ def test_a_relative_path_is_told_with_the_place_that_was_looked_at(
         f"there is no file {tmp_path}/data/nowhere.npz (a relative path is taken from the current "
         "folder)"
     )
+
+
+class TestMore:
+    """Groups, and images without labels."""
+
+    CONTENT = {"x_train": images(4, 8, 8), "y_train": [1, 2, 1, 2]}
+
+    def test_are_given_with_the_rest(self, tmp_path: Path) -> None:
+        data = load(
+            tmp_path, **self.CONTENT, groups_train=[7, 7, 9, 9], x_unlabelled=images(3, 8, 8)
+        )
+        assert data.train.groups is not None
+        assert data.train.groups.tolist() == [7, 7, 9, 9]
+        assert data.unlabelled is not None
+        assert len(data.unlabelled) == 3
+        assert data.parts == ("train", "unlabelled")
+
+    def test_are_part_of_the_digest_where_there_are_some(self, tmp_path: Path) -> None:
+        more = {"groups_train": [7, 7, 9, 9], "x_unlabelled": images(3, 8, 8)}
+        plain = load(tmp_path, **self.CONTENT).digest()
+        each = [load(tmp_path, **self.CONTENT, **{n: v}).digest() for n, v in more.items()]
+        assert len({plain, *each}) == 3
+
+    def test_what_does_not_fit_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(HarnessError) as caught:
+            load(tmp_path, **self.CONTENT, groups_train=[7, 7, 9], x_unlabelled=images(3, 9, 9))
+        path = tmp_path / "data.npz"
+        assert [line.removeprefix(f"{path}: ") for line in caught.value.each()] == [
+            "y_train has 4 labels, but groups_train has 3 entries",
+            "x_train has images [C, H, W] = [1, 8, 8], but x_unlabelled [1, 9, 9]",
+        ]

@@ -10,7 +10,7 @@ from harness_plugins.pretrainings.mlm import MaskedLanguageModel, guesses, hide,
 from scipy import stats
 from torch import nn
 
-from harness.api import Diverged, Examples, Inputs, Source, TextBackbone, Unsupported
+from harness.api import Diverged, Examples, Inputs, OneClass, Source, TextBackbone, Unsupported
 from harness.data.resident import ResidentPool
 from harness.testing import PretrainingChecks, a_run, digits, small_backbone
 
@@ -65,7 +65,7 @@ def texts_of(count: int) -> torch.Tensor:
 
 def a_source(count: int) -> Source:
     inputs = Inputs(ResidentPool(texts_of(count)), torch.arange(count))
-    return Source(Examples(inputs, torch.zeros(count, dtype=torch.int64)), 1)
+    return Source(Examples(inputs, torch.zeros(count, dtype=torch.int64)), OneClass.of(1))
 
 
 class TestMaskedLanguageModel(PretrainingChecks):
@@ -106,7 +106,11 @@ class TestMaskedLanguageModel(PretrainingChecks):
         assert self.pretraining.modalities == {"text"}
         with pytest.raises(Unsupported, match="hides tokens"):
             self.pretraining.pretrain(
-                backbone, Source(digits(backbone), 10), a_run(), lr=1e-3, weight_decay=0.0
+                backbone,
+                Source(digits(backbone), OneClass.of(10)),
+                a_run(),
+                lr=1e-3,
+                weight_decay=0.0,
             )
 
 

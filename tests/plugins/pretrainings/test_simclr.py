@@ -8,7 +8,7 @@ import pytest
 import torch
 from harness_plugins.pretrainings.simclr import SimClr, nt_xent, rate, similarities
 
-from harness.api import Diverged, HarnessError, Source
+from harness.api import Diverged, HarnessError, OneClass, Source
 from harness.testing import PretrainingChecks, a_run, digits, small_backbone
 
 IDENTITY = SimClr(crop_scale=1.0, jitter=0.0)
@@ -24,7 +24,7 @@ class TestSimClr(PretrainingChecks):
         relabelled = replace(source.examples, labels=relabel(source.examples.labels))
         assert not torch.equal(relabelled.labels, source.examples.labels)
         again, scores_again = self.pretraining.pretrain(
-            start, Source(relabelled, 10), a_run(steps=4), lr=1e-2, weight_decay=1e-4
+            start, Source(relabelled, OneClass.of(10)), a_run(steps=4), lr=1e-2, weight_decay=1e-4
         )
         assert again.digest() == backbone.digest()
         assert scores_again == scores
@@ -32,7 +32,7 @@ class TestSimClr(PretrainingChecks):
     def test_views_find_their_partners_among_others_after_training(self):
         def accuracy(steps, lr):
             backbone = small_backbone()
-            source = Source(digits(backbone), 10)
+            source = Source(digits(backbone), OneClass.of(10))
             run = a_run(steps=steps, batch_size=64)
             _, scores = self.pretraining.pretrain(backbone, source, run, lr=lr, weight_decay=0.0)
             return scores["accuracy"]

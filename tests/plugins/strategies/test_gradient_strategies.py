@@ -7,7 +7,7 @@ from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.strategies.partial_freeze import PartialFreeze
 
-from harness.api import Task
+from harness.api import OneClass, Task
 from harness.model.features import LEAST
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
@@ -31,7 +31,7 @@ class TestLinearProbe(StrategyChecks):
         seen = []
         backbone.body.register_forward_hook(lambda *args: seen.append(len(args[2])))
         examples = digits(backbone)
-        task = Task(shots(examples, 5, 10), 10, shots(examples, 5, 10, skip=5))
+        task = Task(shots(examples, 5, 10), OneClass.of(10), shots(examples, 5, 10, skip=5))
         run = a_run(steps=50)
         for _ in range(3):
             self.strategy.adapt(backbone, task, self.strategy.defaults, run)
@@ -61,7 +61,7 @@ class TestFullFinetune(StrategyChecks):
         """With all its blocks free, even a tiny network gets most of the digits right."""
         backbone = small_backbone()
         examples = digits(backbone)
-        task = Task(shots(examples, 80, 10), 10, shots(examples, 20, 10, skip=80))
+        task = Task(shots(examples, 80, 10), OneClass.of(10), shots(examples, 20, 10, skip=80))
         model = self.strategy.adapt(
             backbone, task, {"lr": 3e-2, "weight_decay": 1e-4}, a_run(steps=300)
         )

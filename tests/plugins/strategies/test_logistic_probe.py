@@ -9,7 +9,7 @@ from harness_plugins.strategies.logistic_probe import LogisticProbe
 from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 
-from harness.api import Task, Unsupported
+from harness.api import OneClass, Task, Unsupported
 from harness.run import costs
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
@@ -33,7 +33,7 @@ def log_probabilities(predictor, queries):
 
 
 def test_predicts_as_scikit_learns_logistic_regression_does(backbone, examples):
-    task, queries = Task(shots(examples, 30, 10), 10), shots(examples, 5, 10, skip=30)
+    task, queries = Task(shots(examples, 30, 10), OneClass.of(10)), shots(examples, 5, 10, skip=30)
     with torch.no_grad():
         train, test = (backbone(e.inputs[:]).double() for e in (task.train, queries))
     centre = train.mean(0)
@@ -47,8 +47,8 @@ def test_predicts_as_scikit_learns_logistic_regression_does(backbone, examples):
 
 def test_settings_and_tasks_in_one_batch_come_out_as_each_alone(backbone, examples):
     """Two tasks of one size with the same two settings, and a larger one with a third."""
-    first, second = (Task(shots(examples, 4, 5, skip=skip), 5) for skip in (0, 4))
-    larger, queries = Task(shots(examples, 6, 10), 10), shots(examples, 5, 5, skip=20)
+    first, second = (Task(shots(examples, 4, 5, skip=skip), OneClass.of(5)) for skip in (0, 4))
+    larger, queries = Task(shots(examples, 6, 10), OneClass.of(10)), shots(examples, 5, 5, skip=20)
     pairs = [(first, 1e-1), (larger, 1e-2), (second, 1e-1), (first, 1e-3), (second, 1e-3)]
     batch = [(task, {"l2": l2}) for task, l2 in pairs]
     for (task, hp), together in zip(
@@ -60,7 +60,7 @@ def test_settings_and_tasks_in_one_batch_come_out_as_each_alone(backbone, exampl
 
 
 def test_a_weaker_penalty_fits_the_training_examples_better(backbone, examples):
-    task = Task(shots(examples, 20, 10), 10)
+    task = Task(shots(examples, 20, 10), OneClass.of(10))
     batch = [(task, {"l2": l2}) for l2 in (1.0, 1e-1, 1e-2, 1e-3, 1e-4)]
     losses = [
         F.cross_entropy(predictor.logits(task.train.inputs), task.train.labels).item()
@@ -72,7 +72,7 @@ def test_a_weaker_penalty_fits_the_training_examples_better(backbone, examples):
 def test_the_saved_head_takes_features_as_centred_and_scaled_by_the_file(
     backbone, examples, tmp_path
 ):
-    task, queries = Task(shots(examples, 10, 5), 5), shots(examples, 5, 5, skip=10)
+    task, queries = Task(shots(examples, 10, 5), OneClass.of(5)), shots(examples, 5, 5, skip=10)
     predictor = LogisticProbe().adapt(backbone, task, {"l2": 1e-2}, a_run())
     predictor.save(tmp_path / "head.safetensors")
     head = load_file(tmp_path / "head.safetensors")
@@ -84,13 +84,13 @@ def test_the_saved_head_takes_features_as_centred_and_scaled_by_the_file(
 
 def test_features_come_from_the_runs_store_and_are_billed(backbone, examples):
     run = a_run()
-    LogisticProbe().adapt(backbone, Task(shots(examples, 10, 5), 5), {"l2": 1e-2}, run)
+    LogisticProbe().adapt(backbone, Task(shots(examples, 10, 5), OneClass.of(5)), {"l2": 1e-2}, run)
     assert run.clock.seconds["features"] > 0
 
 
 def test_its_flops_are_counted_whatever_the_budget_of_steps(backbone, examples):
     """At least the features of 50 images, and the first gradient: two products ``n (D + 1) C``."""
-    task = Task(shots(examples, 10, 5), 5)
+    task = Task(shots(examples, 10, 5), OneClass.of(5))
     counts = {
         steps: costs.adapting(LogisticProbe(), backbone, task, {"l2": 1e-2}, a_run(), steps)
         for steps in (1, 500, None)
@@ -102,7 +102,7 @@ def test_its_flops_are_counted_whatever_the_budget_of_steps(backbone, examples):
 
 
 def test_no_penalty_is_refused(backbone, examples):
-    task = Task(shots(examples, 2, 2), 2)
+    task = Task(shots(examples, 2, 2), OneClass.of(2))
     with pytest.raises(Unsupported, match="l2 must be positive"):
         LogisticProbe().adapt(backbone, task, {"l2": 0.0}, a_run())
 
@@ -119,5 +119,7 @@ def test_is_solved_in_float64_where_products_of_float32_may_be_rounded(
 
     monkeypatch.setattr(logistic_probe, "solve", watched)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: precision)
-    LogisticProbe().adapt(backbone, Task(shots(examples, 2, 2), 2), {"l2": 1e-2}, a_run())
+    LogisticProbe().adapt(
+        backbone, Task(shots(examples, 2, 2), OneClass.of(2)), {"l2": 1e-2}, a_run()
+    )
     assert seen == [getattr(torch, dtype)]

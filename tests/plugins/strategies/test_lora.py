@@ -9,7 +9,7 @@ from harness_plugins.backbones.timm import Timm
 from harness_plugins.strategies.lora import Lora, adaptable
 from torch import nn
 
-from harness.api import ImageBackbone, Recipe, Task, Unsupported, fit
+from harness.api import ImageBackbone, OneClass, Recipe, Task, Unsupported, fit
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 pytest.importorskip("peft")
@@ -24,7 +24,7 @@ class TestLora(StrategyChecks):
         """The features of a tiny random network tell few digits apart, until adapters train."""
         backbone = small_backbone()
         examples = digits(backbone)
-        task = Task(shots(examples, 80, 10), 10, shots(examples, 20, 10, skip=80))
+        task = Task(shots(examples, 80, 10), OneClass.of(10), shots(examples, 20, 10, skip=80))
         test = shots(examples, 60, 10, skip=100)
         run = a_run(steps=200)
         adapted = self.strategy.adapt(backbone, task, {**SETTINGS, "lr": 3e-2, "rank": 8}, run)
@@ -88,7 +88,7 @@ def backbone(request):
 
 def a_task(backbone):
     examples = digits(backbone)
-    return Task(shots(examples, 4, 5), 5, shots(examples, 4, 5, skip=4))
+    return Task(shots(examples, 4, 5), OneClass.of(5), shots(examples, 4, 5, skip=4))
 
 
 @torch.no_grad()

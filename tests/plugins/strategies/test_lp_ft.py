@@ -5,7 +5,7 @@ from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.strategies.lp_ft import LpFt
 
-from harness.api import Task
+from harness.api import OneClass, Task
 from harness.run.costs import adapting
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
@@ -18,12 +18,12 @@ class TestLpFt(StrategyChecks):
 
 def a_task(backbone):
     examples = digits(backbone)
-    return Task(shots(examples, 20, 10), 10, shots(examples, 10, 10, skip=20))
+    return Task(shots(examples, 20, 10), OneClass.of(10), shots(examples, 10, 10, skip=20))
 
 
 def test_without_a_second_stage_it_is_a_linear_probe():
     backbone = small_backbone()
-    task = Task(a_task(backbone).train, 10)
+    task = Task(a_task(backbone).train, OneClass.of(10))
     found = LpFt().adapt(backbone, task, {**HP, "lr": 0.0, "weight_decay": 0.0}, a_run(steps=40))
     probe = {"lr": HP["probe_lr"], "weight_decay": 0.0}
     expected = LinearProbe().adapt(backbone, task, probe, a_run(steps=20))
@@ -53,7 +53,7 @@ def test_the_first_stage_runs_the_backbone_once_for_each_input():
     backbone = small_backbone()
     seen = []
     backbone.body[0].register_forward_hook(lambda module, args, out: seen.append(len(out)))
-    task = Task(a_task(backbone).train, 10)
+    task = Task(a_task(backbone).train, OneClass.of(10))
     LpFt().recipe(backbone, task, HP, a_run(steps=200, batch_size=16))
     assert sum(seen) <= len(task.train) + 40  # and a batch to learn the shape
 

@@ -23,7 +23,7 @@ from harness_plugins.strategies._support_norms import Regrouped, SupportNorms
 from harness_plugins.strategies.maml import Maml
 from torch import nn
 
-from harness.api import Diverged, HarnessError, ImageBackbone, Source, SourceEpisode, Task
+from harness.api import Diverged, HarnessError, ImageBackbone, OneClass, Source, SourceEpisode, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -292,7 +292,7 @@ def test_the_meta_gradient_agrees_with_finite_differences(backbone, episode):
 
 def test_adapting_is_what_meta_training_rehearsed(backbone, episode):
     """``adapt`` on the support set gives the very loss that ``prepare`` made small."""
-    support = Task(shots(digits(backbone), 2, 3), 3)
+    support = Task(shots(digits(backbone), 2, 3), OneClass.of(3))
     hp = {"adapt_lr": 0.4, "adapt_steps": 2}
     start = copy.deepcopy(backbone).float().eval()
     model = Maml().adapt(start, support, hp, a_run())
@@ -364,7 +364,7 @@ def test_meta_training_makes_one_step_adapt_better():
     """Meta-trained on some images of five digits, adapted to and tested on others."""
     backbone = small_backbone()
     examples = digits(backbone)
-    source = Source(shots(examples, 100, 5), 5)
+    source = Source(shots(examples, 100, 5), OneClass.of(5))
     hp = {"inner_lr": 0.4, "inner_steps": 1, "meta_lr": 1e-2, "meta_steps": 100}
     strategy = Maml(ways=5, tasks=2)
     trained = strategy.prepare(copy.deepcopy(backbone), source, hp, a_run()).eval()
@@ -372,7 +372,7 @@ def test_meta_training_makes_one_step_adapt_better():
     def accuracy(start):
         correct = []
         for first in range(100, 120):
-            task = Task(shots(examples, 1, 5, skip=first), 5)
+            task = Task(shots(examples, 1, 5, skip=first), OneClass.of(5))
             model = strategy.adapt(start, task, {"adapt_lr": 0.4, "adapt_steps": 1}, a_run())
             query = shots(examples, 30, 5, skip=130)
             correct.append((model.logits(query.inputs).argmax(1) == query.labels).float().mean())
@@ -385,7 +385,10 @@ def test_too_few_source_classes_are_refused():
     examples = digits(small_backbone())
     with pytest.raises(HarnessError, match="too few for episodes of 20 ways"):
         Maml(ways=20).prepare(
-            small_backbone(), Source(examples, 10), {"meta_steps": 1, "meta_lr": 1e-3}, a_run()
+            small_backbone(),
+            Source(examples, OneClass.of(10)),
+            {"meta_steps": 1, "meta_lr": 1e-3},
+            a_run(),
         )
 
 
@@ -393,4 +396,4 @@ def test_a_loss_that_is_not_a_number_ends_meta_training_at_once():
     backbone = small_backbone()
     hp = {"inner_lr": 1e38, "inner_steps": 2, "meta_lr": 1e-3, "meta_steps": 100}
     with pytest.raises(Diverged, match=r"by step 1$"):
-        Maml(tasks=1).prepare(backbone, Source(digits(backbone), 10), hp, a_run())
+        Maml(tasks=1).prepare(backbone, Source(digits(backbone), OneClass.of(10)), hp, a_run())

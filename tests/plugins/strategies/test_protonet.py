@@ -8,7 +8,7 @@ import torch
 from harness_plugins.strategies.protonet import ProtoNet, linear, prototypes
 from scipy.special import log_softmax
 
-from harness.api import Diverged, HarnessError, Source, Task
+from harness.api import Diverged, HarnessError, OneClass, Source, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 
@@ -19,7 +19,7 @@ class TestProtoNet(StrategyChecks):
     def test_predicts_by_the_squared_distance_to_class_means(self):
         backbone = small_backbone()
         examples = digits(backbone)
-        task = Task(shots(examples, 3, 4), 4)
+        task = Task(shots(examples, 3, 4), OneClass.of(4))
         queries = shots(examples, 5, 4, skip=3)
         with torch.no_grad():
             support = backbone(task.train.inputs[:]).double().numpy()
@@ -32,14 +32,14 @@ class TestProtoNet(StrategyChecks):
 
     def test_adapting_computes_no_gradient(self):
         backbone = small_backbone().requires_grad_(False)
-        task = Task(shots(digits(backbone), 3, 4), 4)
+        task = Task(shots(digits(backbone), 3, 4), OneClass.of(4))
         self.strategy.adapt(backbone, task, {}, a_run(steps=0))  # and no step either
 
     def test_meta_training_makes_class_means_tell_more(self):
         """Meta-trained on some images of five digits, adapted to and tested on others."""
         backbone = small_backbone()
         examples = digits(backbone)
-        source = Source(shots(examples, 100, 5), 5)
+        source = Source(shots(examples, 100, 5), OneClass.of(5))
         hp = {"meta_lr": 1e-2, "meta_steps": 100}
         trained = self.strategy.prepare(copy.deepcopy(backbone), source, hp, a_run()).eval()
         query = shots(examples, 30, 5, skip=130)
@@ -47,7 +47,7 @@ class TestProtoNet(StrategyChecks):
         def accuracy(start):
             correct = []
             for first in range(100, 120):
-                task = Task(shots(examples, 1, 5, skip=first), 5)
+                task = Task(shots(examples, 1, 5, skip=first), OneClass.of(5))
                 logits = self.strategy.adapt(start, task, {}, a_run()).logits(query.inputs)
                 correct.append((logits.argmax(1) == query.labels).float().mean())
             return torch.stack(correct).mean().item()
@@ -66,7 +66,7 @@ def test_prototypes_are_the_means_of_unequal_classes():
 
 def test_too_few_source_classes_are_refused():
     backbone = small_backbone()
-    source = Source(digits(backbone), 10)
+    source = Source(digits(backbone), OneClass.of(10))
     with pytest.raises(HarnessError, match="too few for episodes of 20 ways"):
         ProtoNet().prepare(backbone, source, ProtoNet.defaults, a_run())
 
@@ -75,4 +75,4 @@ def test_a_loss_that_is_not_a_number_ends_meta_training_at_once():
     backbone = small_backbone()
     hp = {"meta_lr": 1e38, "meta_steps": 100}
     with pytest.raises(Diverged, match=r"by step 2$"):
-        ProtoNet(ways=5).prepare(backbone, Source(digits(backbone), 10), hp, a_run())
+        ProtoNet(ways=5).prepare(backbone, Source(digits(backbone), OneClass.of(10)), hp, a_run())

@@ -1,0 +1,130 @@
+"""What a strategy may see of a problem, and what is to be predicted."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from harness import metrics
+from harness.data.examples import Examples, Inputs
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Two numbers by name of outputs ``[N, outputs]`` and targets: a value, of which more is
+    better, and a loss, of which less is; it breaks ties."""
+
+    value: str
+    loss: str
+    of: Callable[[Tensor, Tensor], tuple[float, float]]
+
+
+class Target(ABC):
+    """What is predicted of an input: the one place that knows what targets are."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers a head gives for an input."""
+
+    @abstractmethod
+    def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What training lowers, a mean over the batch: a scalar, of outputs ``[b, outputs]``."""
+
+    @property
+    @abstractmethod
+    def selection(self) -> Measure:
+        """By which validation selects."""
+
+    @property
+    @abstractmethod
+    def blind(self) -> Measure:
+        """By which a suite selects that does not look at targets."""
+
+    @abstractmethod
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """All scores of a test set by name, of outputs ``[N, outputs]`` on the CPU; the value of
+        :attr:`selection` is among them."""
+
+
+@dataclass(frozen=True)
+class OneClass(Target):
+    """One of some classes, by ``names``: targets are int64 ``[N]``, and outputs logits."""
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, count: int) -> OneClass:
+        """So many classes, called by their numbers."""
+        return cls(tuple(map(str, range(count))))
+
+    @property
+    def outputs(self) -> int:
+        return len(self.names)
+
+    def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy in nats, also of probabilities ``[b, classes]``."""
+        return F.cross_entropy(outputs, targets)
+
+    @property
+    def selection(self) -> Measure:
+        """Accuracy, 0–1, and log loss."""
+        return Measure("accuracy", "log_loss", _accuracy)
+
+    @property
+    def blind(self) -> Measure:
+        """Mutual information of input and prediction, and conditional entropy, in nats."""
+        return Measure("information", "entropy", lambda logits, _: metrics.information(logits))
+
+    def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
+        """As :func:`harness.metrics.scores`."""
+        return metrics.scores(outputs, targets)
+
+
+def _accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    accuracy = (logits.argmax(1) == labels).double().mean().item()
+    return accuracy, F.cross_entropy(logits.double(), labels).item()
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a strategy may see of a problem: never a test label.
+
+    Attributes:
+        train: labelled examples to learn from; under ``adaptation`` those of the source domain.
+        target: what is predicted.
+        val: labelled examples to select on, of the same domain; ``None`` in an episode.
+        unlabelled: inputs without labels, where there are some: the dataset's own under
+            ``transfer``, and those of the target domain under ``adaptation``.
+        unlabelled_val: inputs of the target domain that are held out, where the suite selects
+            without labels.
+        shifted: whether what is tested is of another domain than ``train`` and ``val``.
+    """
+
+    train: Examples
+    target: Target
+    val: Examples | None = None
+    unlabelled: Inputs | None = None
+    unlabelled_val: Inputs | None = None
+    shifted: bool = False
+
+    @property
+    def classes(self) -> int:
+        """How many numbers the head gives: one for each class."""
+        return self.target.outputs
+
+
+@dataclass(frozen=True)
+class Source:
+    """What ``prepare`` may see: the labelled source data, before any task is known."""
+
+    examples: Examples
+    target: Target
+
+    @property
+    def classes(self) -> int:
+        return self.target.outputs
