@@ -129,7 +129,7 @@ def spaced(text: str) -> str:
 @pytest.fixture
 def hostile_report(harness, plugin_file, tmp_path, monkeypatch):
     """The report of a suite in which all that may be text is hostile."""
-    monkeypatch.setattr("harness.report.figure.MOST", 1)
+    monkeypatch.setattr("harness.report.plots.figure.MOST", 1)
     monkeypatch.setattr("platform.node", lambda: EVERYTHING)
     from harness.record import provenance
 
@@ -159,7 +159,7 @@ def hostile_report(harness, plugin_file, tmp_path, monkeypatch):
 def test_every_string_of_a_report_is_shown_and_none_is_obeyed(hostile_report: Path) -> None:
     html = (hostile_report / "index.html").read_text()
     page = Page(html)
-    template = (ROOT / "harness/report/page.html.jinja").read_text()
+    template = (ROOT / "harness/report/page/templates/page.html.jinja").read_text()
     assert page.tags.count("script") == template.count("<script")
     assert not {"img", "planted", "iframe", "object", "link"} & set(page.tags)
     assert not [name for name, _ in page.attributes if name.startswith("on")]

@@ -11,7 +11,7 @@ import click
 from harness.cli.options import format_option
 
 if TYPE_CHECKING:
-    from harness.report.compare import Comparison
+    from harness.report.analysis.compare import Comparison
 
 
 @click.command("compare")
@@ -34,7 +34,7 @@ def command(directory: Path, others: tuple[str, ...], metric: str, output: str) 
       harness compare results/before results/after --format json
     """
     from harness.errors import HarnessError
-    from harness.report.compare import two_folders, two_labels
+    from harness.report.analysis.compare import two_folders, two_labels
 
     match others:
         case (left, right):
@@ -55,7 +55,7 @@ def command(directory: Path, others: tuple[str, ...], metric: str, output: str) 
 
 
 def _json(found: Comparison) -> str:
-    from harness.report.compare import numbers, rows, verdict
+    from harness.report.analysis.compare import numbers, rows, verdict
 
     told = {
         "left": found.left,
@@ -72,9 +72,9 @@ def _json(found: Comparison) -> str:
 def _text(found: Comparison) -> str:
     from tabulate import tabulate
 
-    from harness.report import words
-    from harness.report.compare import amount, verdict
-    from harness.report.stats import ALPHA
+    from harness.report import format
+    from harness.report.analysis.compare import amount, verdict
+    from harness.report.analysis.stats import ALPHA
 
     unit = "\n(%)" if found.unit else ""
     heads = ["setting", f"{found.left}{unit}", f"{found.right}{unit}"]
@@ -91,10 +91,10 @@ def _text(found: Comparison) -> str:
         sides = (found.scale * side.mean() for side in (contest.left, contest.right))
         row = [
             contest.title,
-            *(f"{side:.1f}" if found.unit else words.significant(side) for side in sides),
+            *(f"{side:.1f}" if found.unit else format.significant(side) for side in sides),
             amount(found, estimate.value, estimate.half).removesuffix(f" {found.unit}"),
             str(len(contest.seeds)),
-            words.p_number(contest.p_holm),
+            format.p_number(contest.p_holm),
             _finding(found, contest.told),
         ]
         differ = sum(tested.p < ALPHA for tested in contest.models.values())
@@ -106,7 +106,7 @@ def _text(found: Comparison) -> str:
 
 
 def _finding(found: Comparison, told: str) -> str:
-    from harness.report import words
+    from harness.report import format
 
     higher = {"better": found.left, "worse": found.right}.get(told)
-    return f"{higher} is higher" if higher else words.FOUND[told]
+    return f"{higher} is higher" if higher else format.FOUND[told]

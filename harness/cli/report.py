@@ -21,7 +21,7 @@ def command(directory: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, 
     """
     from harness.cli.reporting import report
     from harness.record.store import Store
-    from harness.report.words import plural
+    from harness.report.format import plural
 
     store = Store(directory)
     if strays := store.strays():

@@ -12,7 +12,7 @@ import click
 
 from harness.record.provenance import cores
 from harness.record.store import Store
-from harness.report.beside import beside
+from harness.report.workers import beside
 from harness.run.events import Events
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from harness.contract import Section
     from harness.registry import Registry
-    from harness.report.details import Fault
+    from harness.report.analysis.details import Fault
 
 MANY = 500
 """Planned cells from which on several processes make a report: they take a while to start."""
@@ -55,8 +55,8 @@ def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFra
     many = len(store.plan().cells) >= MANY
     with beside(min(cores() or 1, MOST) if many else 1) as later:
         # Imported while the others start: it takes as long.
-        from harness.report.details import collect
-        from harness.report.page import write_report
+        from harness.report.analysis.details import collect
+        from harness.report.page.page import write_report
 
         known = frame, details = collect(store, later)
 

@@ -232,7 +232,7 @@ def _duration(seconds: Any) -> str:
 def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str) -> int:
     """Write the report, print the results, and tell by the exit status whether all is well."""
     from harness.cli.reporting import report
-    from harness.report.words import STATES
+    from harness.report.format import STATES
 
     page, frame, faults = report(store, lambda: registry)
     if output == "json":
@@ -240,7 +240,7 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
 
         click.echo(to_json(frame))
     else:
-        from harness.report.results import summary, tidy
+        from harness.report.analysis.results import summary, tidy
         from harness.report.tables import results, terminal
 
         tidied = tidy(frame)

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from tabulate import tabulate
 
 from harness.record.table import to_csv
-from harness.report import words
-from harness.report.comparisons import Overall, Ranking
-from harness.report.judgement import Judgement
-from harness.report.results import (
+from harness.report import format
+from harness.report.analysis.problems import Overall, Ranking
+from harness.report.analysis.results import (
     COUNTS,
     METRICS,
     PHASES,
@@ -36,6 +35,7 @@ from harness.report.results import (
     place,
     told,
 )
+from harness.report.analysis.tests import Judgement
 
 MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
 """What a strategy costs besides seconds."""
@@ -81,24 +81,26 @@ def results(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     shown = {"strategy": [f"{label} (bound)" if label in bounds else label for label in names]}
     for groups in by_setting(table).values():
         facet, shots = place(groups)
-        title = f"{facet}, {words.shots_text(shots)}"
+        title = f"{facet}, {format.shots_text(shots)}"
         rows = [groups.get(label) for label in names]
-        shown[f"{title}: accuracy (%)"] = [accuracy_text(row) if row else words.GAP for row in rows]
+        shown[f"{title}: accuracy (%)"] = [
+            accuracy_text(row) if row else format.GAP for row in rows
+        ]
         if reference is not None:
             shown[f"{title}: gain over {reference} (points)"] = [
-                gain_text(row) if row else words.GAP for row in rows
+                gain_text(row) if row else format.GAP for row in rows
             ]
     return pd.DataFrame(shown)
 
 
 def accuracy_text(group: Group) -> str:
     """``92.1 ± 0.8``, or the words for what is missing."""
-    return group["gap"] or words.plus_minus(group["accuracy"], group["accuracy_half"])
+    return group["gap"] or format.plus_minus(group["accuracy"], group["accuracy_half"])
 
 
 def gain_text(group: Group) -> str:
     """``+2.3 ± 1.1``."""
-    return words.signed_plus_minus(group["gain"], group["gain_half"])
+    return format.signed_plus_minus(group["gain"], group["gain_half"])
 
 
 def cost(table: pd.DataFrame) -> pd.DataFrame:
@@ -107,28 +109,28 @@ def cost(table: pd.DataFrame) -> pd.DataFrame:
     A group with a gap has the gap's words for a total.
     """
     shown = _places(table)
-    seconds = table["seconds_total"].map(words.significant)
+    seconds = table["seconds_total"].map(format.significant)
     shown["total (s)"] = seconds.where(table["gap"] == "", table["gap"])
     if table["cpu_seconds_total"].notna().any():
-        shown["CPU time (s)"] = table["cpu_seconds_total"].map(words.significant)
+        shown["CPU time (s)"] = table["cpu_seconds_total"].map(format.significant)
     for phase, column in zip(PHASES, SECONDS, strict=True):
         if phase == "total":
             continue
         shown[f"{phase} (s)"] = [
-            words.significant(seconds) + (" †" if phase in cached.split() else "")
+            format.significant(seconds) + (" †" if phase in cached.split() else "")
             for seconds, cached in zip(table[column], table["cached"], strict=True)
         ]
-    shown["peak on device"] = table["peak_device_bytes"].map(words.size)
-    shown["peak on host"] = table["peak_host_bytes"].map(words.size)
+    shown["peak on device"] = table["peak_device_bytes"].map(format.size)
+    shown["peak on host"] = table["peak_host_bytes"].map(format.size)
     if table["joules"].notna().any():
-        shown["energy (J)"] = table["joules"].map(words.significant)
-    shown["to fit"] = table["flops_fit"].map(words.flops)
-    shown["to predict one"] = table["flops_predict"].map(words.flops)
-    shown["predicted a second, one by one"] = table["throughput_one"].map(words.rounded)
-    shown["in bulk"] = table["throughput_many"].map(words.rounded)
-    shown["trained parameters"] = table["trainable_params"].map(words.integer)
-    shown["all parameters"] = table["total_params"].map(words.integer)
-    shown["trials"] = table["trials"].map(words.integer)
+        shown["energy (J)"] = table["joules"].map(format.significant)
+    shown["to fit"] = table["flops_fit"].map(format.flops)
+    shown["to predict one"] = table["flops_predict"].map(format.flops)
+    shown["predicted a second, one by one"] = table["throughput_one"].map(format.rounded)
+    shown["in bulk"] = table["throughput_many"].map(format.rounded)
+    shown["trained parameters"] = table["trainable_params"].map(format.integer)
+    shown["all parameters"] = table["total_params"].map(format.integer)
+    shown["trials"] = table["trials"].map(format.integer)
     return shown
 
 
@@ -136,13 +138,13 @@ def metrics(table: pd.DataFrame) -> pd.DataFrame:
     """Every metric of a complete group, mean over seeds: fractions in percent, log loss in nats."""
     table = table[table["gap"] == ""]
     shown = _places(table)
-    shown["accuracy (%)"] = table["accuracy"].map(words.percent)
+    shown["accuracy (%)"] = table["accuracy"].map(format.percent)
     for name in METRICS:
         title = METRIC_TITLES.get(name, name.replace("_", " "))
         if name == "log_loss":
-            shown[f"{title} (nats)"] = table[name].map(words.significant)
+            shown[f"{title} (nats)"] = table[name].map(format.significant)
         else:
-            shown[f"{title} (%)"] = table[name].map(words.percent)
+            shown[f"{title} (%)"] = table[name].map(format.percent)
     return shown
 
 
@@ -151,12 +153,12 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     shown = _places(frame)
     shown["seed"] = frame["seed"].astype(str)
     shown["status"] = frame["status"]
-    shown["test accuracy (%)"] = frame["accuracy"].map(words.percent)
-    shown["validation accuracy (%)"] = frame["accuracy_val"].map(words.percent)
-    shown["time (s)"] = frame["seconds_total"].map(words.significant)
-    shown["peak on device"] = frame["peak_device_bytes"].map(words.size)
-    shown["peak on host"] = frame["peak_host_bytes"].map(words.size)
-    shown["trials"] = frame["trials"].map(words.integer)
+    shown["test accuracy (%)"] = frame["accuracy"].map(format.percent)
+    shown["validation accuracy (%)"] = frame["accuracy_val"].map(format.percent)
+    shown["time (s)"] = frame["seconds_total"].map(format.significant)
+    shown["peak on device"] = frame["peak_device_bytes"].map(format.size)
+    shown["peak on host"] = frame["peak_host_bytes"].map(format.size)
+    shown["trials"] = frame["trials"].map(format.integer)
     shown["cell"] = frame["cell"]
     return shown
 
@@ -168,15 +170,15 @@ def comparisons(table: pd.DataFrame, duels: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "problem": duels["setting"].map(first["facet"]),
-            "shots": duels["setting"].map(first["shots"]).map(words.shots_text),
+            "shots": duels["setting"].map(first["shots"]).map(format.shots_text),
             "strategy": duels["left"],
             "against": duels["right"],
             "difference (points)": _differences(points, half),
-            "seeds": duels["n"].map(words.integer),
-            "p": duels["p"].map(words.p_number),
-            "p (Holm)": duels["p_holm"].map(words.p_number),
+            "seeds": duels["n"].map(format.integer),
+            "p": duels["p"].map(format.p_number),
+            "p (Holm)": duels["p_holm"].map(format.p_number),
             "finding": [
-                words.FOUND[told(*row)] for row in zip(points, duels["p_holm"], strict=True)
+                format.FOUND[told(*row)] for row in zip(points, duels["p_holm"], strict=True)
             ],
         }
     )
@@ -186,19 +188,20 @@ def overall(rows: Sequence[Overall]) -> pd.DataFrame:
     """A row for every two strategies that are compared over all problems."""
     general = {}
     if any(not np.isnan(row.low) for row in rows):
-        ends = [(words.signed(row.low), words.signed(row.high)) for row in rows]
+        ends = [(format.signed(row.low), format.signed(row.high)) for row in rows]
         general["for problems like these"] = [" to ".join(dict.fromkeys(both)) for both in ends]
     return pd.DataFrame(
         {
             "strategy": [row.left for row in rows],
             "against": [row.right for row in rows],
-            "difference (points)": [words.signed_plus_minus(row.points, row.half) for row in rows],
-            "p (Holm)": [words.p_number(row.p_holm) for row in rows],
-            "finding": [words.FOUND[row.told] for row in rows],
+            "difference (points)": [format.signed_plus_minus(row.points, row.half) for row in rows],
+            "p (Holm)": [format.p_number(row.p_holm) for row in rows],
+            "finding": [format.FOUND[row.told] for row in rows],
             **general,
             "probability of improvement": [f"{row.probability:.2f}" for row in rows],
             "over": [
-                f"{words.plural(row.problems, 'problem')}, {words.plural(row.settings, 'setting')}"
+                f"{format.plural(row.problems, 'problem')},"
+                f" {format.plural(row.settings, 'setting')}"
                 for row in rows
             ],
             "test": [row.test for row in rows],
@@ -218,7 +221,7 @@ def ranks(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
         alike = [found.labels[other] for other in order if other != row and not apart[row, other]]
         shown["strategy"].append(found.labels[row])
         shown["average rank"].append(f"{average[row]:.2f}")
-        shown["not told apart from"].append(", ".join(alike) or words.GAP)
+        shown["not told apart from"].append(", ".join(alike) or format.GAP)
     return pd.DataFrame(shown)
 
 
@@ -241,14 +244,14 @@ def rank_tests(found: Ranking) -> pd.DataFrame:
 
 
 def _differences(points: pd.Series[float], half: pd.Series[float]) -> list[str]:
-    return [words.signed_plus_minus(*both) for both in zip(points, half, strict=True)]
+    return [format.signed_plus_minus(*both) for both in zip(points, half, strict=True)]
 
 
 def _places(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "problem": table["facet"],
-            "shots": table["shots"].map(words.shots_text),
+            "shots": table["shots"].map(format.shots_text),
             "strategy": table["label"],
         }
     )

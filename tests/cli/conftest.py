@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report import page
+from harness.report.page import page
 
 TOY_PLUGIN = Path(__file__).parents[1] / "toy_plugin.py"
 

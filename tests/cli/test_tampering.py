@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from harness.record.store import Store
-from harness.report import page
+from harness.report.page import page
 
 
 @pytest.fixture

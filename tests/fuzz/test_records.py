@@ -15,9 +15,9 @@ from harness.plan.datasets import Datasets
 from harness.record.belief import checksum
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import Store
-from harness.report import predictions, trained
-from harness.report.details import collect
-from harness.report.results import summary, tidy
+from harness.report.analysis import predictions, trained
+from harness.report.analysis.details import collect
+from harness.report.analysis.results import summary, tidy
 from harness.report.tables import cells as table_of_cells
 
 LABELS, SEEDS = ("from_scratch", "linear_probe"), (0, 1)

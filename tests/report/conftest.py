@@ -12,8 +12,8 @@ import pytest
 
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import COLUMNS, Store
-from harness.report.judgement import Judgement, judge
-from harness.report.results import summary, tidy
+from harness.report.analysis.results import summary, tidy
+from harness.report.analysis.tests import Judgement, judge
 
 STRATEGIES = {
     "from_scratch": (0.47, 0.25, 4.0),

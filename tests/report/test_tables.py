@@ -15,10 +15,10 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.record.store import COLUMNS, Store
-from harness.report import tables, words
-from harness.report.comparisons import ranking
-from harness.report.judgement import Judgement
-from harness.report.results import summary, tidy
+from harness.report import format, tables
+from harness.report.analysis.problems import ranking
+from harness.report.analysis.results import summary, tidy
+from harness.report.analysis.tests import Judgement
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 
@@ -179,7 +179,7 @@ def test_latex_compiles(
     ],
 )
 def test_durations(seconds: float, text: str) -> None:
-    assert words.duration(seconds) == text
+    assert format.duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_durations(seconds: float, text: str) -> None:
     [(12, "12 B"), (1500, "1.5 kB"), (527e6, "527 MB"), (1.35e9, "1.35 GB"), (2e9, "2 GB")],
 )
 def test_sizes(amount: float, text: str) -> None:
-    assert words.size(amount) == text
+    assert format.size(amount) == text
 
 
 @pytest.mark.parametrize(
@@ -202,20 +202,24 @@ def test_sizes(amount: float, text: str) -> None:
     ],
 )
 def test_p_values_never_cross_their_threshold_by_rounding(p: float, text: str) -> None:
-    assert words.p_text(p) == text
-    assert words.p_number(float("nan")) == words.GAP
+    assert format.p_text(p) == text
+    assert format.p_number(float("nan")) == format.GAP
 
 
 def test_numbers_in_words() -> None:
-    assert [words.significant(n) for n in (0, 0.04686, 4.5678, 12345.6)] == [
+    assert [format.significant(n) for n in (0, 0.04686, 4.5678, 12345.6)] == [
         "0",
         "0.0469",
         "4.57",
         "12,346",
     ]
-    assert [words.signed(n) for n in (2.34, -2.34, 0.04, -0.04)] == ["+2.3", "−2.3", "0.0", "0.0"]
-    assert words.plus_minus(0.9214, float("nan")) == "92.1"
-    assert [words.shots_text(shots) for shots in (1, 5, "all")] == ["1 shot", "5 shots", "all data"]
+    assert [format.signed(n) for n in (2.34, -2.34, 0.04, -0.04)] == ["+2.3", "−2.3", "0.0", "0.0"]
+    assert format.plus_minus(0.9214, float("nan")) == "92.1"
+    assert [format.shots_text(shots) for shots in (1, 5, "all")] == [
+        "1 shot",
+        "5 shots",
+        "all data",
+    ]
 
 
 def test_a_terminal_gets_short_lines_with_the_same_numbers(
@@ -236,7 +240,7 @@ def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFram
     shown = tables.ranks(ranking(frame), apart)
     assert shown["strategy"].to_list() == ["b", "c", "a"]
     assert shown["average rank"].to_list() == ["1.00", "2.00", "3.00"]
-    assert shown["not told apart from"].to_list() == [words.GAP, "a", "c"]
+    assert shown["not told apart from"].to_list() == [format.GAP, "a", "c"]
     numbers = tables.rank_tests(ranking(frame))
     assert numbers["average rank"].to_list() == [1, 2, 3]
     assert np.isnan(numbers["p against the first"].iloc[0])

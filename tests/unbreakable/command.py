@@ -10,7 +10,7 @@ import os
 import sys
 
 from harness.cli import main
-from harness.report import page
+from harness.report.page import page
 from harness.run import server
 
 server.start = lambda: None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.record.store import Store
-from harness.report import page
+from harness.report.page import page
 
 PLUGIN = Path(__file__).parent / "evil_plugin.py"
 

@@ -12,7 +12,7 @@ from harness_plugins.executors.local import Local
 
 from harness.api import HarnessError
 from harness.record.store import Store
-from harness.report import page
+from harness.report.page import page
 
 CRASH = """
     import os

@@ -15,7 +15,7 @@ from harness_plugins.executors.ray import Ray
 
 from harness.api import HarnessError
 from harness.record.store import Store
-from harness.report import page
+from harness.report.page import page
 
 ray = pytest.importorskip("ray")
 
@@ -104,7 +104,7 @@ problems = [{ dataset = "digits", shots = 2 }]
 
 COMMAND = """
 from harness.cli import main
-from harness.report import page
+from harness.report.page import page
 page.write_report = lambda directory, *rest: directory
 main()
 """

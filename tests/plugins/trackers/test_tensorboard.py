@@ -3,7 +3,7 @@
 import pytest
 
 from harness.record.store import Store
-from harness.report import page
+from harness.report.page import page
 
 pytest.importorskip("tensorboard")
 

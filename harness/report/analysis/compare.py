@@ -1,0 +1,357 @@
+"""Two strategies of one results folder, or two folders, against each other."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import HarnessError, did_you_mean
+from harness.record.store import Store
+from harness.report import format
+from harness.report.analysis import problems, stats
+from harness.report.analysis.results import SETTING, labels, tidy, told
+from harness.report.analysis.stats import Estimate, Models
+from harness.report.analysis.trained import compared
+
+FRACTIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "ece")
+"""How the names of metrics begin that are fractions: their differences are told in points."""
+
+_NO_METRICS = {"seed", "ways", "shots", "setting"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: its name, its folder and its tidy cells."""
+
+    name: str
+    folder: Path
+    cells: pd.DataFrame
+
+
+@dataclass
+class Contest:
+    """Both sides in one setting, on the seeds that both have.
+
+    ``left`` and ``right`` are the metric for each of ``seeds``, ``paired`` whether each seed gave
+    both the same split. ``models``: by seed, where both left predictions.
+    """
+
+    problem: str
+    title: str
+    seeds: list[int]
+    left: stats.Floats
+    right: stats.Floats
+    paired: bool
+    models: dict[int, Models]
+    p_holm: float = math.nan
+    estimate: Estimate = field(init=False)
+
+    def __post_init__(self) -> None:
+        differences = self.left - self.right
+        self.estimate = (
+            stats.stratified([differences])
+            if self.paired
+            else stats.stratified([], [(self.left, self.right)])
+        )
+
+    @property
+    def test(self) -> str:
+        if math.isnan(self.estimate.p):
+            return "none"
+        return "paired t" if self.paired else "Welch"
+
+    @property
+    def told(self) -> str:
+        """As ``results.told``."""
+        return told(self.estimate.value, self.p_holm)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``scale`` makes the metric's units those of ``unit``; ``notes`` say what was not compared."""
+
+    left: str
+    right: str
+    metric: str
+    scale: float
+    unit: str
+    contests: list[Contest]
+    overall: Estimate
+    test: str
+    notes: list[str]
+
+
+def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
+    """Two strategies of a folder, by what its suite calls them.
+
+    Raises:
+        HarnessError: there is no such label or metric, or nothing to compare.
+    """
+    cells = _cells(folder, metric)
+    known = labels(cells)
+    if unknown := [label for label in dict.fromkeys((left, right)) if label not in known]:
+        told = ", ".join(f"'{label}'{did_you_mean(label, known)}" for label in unknown)
+        raise HarnessError(
+            f"{folder} has no strategy {told}", f"'harness export {folder}' has the labels"
+        )
+    if left == right:
+        raise HarnessError(f"'{left}' can't be compared with itself", "Name two strategies")
+    sides = [Side(label, folder, cells[cells["label"] == label]) for label in (left, right)]
+    return _comparison(sides[0], sides[1], SETTING, metric)
+
+
+def two_folders(left: Path, right: Path, metric: str) -> Comparison:
+    """All that two folders have in common: cells of one label, problem, shots, backbone, seed.
+
+    Raises:
+        HarnessError: there is no such metric, or nothing to compare.
+    """
+    sides = [Side(str(folder), folder, _cells(folder, metric)) for folder in (left, right)]
+    budgets = [json.dumps(Store(folder).plan().config.get("budget")) for folder in (left, right)]
+    notes = [] if budgets[0] == budgets[1] else [f"the budgets differ: {' and '.join(budgets)}"]
+    return _comparison(sides[0], sides[1], [*SETTING, "label"], metric, notes)
+
+
+def _cells(folder: Path, metric: str) -> pd.DataFrame:
+    """The tidy frame, in which only cells with the metric count, as ``value``."""
+    frame = tidy(Store(folder).frame())
+    if not frame["counts"].any():
+        raise HarnessError(f"{folder} has no finished cell", "Run its suite first")
+    numeric = {str(name) for name in frame.select_dtypes("number")} - _NO_METRICS
+    known = sorted(name for name in numeric if frame[name].notna().any())
+    if metric not in known:
+        raise HarnessError(f"{folder} has no metric '{metric}'{did_you_mean(metric, known)}")
+    frame["value"] = frame[metric].astype("float64")
+    frame["counts"] &= np.isfinite(frame["value"])
+    return frame
+
+
+def _comparison(
+    left: Side, right: Side, key: list[str], metric: str, notes: Sequence[str] = ()
+) -> Comparison:
+    notes = [*notes]
+    contests = list(_contests(left, right, key, notes))
+    if not contests:
+        why = f": {'; '.join(notes)}" if notes else ""
+        raise HarnessError(f"{left.name} and {right.name} have no result in common{why}")
+    adjusted = stats.holm([contest.estimate.p for contest in contests])
+    for contest, p in zip(contests, adjusted, strict=True):
+        contest.p_holm = float(p)
+    _correct_models(contests)
+    overall, test = _overall(contests)
+    points = metric.startswith(FRACTIONS)
+    unit = "points" if points else ""
+    scale = 100.0 if points else 1.0
+    return Comparison(left.name, right.name, metric, scale, unit, contests, overall, test, notes)
+
+
+def _contests(left: Side, right: Side, key: list[str], notes: list[str]) -> Iterator[Contest]:
+    """The contests in the order of ``left``; what can't be compared is added to ``notes``."""
+    groups = [
+        {
+            _key(name): cells.set_index("seed")
+            for name, cells in side.cells.groupby(key, sort=False, dropna=False)
+        }
+        for side in (left, right)
+    ]
+    ones, others = groups
+    for side, mine, theirs in ((left, ones, others), (right, others, ones)):
+        alone = [_title(cells) for name, cells in mine.items() if name not in theirs]
+        if alone:
+            notes.append(f"only in {side.name}: {_some(alone)}")
+    for name, one in ones.items():
+        if name not in others:
+            continue
+        other, title = others[name], _title(one, "label" in key)
+        gaps = [
+            f"{side.name} has {(~cells['counts']).sum()} of {len(cells)} cells without a result"
+            for side, cells in ((left, one), (right, other))
+            if not cells["counts"].all()
+        ]
+        seeds = sorted({*one.index} & {*other.index})
+        if gaps or not seeds:
+            notes.append(f"{title}: {'; '.join(gaps) or 'no seed in common'}")
+            continue
+        lone = len(one) + len(other) - 2 * len(seeds)
+        if lone:
+            notes.append(f"{title}: {format.plural(lone, 'cell')} of a seed that only one side has")
+        one, other = one.loc[seeds], other.loc[seeds]
+        hashes = [cells["split_hash"].fillna("").to_numpy() for cells in (one, other)]
+        paired = bool((hashes[0] == hashes[1]).all())
+        if not paired:
+            notes.append(f"{title}: the splits differ, so seeds are not paired (Welch's test)")
+        yield Contest(
+            problem=str(one["problem"].iloc[0]),
+            title=title,
+            seeds=[int(seed) for seed in seeds],
+            left=one["value"].to_numpy(),
+            right=other["value"].to_numpy(),
+            paired=paired,
+            models=_models(left, right, one, other) if paired else {},
+        )
+
+
+def _models(left: Side, right: Side, one: pd.DataFrame, other: pd.DataFrame) -> dict[int, Models]:
+    found = {}
+    for seed, mine, theirs in zip(one.index, one["cell"], other["cell"], strict=True):
+        tested = compared(
+            left.folder / f"predictions/{mine}.npz", right.folder / f"predictions/{theirs}.npz"
+        )
+        if tested is not None:
+            found[int(seed)] = tested
+    return found
+
+
+def _correct_models(contests: list[Contest]) -> None:
+    """Holm's correction for all pairs of trained models together."""
+    places = [(contest, seed) for contest in contests for seed in contest.models]
+    adjusted = stats.holm([contest.models[seed].p for contest, seed in places])
+    for (contest, seed), p in zip(places, adjusted, strict=True):
+        contest.models[seed] = contest.models[seed].corrected(float(p))
+
+
+def _overall(contests: list[Contest]) -> tuple[Estimate, str]:
+    """Over all problems, each counted alike; its contests are averaged seed by seed first."""
+    by_problem: dict[str, list[Contest]] = {}
+    for contest in contests:
+        by_problem.setdefault(contest.problem, []).append(contest)
+    paired, unpaired = [], []
+    for group in by_problem.values():
+        seeds = sorted(set.intersection(*({*contest.seeds} for contest in group)))
+        if not seeds:
+            return Estimate(math.nan, math.nan, math.nan), "none"
+        left = np.mean([c.left[np.isin(c.seeds, seeds)] for c in group], axis=0)
+        right = np.mean([c.right[np.isin(c.seeds, seeds)] for c in group], axis=0)
+        if all(contest.paired for contest in group):
+            paired.append(left - right)
+        else:
+            unpaired.append((left, right))
+    if unpaired:
+        estimate = stats.stratified(paired, unpaired)
+        return estimate, "none" if math.isnan(estimate.p) else "t"
+    estimate, p, test = problems.tested(paired, 1)
+    return Estimate(estimate.value, estimate.half, p), test
+
+
+def _key(name: Any) -> tuple[str, ...]:
+    return tuple(str(part) for part in name)
+
+
+def _title(cells: pd.DataFrame, labelled: bool = True) -> str:
+    first = cells.iloc[0]
+    title = f"{first['facet']}, {format.shots_text(first['shots'])}"
+    return f"{first['label']} on {title}" if labelled else title
+
+
+def _some(titles: list[str], most: int = 3) -> str:
+    more = [f"{len(titles) - most} more"] if len(titles) > most else []
+    return format.listing([*titles[:most], *more])
+
+
+# ── in words ──────────────────────────────────────────────────────────────────────────────────
+
+
+def verdict(found: Comparison) -> list[str]:
+    """What the tests say, a sentence each: over all, setting by setting, and of trained models."""
+    sentences = [_overall_verdict(found)]
+    if len(found.contests) > 1:
+        counts = [sum(c.told == kind for c in found.contests) for kind in format.FOUND]
+        higher, lower, unclear, untested = counts
+        parts = [
+            f"{found.left} is higher in {higher}" if higher else "",
+            f"{found.right} is higher in {lower}" if lower else "",
+            f"not distinguishable in {unclear}" if unclear else "",
+            f"not tested in {untested}" if untested else "",
+        ]
+        told = ", ".join(filter(None, parts))
+        sentences.append(f"Setting by setting, after Holm's correction: {told}.")
+    tested = [models for contest in found.contests for models in contest.models.values()]
+    if tested:
+        differ = sum(models.p < stats.ALPHA for models in tested)
+        test = "McNemar's exact test" if tested[0].over == "examples" else "paired t over episodes"
+        sentences.append(
+            f"Of {format.plural(len(tested), 'pair')} of trained models, {differ} differ in"
+            f" accuracy ({test}, Holm). That speaks of these models, not of other seeds."
+        )
+    return sentences
+
+
+def _overall_verdict(found: Comparison) -> str:
+    value, half, p = found.overall.value, found.overall.half, found.overall.p
+    over = f"over {format.plural(len(found.contests), 'setting')}"
+    if math.isnan(value):
+        return "No mean over all: the settings of a problem have no seed in common."
+    difference = amount(found, value, half)
+    if math.isnan(p):
+        return (
+            f"{found.metric} {over}: {found.left} minus {found.right} is {difference}."
+            " Not tested: that takes several seeds, and a spread between them."
+        )
+    test = f"{found.test} test, {format.p_text(p)}"
+    if p >= stats.ALPHA:
+        return (
+            f"{found.left} and {found.right} are not distinguishable in {found.metric} {over}:"
+            f" {difference} ({test})."
+        )
+    direction = "higher" if value > 0 else "lower"
+    return (
+        f"{found.left} has the {direction} {found.metric} {over}: {difference} against"
+        f" {found.right} ({test})."
+    )
+
+
+def amount(found: Comparison, value: float, half: float = math.nan) -> str:
+    """``+2.3 ± 1.1 points``, or in the metric's own units to three digits."""
+    if found.unit:
+        return f"{format.signed_plus_minus(found.scale * value, found.scale * half)} {found.unit}"
+    sign = "+" if value > 0 else "−" if value < 0 else ""
+    text = f"{sign}{format.significant(abs(value))}"
+    return text if math.isnan(half) else f"{text} ± {format.significant(half)}"
+
+
+def rows(found: Comparison) -> list[dict[str, Any]]:
+    """A row a setting, as numbers in the metric's own units; what can't be had is None."""
+    return [
+        {
+            "setting": contest.title,
+            "problem": contest.problem,
+            "seeds": contest.seeds,
+            "left": float(contest.left.mean()),
+            "right": float(contest.right.mean()),
+            **numbers(contest.estimate),
+            "p_holm": _known(contest.p_holm),
+            "test": contest.test,
+            "finding": format.FOUND[contest.told],
+            "models": [
+                {
+                    "seed": seed,
+                    "difference": models.difference,
+                    "low": _known(models.low),
+                    "high": _known(models.high),
+                    "p_holm": _known(models.p),
+                    models.over: models.n,
+                }
+                for seed, models in contest.models.items()
+            ],
+        }
+        for contest in found.contests
+    ]
+
+
+def numbers(estimate: Estimate) -> dict[str, float | None]:
+    return {
+        "difference": _known(estimate.value),
+        "half_width": _known(estimate.half),
+        "p": _known(estimate.p),
+    }
+
+
+def _known(number: float) -> float | None:
+    return None if math.isnan(number) else number

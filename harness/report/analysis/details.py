@@ -1,0 +1,241 @@
+"""What a report needs of the records beyond the tidy frame, collected record by record.
+
+Ten thousand records hold too much to keep whole: each is read, used and let go.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import abridged
+from harness.record.belief import Doubt
+from harness.record.schema import Coordinates, Record
+from harness.record.store import PENDING, Rows, Store
+from harness.report.format import plural, value_text
+from harness.report.workers import Later, here
+
+HOURS = {"started", "finished"}
+"""Facts of provenance that say nothing of how a result came about; where any other differs between
+cells, a report warns."""
+
+
+MACHINE = {"host", "device", "cpu", "cores", "threads", "platform"}
+"""Facts of provenance, by the first part of their name, that times depend on."""
+
+PARTS = ("strategy", "backbone", "source", "problem", "budget")
+"""The parts of a suite, in the order that their defaults are told in."""
+
+SHARE = 500
+"""Cells whose records are read at a time, by whoever has the time."""
+
+MOST_NAMED = 12
+"""Strategies, problems or seeds that a fault names."""
+
+TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that went wrong, and the cells that it befell, each with the name of its log; the
+    traceback is the first cell's."""
+
+    status: str
+    reason: str
+    traceback: str
+    cells: list[tuple[Coordinates, str | None]]
+
+    @property
+    def where(self) -> str:
+        """The cells in a few words: how many, and of which strategies, problems and seeds."""
+        labels, problems, seeds = (
+            abridged(dict.fromkeys(str(getattr(cell, name)) for cell, _ in self.cells), MOST_NAMED)
+            for name in ("label", "problem", "seed")
+        )
+        if len(self.cells) == 1:
+            return f"{labels} on {problems} (seed {seeds})"
+        several = len({cell.seed for cell, _ in self.cells}) > 1
+        told = f"{labels} on {problems} ({'seeds' if several else 'seed'} {seeds})"
+        return f"{plural(len(self.cells), 'cell')}, {told}"
+
+    def among(self, keys: Collection[str]) -> Fault:
+        """The same of some cells alone."""
+        return replace(self, cells=[one for one in self.cells if one[0].cell in keys])
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A fact of provenance: each value it has in the records, and in how many."""
+
+    name: str
+    values: Mapping[str, int]
+
+    @property
+    def warns(self) -> bool:
+        return len(self.values) > 1 and self.name not in HOURS
+
+    @property
+    def of_machine(self) -> bool:
+        """Whether it tells the machine, so that times of cells that differ can't be compared."""
+        return self.name.partition(".")[0] in MACHINE
+
+
+@dataclass(frozen=True)
+class Default:
+    """A setting of one part of the suite, written in it or not, and every value that it had."""
+
+    part: str
+    name: str
+    setting: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Details:
+    """``trials``: cell, number, state, value, seconds, settings, and whether ``accuracy`` is what
+    the value is · ``curves``: cell, step, value, of the selected trial · ``tuned``: its settings,
+    by cell · ``faults`` and ``facts``; broken cells before those that are pending or unsupported,
+    most cells first · ``defaults``: what was in force, each in the order it was first met."""
+
+    trials: pd.DataFrame
+    curves: pd.DataFrame
+    tuned: Mapping[str, Mapping[str, Any]]
+    faults: list[Fault]
+    facts: list[Fact]
+    defaults: list[Default]
+
+
+def collect(store: Store, later: Later = here) -> tuple[pd.DataFrame, Details]:
+    """The tidy frame of :meth:`Store.frame` and what goes beyond it, from one reading, which is
+    shared with others by ``later``.
+
+    Raises:
+        HarnessError: as ``Store.frame``.
+    """
+    cells = store.plan().cells
+    read = [
+        later(_read, store, cells[first : first + SHARE]) for first in range(0, len(cells), SHARE)
+    ]
+    gathered, rows = _Gathered(), []
+    for part in read:
+        mine, more = part()
+        rows.append(mine)
+        gathered.join(more)
+    return store.together(rows), Details(
+        trials=pd.DataFrame(gathered.trials, columns=TRIAL),
+        curves=pd.DataFrame(gathered.curves, columns=["cell", "step", "value"]),
+        tuned=gathered.tuned,
+        faults=sorted(
+            gathered.faults.values(),
+            # What is broken before what merely is not there.
+            key=lambda fault: (fault.status in ("unsupported", PENDING), -len(fault.cells)),
+        ),
+        facts=gathered.facts(),
+        defaults=[
+            Default(*place, tuple(values))
+            for place, values in sorted(
+                gathered.in_force.items(), key=lambda item: PARTS.index(item[0][0])
+            )
+        ],
+    )
+
+
+def _read(store: Store, cells: Sequence[Coordinates]) -> tuple[Rows, _Gathered]:
+    gathered = _Gathered()
+    return store.rows(cells, gathered.add), gathered
+
+
+@dataclass
+class _Gathered:
+    trials: list[tuple[Any, ...]] = field(default_factory=list)
+    curves: list[tuple[str, int, float]] = field(default_factory=list)
+    tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
+    faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    seen: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    records: int = 0
+
+    def add(self, cell: Coordinates, record: Record | None, doubt: Doubt | None) -> None:
+        if record is None:
+            status, why = (doubt.status, f"its record {doubt}") if doubt else (PENDING, "")
+            self._fault(cell, status, why, "")
+            return
+        self.records += 1
+        for name, value in flat(record.provenance).items():
+            self.seen[name][value] += 1
+        self._defaults(cell, record)
+        by_accuracy = "information_val" not in record.metrics
+        for trial in record.trials:
+            # What was prepared had to be ready before the first trial, which always comes first.
+            prepared = record.seconds.get("prepare", 0.0) if trial.number == 0 else 0.0
+            seconds = trial.seconds + prepared
+            tried = (trial.number, trial.state, trial.value, seconds, trial.settings)
+            self.trials.append((cell.cell, *tried, by_accuracy))
+            if trial.number == record.selected:
+                self.tuned[cell.cell] = trial.settings
+                if by_accuracy:
+                    self.curves += [(cell.cell, step, value) for step, value in trial.curve]
+        if record.status != "ok":
+            self._fault(cell, record.status, record.reason, record.traceback, record.log)
+
+    def _defaults(self, cell: Coordinates, record: Record) -> None:
+        names = {"strategy": cell.label, "backbone": cell.backbone, "problem": cell.problem}
+        specs = {part: record.config.get(f"{part}_spec") for part in PARTS[:-1]}
+        specs["budget"] = record.config.get("budget")
+        # The first trial's settings are the strategy's defaults, with the suite's over them.
+        first = next((trial.settings for trial in record.trials if trial.number == 0), {})
+        for part, spec in {**specs, "strategy": {**(specs["strategy"] or {}), **first}}.items():
+            name = names.get(part, "")
+            if not isinstance(spec, Mapping) or (told := f"{part}|{name}|{spec}") in self.known:
+                continue
+            self.known.add(told)
+            for setting, value in flat(spec).items():
+                if setting != "label":
+                    self.in_force.setdefault((part, name, setting), {})[value] = None
+
+    def _fault(
+        self,
+        cell: Coordinates,
+        status: str,
+        reason: str | None,
+        traceback: str | None = None,
+        log: str | None = None,
+    ) -> None:
+        fault = Fault(status, reason or "", traceback or "", [])
+        known = self.faults.setdefault((status, fault.reason), fault)
+        known.cells.append((cell, log))
+
+    def join(self, later: _Gathered) -> None:
+        """Add what was gathered from the cells that come next."""
+        self.trials += later.trials
+        self.curves += later.curves
+        self.tuned |= later.tuned
+        for told, fault in later.faults.items():
+            self.faults.setdefault(told, replace(fault, cells=[])).cells.extend(fault.cells)
+        for name, counts in later.seen.items():
+            self.seen[name].update(counts)
+        for place, values in later.in_force.items():
+            self.in_force.setdefault(place, {}).update(values)
+        self.records += later.records
+
+    def facts(self) -> list[Fact]:
+        for values in self.seen.values():
+            if absent := self.records - values.total():
+                values["(not recorded)"] = absent
+        return [Fact(name, dict(values.most_common())) for name, values in self.seen.items()]
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """A nested mapping as one of dotted names, such as ``versions.torch``."""
+    found: dict[str, str] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value_text(value)
+    return found

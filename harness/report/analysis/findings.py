@@ -1,0 +1,304 @@
+"""What was found, in plain sentences: nothing is said that the statistics don't."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from harness.report import format
+from harness.report.analysis import problems, stats
+from harness.report.analysis.problems import Ranking
+from harness.report.analysis.results import Group, baseline, by_setting, gain_told, place
+from harness.report.analysis.stats import Models
+from harness.report.analysis.tests import Judgement
+from harness.report.analysis.winners import Verdict
+
+Groups = Mapping[str, Group]
+
+MOST = 6
+"""Cases of negative transfer that are named, at most; the tables show all."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found in one setting."""
+
+    title: str
+    sentences: list[Markup]
+
+
+def findings(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> list[Finding]:
+    """For each setting: who is ahead, what transfer brings, what it costs, what is missing."""
+    reference = baseline(frame)
+    settings = by_setting(table)
+    found = []
+    for verdict in judged.verdicts:
+        groups = settings[verdict.setting]
+        facet, shots = place(groups)
+        sentences = [
+            *_lead(verdict, groups),
+            *_models(verdict, judged.models.get(verdict.setting)),
+            *_gain(verdict, groups, reference),
+            *_bounds(groups),
+            *_cost(verdict, groups),
+            *_missing(verdict),
+        ]
+        found.append(Finding(f"{facet}, {format.shots_text(shots)}", sentences))
+    return found
+
+
+def overall(table: pd.DataFrame, judged: Judgement, reference: str | None) -> list[Markup]:
+    """What holds over all settings; only what tests could judge."""
+    tested = [verdict for verdict in judged.verdicts if verdict.judged]
+    if not tested:
+        return []
+    sentences = [*_over_all(judged), *_wins(tested)] if len(tested) > 1 else []
+    return [*sentences, *_harm(table, reference), *_power(judged.duels)]
+
+
+def _over_all(judged: Judgement) -> list[Markup]:
+    """Who has the highest mean over all problems, and whom it can be told apart from."""
+    rows, ranking = judged.leader, judged.ranking
+    if all(row.told == "untested" for row in rows):
+        return []
+    first, settings = rows[0].left, max(row.settings for row in rows)
+    where = Markup("Over all {} together, ").format(format.plural(settings, "setting"))
+    if all(row.told == "better" for row in rows):
+        text = "{}{} has the highest mean accuracy, and is ahead of every other strategy{}."
+        whole = " that is complete" if ranking.left_out else ""
+        return [Markup(text).format(where, _b(first), whole)]
+    means = dict(zip(ranking.labels, ranking.means, strict=True))
+    equal = [row.right for row in rows if means[row.right] == means[first]]
+    found: dict[str, list[Markup]] = {}
+    for row in rows:
+        if row.right not in equal:
+            found.setdefault(row.told, []).append(_b(row.right))
+    lead, *more = _standing(first, equal, "highest mean accuracy", found)
+    return [where + lead, *more]
+
+
+def _standing(
+    first: str, equal: Sequence[str], mean: str, told: Mapping[str, Sequence[Markup]]
+) -> list[Markup]:
+    """Who has the highest ``mean``, and what the tests of the first against others have ``told``.
+
+    ``equal``: those with the very same mean, of which nothing more is said.
+    """
+    names, subject = _and(map(_b, [first, *equal])), _b(first) + " is" if equal else "is"
+    sentence = Markup("{} {} the {}").format(names, "share" if equal else "has", mean)
+    if unclear := told.get("unclear"):
+        text = ", but {} not distinguishable from {}"
+        sentence += Markup(text).format(subject, _and(unclear))
+    sentences = [sentence + "."]
+    if below := told.get("better"):
+        text = "{} ahead of {}."
+        sentences.append(Markup(text).format(subject if equal else "It is", _and(below)))
+    if untested := told.get("untested"):
+        sentences.append(Markup("Not tested against {}: {}.").format(_b(first), _and(untested)))
+    return sentences
+
+
+def _wins(judged: Sequence[Verdict]) -> list[Markup]:
+    total = len(judged)
+    wins = Counter(verdict.winner for verdict in judged if verdict.winner)
+    if not wins:
+        text = "In single settings, one strategy is ahead of all others in none of {}."
+        return [Markup(text).format(total)]
+    named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
+    text = "In single settings, one strategy is ahead of all others in {} of {}: {}."
+    return [Markup(text).format(wins.total(), total, named)]
+
+
+def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
+    """Negative transfer: where a strategy is worse than the baseline, or that it nowhere is."""
+    told = {setting: groups.values() for setting, groups in by_setting(table).items()}
+    gains = [group for groups in told.values() for group in groups if not np.isnan(group["gain_p"])]
+    if reference is None or not gains:
+        return []
+    hurt = [
+        _b(group["label"])
+        + f" on {group['facet']}, {format.shots_text(group['shots'])} ("
+        + _unbroken(format.signed_plus_minus(group["gain"], group["gain_half"]))
+        + " points)"
+        for group in gains
+        if gain_told(group) == "worse"
+    ]
+    if not hurt:
+        text = "In none of {} gains over {} is transfer shown to hurt."
+        return [Markup(text).format(len(gains), _b(reference))]
+    text = '<strong class="bad">Transfer hurts</strong> in {} of {} gains over {}: {}.'
+    more = [Markup("{} more").format(len(hurt) - MOST)] if len(hurt) > MOST else []
+    listed = _and([*hurt[:MOST], *more])
+    return [Markup(text).format(len(hurt), len(gains), _b(reference), listed)]
+
+
+def _power(duels: pd.DataFrame) -> list[Markup]:
+    """How large a difference the suite can find, and what more seeds would change."""
+    tests = int(duels["p"].notna().sum())
+    if not tests:
+        return []
+    seeds, points = int(duels["n"].median()), problems.detectable_points(duels)
+    if np.isnan(points):
+        return []
+    given = f"With {format.plural(seeds, 'seed')} and {format.plural(tests, 'comparison')}, "
+    given += (
+        f"a difference within one setting has to exceed about {points:.1f} points"
+        if points < 100
+        else "no difference within one setting is large enough"
+    )
+    given += " to be told apart from luck"
+    more = next((n for n in (5, 10) if n > seeds), None)
+    if more and (then := problems.detectable_points(duels, seeds=more)) < 100:
+        given += f"; with {more} seeds it would be about {then:.1f}"
+    return [Markup("{}.").format(given)]
+
+
+def ranks(found: Ranking) -> list[Markup]:
+    """Who has the best average rank, which is no test."""
+    left_out = []
+    if found.left_out:
+        text = "Not ranked, because a result is missing: {}."
+        left_out = [Markup(text).format(_and(map(_b, found.left_out)))]
+    if len(found.labels) < 3:
+        text = "Average ranks are for three or more strategies that are complete everywhere."
+        return [Markup(text), *left_out]
+    if found.ranks is None:
+        text = "Average ranks are for {} problems or more, and this suite has {}."
+        return [Markup(text).format(stats.PROBLEMS_FOR_RANKS, found.problems), *left_out]
+    average = found.ranks.average
+    best = [_b(found.labels[place]) for place in np.flatnonzero(average == average.min())]
+    text = "{} {} the best average rank, {:.2f}. Ranks describe; the tests above decide."
+    sentence = Markup(text).format(_and(best), "has" if len(best) == 1 else "share", average.min())
+    return [sentence, *left_out]
+
+
+def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
+    if not verdict.ranking:
+        return [Markup("No strategy has a complete result.")]
+    first, *others = verdict.ranking
+    score = _score(groups[first])
+    if not others:
+        return [Markup("Only {} has a complete result: {}.").format(_b(first), score)]
+    if verdict.winner:
+        text = "{} is ahead with {}: {} points more than {}, the next best."
+        margin = format.signed_plus_minus(verdict.points, verdict.half).lstrip("+")
+        return [Markup(text).format(_b(first), score, _unbroken(margin), _b(others[0]))]
+    means = {label: groups[label]["accuracy"] for label in verdict.ranking}
+    equal = [label for label in others if means[label] == means[first]]
+    if not verdict.judged:
+        if equal:
+            text = "{} share the highest accuracy, {}: a single seed names no winner."
+            return [Markup(text).format(_and(map(_b, [first, *equal])), score)]
+        text = "{} has the highest accuracy, {}, then {} with {}."
+        second = _score(groups[others[0]])
+        doubt = "A single seed can't tell whether that is more than luck: no winner is named."
+        return [Markup(text).format(_b(first), score, _b(others[0]), second), Markup(doubt)]
+    told: dict[str, list[Markup]] = {}
+    for label in others:
+        if label not in equal:
+            named = _b(label) + f" ({_score(groups[label])})"
+            told.setdefault(verdict.told(label), []).append(named)
+    mean = f"highest mean, {_unbroken(format.percent(means[first]) + ' %') if equal else score}"
+    lead, *more = _standing(first, equal, mean, told)
+    return [Markup("No winner: ") + lead, *more]
+
+
+def _models(verdict: Verdict, tested: Models | None) -> list[Markup]:
+    """Of a single seed: whether the first two trained models differ."""
+    if tested is None:
+        return []
+    first, second = map(_b, verdict.ranking[:2])
+    test = "McNemar's exact test" if tested.over == "examples" else "paired t test"
+    low, high = (format.signed(100 * end) for end in (tested.low, tested.high))
+    numbers = _unbroken(f"{low} to {high}") + f" points over {tested.n:,} test {tested.over}"
+    text = (
+        "The two trained models {}: {} minus {} is {} (95 % interval; {}, {}). That speaks of"
+        " these two trained models, not of the strategies under other seeds."
+    )
+    differ = "differ" if tested.p < stats.ALPHA else "are not distinguishable"
+    given = (differ, first, second, numbers, test, _unbroken(format.p_text(tested.p)))
+    return [Markup(text).format(*given)]
+
+
+def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Markup]:
+    """What transfer is worth: strategies that gain over the baseline, lose, or do neither."""
+    others = [label for label in verdict.ranking if label != reference]
+    if reference is None or not others:
+        return []
+    if reference not in verdict.ranking:
+        text = "{} has no complete result here: no gain over it is known."
+        return [Markup(text).format(_b(reference))]
+    texts = {
+        "better": "Gain over {}, in points: {}.",
+        "worse": '<strong class="bad">Worse than {}</strong>, in points: {}.',
+        "unclear": "Not distinguishable from {}, in points: {}.",
+        "untested": "Difference from {} in points, untested: {}.",
+    }
+    told: dict[str, list[Markup]] = {kind: [] for kind in texts}
+    for label in others:
+        points, half = groups[label]["gain"], groups[label]["gain_half"]
+        if kind := gain_told(groups[label]):
+            told[kind].append(_b(label) + " " + _unbroken(format.signed_plus_minus(points, half)))
+    return [
+        Markup(text).format(_b(reference), _and(told[kind]))
+        for kind, text in texts.items()
+        if told[kind]
+    ]
+
+
+def _bounds(groups: Groups) -> list[Markup]:
+    """What labels of the target would have brought, and whether they were used to select."""
+    bounds = [
+        _b(label) + f" ({_score(group)})"
+        for label, group in groups.items()
+        if group["oracle"] == "labels" and not group["gap"]
+    ]
+    sentences = []
+    if bounds:
+        text = "With the target's labels to learn from, as a bound: {}."
+        sentences.append(Markup(text).format(_and(bounds)))
+    if any(group["oracle"] == "selection" for group in groups.values()):
+        text = "<strong>Oracle:</strong> the target's labels selected the hyperparameters."
+        sentences.append(Markup(text))
+    return sentences
+
+
+def _cost(verdict: Verdict, groups: Groups) -> list[Markup]:
+    seconds = {label: groups[label]["seconds_total"] for label in verdict.ranking}
+    known = {label: value for label, value in seconds.items() if not pd.isna(value)}
+    if len(known) < 2:
+        return []
+    quick, slow = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    text = "One cell took from {} ({}) to {} ({}), tuning included."
+    ends = (format.duration(known[quick]), _b(quick), format.duration(known[slow]), _b(slow))
+    return [Markup(text).format(*ends)]
+
+
+def _missing(verdict: Verdict) -> list[Markup]:
+    if not verdict.missing:
+        return []
+    lost = _and(_b(label) + f" ({gap})" for label, gap in verdict.missing)
+    return [Markup("Not judged, because a result is missing: {}.").format(lost)]
+
+
+def _score(group: Group) -> str:
+    return _unbroken(f"{format.plus_minus(group['accuracy'], group['accuracy_half'])} %")
+
+
+def _unbroken(text: str) -> str:
+    """With spaces that no line ends at."""
+    return text.replace(" ", "\u00a0")
+
+
+def _b(label: str) -> Markup:
+    return Markup("<b>{}</b>").format(label)
+
+
+def _and(items: Iterable[Markup]) -> Markup:
+    *head, tail = list(items)
+    return Markup("{} and {}").format(Markup(", ").join(head), tail) if head else tail

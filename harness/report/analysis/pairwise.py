@@ -1,0 +1,101 @@
+"""Paired differences between the strategies of a setting, seed by seed, and their tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report.analysis.stats import half_width, holm, paired_p
+
+
+def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cells of strategies that compete: not those that learn from the target's labels where
+    others are not shown them."""
+    return frame[frame["oracle"] != "labels"]
+
+
+def duels(frame: pd.DataFrame) -> pd.DataFrame:
+    """``pairs`` of all that compete, with ``p_holm``: corrected for all pairs of the suite.
+
+    All that a report says of two strategies in one setting goes by these: who wins it, and who
+    gains over the baseline.
+    """
+    found = pairs(ranked(frame))
+    return found.assign(p_holm=holm(found["p"]))
+
+
+def duels_of(duels: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
+    """The ``duels`` of one label, or of one for each setting by its number, seen from its side:
+    ``label`` is always the left."""
+    mine = duels["setting"].map(label) if isinstance(label, pd.Series) else label
+    turned = duels["right"] == mine
+    seen = duels.assign(
+        left=duels["left"].where(~turned, duels["right"]),
+        right=duels["right"].where(~turned, duels["left"]),
+        difference=duels["difference"].where(~turned, -duels["difference"]),
+    )
+    return seen[turned | (duels["left"] == mine)]
+
+
+def pairs(frame: pd.DataFrame, against: str | None = None, value: str = "accuracy") -> pd.DataFrame:
+    """Every two complete groups of each setting, or each but ``against`` with that one.
+
+    ``frame`` is tidy. One row a pair: ``setting``, ``left``, ``right``; ``difference`` (the mean of
+    left minus right over the seeds, in the units of ``value``), ``sd`` between seeds, ``n`` of
+    them, ``half`` (of the t interval) and ``p`` (of the paired t test), neither corrected.
+
+    One seed gives both cells the same split and the same draws, so the paired difference is free
+    of what they share. Groups whose seeds are not the same are no pair: the mean would be one over
+    fewer cells. Of every two, ``left`` is the one that the suite has first.
+    """
+    whole = frame[frame.groupby(["setting", "label"])["counts"].transform("all")]
+    place = {label: number for number, label in enumerate(frame["label"].unique())}
+    values = (
+        whole.assign(place=whole["label"].map(place))
+        .pivot(index=["setting", "place"], columns="seed", values=value)
+        .sort_index()
+    )
+    scores = values.to_numpy(dtype="float64")
+    setting = values.index.get_level_values("setting").to_numpy()
+    label = np.array([*place], dtype=object)[values.index.get_level_values("place")]
+    left, right = _places(setting, label, against)
+    known = ~np.isnan(scores)
+    alike = (known[left] == known[right]).all(axis=1)
+    left, right = left[alike], right[alike]
+    n = known[left].sum(axis=1)
+    differences = np.where(known[left], scores[left] - scores[right], 0.0)
+    mean = differences.sum(axis=1) / n
+    squares = np.where(known[left], (differences - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
+    return pd.DataFrame(
+        {
+            "setting": setting[left],
+            "left": label[left],
+            "right": label[right],
+            "difference": mean,
+            "sd": sd,
+            "n": n,
+            "half": half_width(sd, n),
+            "p": paired_p(mean, sd, n),
+        }
+    )
+
+
+def _places(setting: Any, label: Any, against: str | None) -> tuple[Any, Any]:
+    """The rows of the left and of the right of each pair; rows of a setting follow each other."""
+    if against is not None:
+        base = np.flatnonzero(label == against)
+        at = np.searchsorted(setting[base], setting).clip(max=max(len(base) - 1, 0))
+        if not len(base):
+            return base, base
+        left = np.flatnonzero((setting[base[at]] == setting) & (label != against))
+        return left, base[at[left]]
+    _, starts, sizes = np.unique(setting, return_index=True, return_counts=True)
+    found = [
+        start + np.array(np.triu_indices(size, 1))
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+    left, right = np.concatenate([np.empty((2, 0), dtype=int), *found], axis=1)
+    return left, right

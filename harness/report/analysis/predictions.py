@@ -1,0 +1,266 @@
+"""What stored predictions tell: recall by class, confusions, and whether confidence is deserved.
+
+Read for what a report shows and no further: ten thousand cells hold gigabytes of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.record.arrays import read_arrays
+from harness.record.belief import Doubt
+from harness.record.durable import read_file
+from harness.report import format
+from harness.report.analysis.results import shots_order
+from harness.report.plots import axes, figure
+from harness.report.plots.figure import Facet, Plot
+
+BINS = 15
+"""Bins of equal width that confidences are counted in."""
+
+MOST = 100_000_000
+"""Bytes of predictions that are read, at most."""
+
+Counts = NDArray[np.signedinteger[Any]]
+Floats = NDArray[np.float64]
+Bins = tuple[Counts, Floats, Counts]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A strategy's test predictions in one setting, its seeds together.
+
+    ``confusion``: ``[C, C]``, how many examples of the row's class were taken for the column's ·
+    ``bins``: for each bin of confidence, the examples in it, the sum of their confidences, and how
+    many were right, each ``[BINS]``.
+    """
+
+    setting: int
+    facet: str
+    shots: Any
+    label: str
+    classes: tuple[str, ...]
+    confusion: Counts
+    bins: Bins
+
+    @property
+    def place(self) -> str:
+        """``digits, 5 shots``."""
+        return f"{self.facet}, {format.shots_text(self.shots)}"
+
+    @property
+    def by_class(self) -> pd.DataFrame:
+        """``class``, ``examples``, ``precision``, ``recall`` and ``f1`` (0–1); NaN where nothing
+        was predicted, or nothing was there, to take a share of."""
+        right = self.confusion.diagonal().astype(np.float64)
+        true, taken = self.confusion.sum(1), self.confusion.sum(0)
+        return pd.DataFrame(
+            {
+                "class": self.classes,
+                "examples": true,
+                "precision": _share(right, taken),
+                "recall": _share(right, true),
+                "f1": _share(2 * right, true + taken),
+            }
+        )
+
+    @property
+    def confused(self) -> pd.DataFrame:
+        """``true``, ``predicted``, ``examples`` and ``share`` (of the true class): every kind of
+        mistake that happened, the most frequent first."""
+        wrong = self.confusion - np.diag(self.confusion.diagonal())
+        true, taken = np.nonzero(wrong)
+        names = np.array(self.classes, dtype=object)
+        return pd.DataFrame(
+            {
+                "true": names[true],
+                "predicted": names[taken],
+                "examples": wrong[true, taken],
+                "share": wrong[true, taken] / self.confusion.sum(1)[true],
+            }
+        ).sort_values("examples", ascending=False, kind="stable", ignore_index=True)
+
+    @property
+    def reliability(self) -> pd.DataFrame:
+        """For each bin with examples: mean ``confidence``, ``accuracy``, ``share`` of examples."""
+        count, confidence, right = self.bins
+        held = count > 0
+        return pd.DataFrame(
+            {
+                "confidence": confidence[held] / count[held],
+                "accuracy": right[held] / count[held],
+                "share": count[held] / count.sum(),
+            }
+        )
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error (Guo et al. 2017, eq. 3) of all these predictions."""
+        rows = self.reliability
+        return float((rows["share"] * (rows["accuracy"] - rows["confidence"]).abs()).sum())
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A strategy's test predictions in one setting, which are there and can't be believed."""
+
+    setting: int
+    place: str
+    label: str
+    why: str
+
+
+def _share(part: Floats, whole: Counts) -> Floats:
+    share = np.full(len(part), np.nan)
+    np.divide(part, whole, out=share, where=whole > 0)
+    return share
+
+
+def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
+    """The confusion matrix and the bins of ``logits`` ``[N, C]`` for ``labels`` ``[N]``."""
+    classes = logits.shape[1]
+    scores = logits.astype(np.float64)
+    guess = scores.argmax(1)
+    confidence = 1 / np.exp(scores - scores.max(1, keepdims=True)).sum(1)
+    confusion = np.bincount(labels * classes + guess, minlength=classes**2)
+    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    return confusion.reshape(classes, classes), (
+        np.bincount(place, minlength=BINS),
+        np.bincount(place, weights=confidence, minlength=BINS).astype(np.float64),
+        np.bincount(place[guess == labels], minlength=BINS),
+    )
+
+
+def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Unread]]:
+    """What the results folder ``directory`` holds for what is shown of the tidy ``frame``.
+
+    That is, of the first ``figure.MOST`` facets, the setting with the most shots, and in it each
+    strategy whose cells are all ok and have predictions of the same classes. Episodes have classes
+    of their own each, and are left out; so is what comes after ``MOST`` bytes.
+    """
+    frame = frame[frame["protocol"] != "episodes"]
+    frame = frame[frame["facet"].isin(frame["facet"].unique()[: figure.MOST])]
+    order = frame["shots"].map(shots_order)
+    largest = frame[order == order.groupby(frame["facet"]).transform("max")]
+    found, unread, left = [], [], MOST
+    for _, cells in largest.groupby(["setting", "label"], sort=False):
+        paths = [directory / f"predictions/{cell}.npz" for cell in cells["cell"]]
+        if not cells["counts"].all() or not all(path.exists() for path in paths):
+            continue
+        left -= sum(path.stat().st_size for path in paths)
+        if left < 0:
+            break
+        try:
+            found.append(_together(directory, cells, paths))
+        except Doubt as doubt:
+            first = cells.iloc[0]
+            place = f"{first['facet']}, {format.shots_text(first['shots'])}"
+            unread.append(Unread(int(first["setting"]), place, str(first["label"]), str(doubt)))
+    return found, unread
+
+
+def _counted(path: Path) -> tuple[Counts, Bins]:
+    """The counts of one cell.
+
+    Raises:
+        Doubt: they can't be had from what is there.
+    """
+    try:
+        arrays = read_arrays(path, "logits", "labels")
+    except Doubt as doubt:
+        raise Doubt(f"{path.name} {doubt}") from None
+    logits, labels = arrays["logits"], arrays["labels"]
+    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
+        raise Doubt(f"{path.name} does not hold logits and labels")
+    if logits.ndim != 2 or logits.shape[:1] != labels.shape or not len(labels):
+        raise Doubt(f"{path.name} does not hold logits and a label for each")
+    if not np.isfinite(logits).all():
+        raise Doubt(f"{path.name} holds logits that are no numbers")
+    if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
+        raise Doubt(f"{path.name} holds labels of classes that it has no logits for")
+    return count(logits, labels)
+
+
+def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Predicted:
+    """The predictions of one group's cells, added up.
+
+    Raises:
+        Doubt: one of them can't be believed.
+    """
+    counted = [_counted(path) for path in paths]
+    if len({confusion.shape for confusion, _ in counted}) > 1:
+        raise Doubt("its seeds differ in their number of classes")
+    confusion = np.sum([confusion for confusion, _ in counted], axis=0)
+    held, sure, right = (
+        np.sum(parts, axis=0) for parts in zip(*(bins for _, bins in counted), strict=True)
+    )
+    first = cells.iloc[0]
+    return Predicted(
+        setting=int(first["setting"]),
+        facet=str(first["facet"]),
+        shots=first["shots"],
+        label=str(first["label"]),
+        classes=_classes(directory, first["split_hash"], len(confusion)),
+        confusion=confusion,
+        bins=(held, sure, right),
+    )
+
+
+def _classes(directory: Path, split: Any, number: int) -> tuple[str, ...]:
+    """The classes' names from the split's manifest, or numbers where it has none."""
+    try:
+        content = read_file(directory / f"splits/{split}.json", MOST)
+        names = json.loads(content).get("classes")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        names = None
+    if not isinstance(names, list) or len(names) != number:
+        names = range(number)
+    return tuple(map(str, names))
+
+
+def reliability(
+    found: Sequence[Predicted], table: pd.DataFrame, unread: Sequence[Unread] = ()
+) -> Plot:
+    """Accuracy against confidence, a facet for each problem and backbone; ``table`` is the
+    summary, which names what is missing."""
+    facets = []
+    damaged = {(left.setting, left.label): "predictions damaged" for left in unread}
+    for setting in dict.fromkeys(predicted.setting for predicted in found):
+        mine = {p.label: p for p in found if p.setting == setting}
+        rows = pd.concat([p.reliability.assign(label=label) for label, p in mine.items()])
+        rows = rows.assign(x=100 * rows["confidence"], y=100 * rows["accuracy"])
+        sure = (rows["confidence"] * rows["share"]).groupby(rows["label"]).sum()
+        right = (rows["accuracy"] * rows["share"]).groupby(rows["label"]).sum()
+        told = [
+            f"{label}: {format.percent(right[label])} % right, {format.percent(sure[label])} % sure"
+            for label in mine
+        ]
+        group = table[table["setting"] == setting]
+        lost = [
+            f"{label} ({gap or damaged.get((setting, label), 'no predictions stored')})"
+            for label, gap in zip(group["label"], group["gap"], strict=True)
+            if label not in mine
+        ]
+        errors = ", ".join(f"{label} {format.percent(p.ece)}" for label, p in mine.items())
+        note = f"Calibration error in points: {errors}"
+        first = next(iter(mine.values()))
+        facets.append(Facet.of(first.place, rows, "Reliability", told, lost, note))
+    return Plot(
+        "reliability",
+        "Is confidence deserved?",
+        f"Test predictions in {BINS} bins of equal width by their confidence, the seeds together:"
+        " how many of a bin are right. On the dotted line confidence is deserved; below it a"
+        " strategy is surer than it should be. A larger mark holds more of the predictions. The"
+        " calibration error is the mean distance from the line.",
+        axes.reliability,
+        facets,
+        len(facets),
+    )

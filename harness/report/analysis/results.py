@@ -1,0 +1,256 @@
+"""What a suite's accuracies say, and how surely: pure functions on the tidy frame.
+
+A *setting* is what strategies compete on: a problem, its shots and a backbone. A *group* is one
+strategy, by its label, in one setting: its cells differ by seed alone. Nothing here averages
+over fewer cells than were planned: a group with a cell that is not ok has a gap for a result.
+
+All intervals are Student's t over the seeds, at 95 % and not corrected; what is called better or
+worse is so by tests that are corrected for all pairs of the suite.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import HarnessError
+from harness.record.schema import Status
+from harness.report.analysis.pairwise import duels, duels_of, pairs
+from harness.report.analysis.stats import ALPHA, exact_ties, half_width
+
+SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
+NO_WEIGHTS = "from_scratch"
+"""The strategy that uses nothing of what the backbone has learned."""
+
+BASELINES = (NO_WEIGHTS, "source_only")
+"""Strategies that gains are over, the first that a suite has: the other uses nothing of the domain
+that it is tested on."""
+
+PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
+SECONDS = [f"seconds_{phase}" for phase in PHASES]
+COUNTS = [
+    *("flops_fit", "flops_predict", "throughput_one", "throughput_many", "joules"),
+    "cpu_seconds_total",
+]
+METRICS = [
+    *("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "precision_weighted"),
+    *("recall_weighted", "f1_weighted", "auroc_macro", "log_loss", "ece"),
+]
+_MEDIANS = [*SECONDS, *COUNTS, "trainable_params", "total_params", "trials"]
+_PEAKS = ["peak_device_bytes", "peak_host_bytes"]
+_NUMBERS = [
+    *_MEDIANS,
+    *_PEAKS,
+    *METRICS,
+    "ways",
+    "accuracy",
+    "accuracy_ci95",
+    "accuracy_val",
+    "trials_failed",
+]
+
+_OK: Status = "ok"
+
+
+def tidy(frame: pd.DataFrame) -> pd.DataFrame:
+    """``Store.frame()`` made ready for what follows: numbers as floats, settings numbered.
+
+    Adds ``setting`` (a number; settings of one problem and backbone follow each other, fewest
+    shots first), ``facet`` (its problem and, where there are several, protocol and backbone, in
+    words) and ``counts`` (whether the cell ended ok, with an accuracy).
+
+    Raises:
+        HarnessError: two cells differ in nothing that a reader could tell them apart by.
+    """
+    frame = frame.reset_index(drop=True)
+    for name in ("reason", "cached", "oracle", "leaks", "notes"):
+        # A column with nothing in it comes as floats, all NaN.
+        texts = frame[name].astype(object)
+        frame[name] = texts.where(texts.notna(), "")
+    for name in _NUMBERS:
+        frame[name] = frame[name].astype("float64")
+    frame["shots"] = frame["shots"].astype(object)
+    frame["counts"] = frame["status"].eq(_OK) & frame["accuracy"].notna()
+    places = frame[SETTING].drop_duplicates()
+    order = pd.DataFrame(
+        {
+            "problem": pd.factorize(places["problem"])[0],
+            "protocol": pd.factorize(places["protocol"])[0],
+            "backbone": pd.factorize(places["backbone"])[0],
+            "ways": places["ways"].fillna(0).to_numpy(),
+            "shots": [shots_order(shots) for shots in places["shots"]],
+        },
+        index=places.index,
+    ).sort_values(["problem", "protocol", "backbone", "ways", "shots"])
+    places = places.loc[order.index]
+    places["setting"] = np.arange(len(places))
+    places["facet"] = _facets(places)
+    frame = frame.merge(places, on=SETTING, how="left")
+    twins = frame[frame.duplicated(["setting", "label", "seed"])]
+    if len(twins):
+        twin = twins.iloc[0]
+        raise HarnessError(
+            f"the plan has two cells for '{twin.label}' on '{twin.problem}' with seed {twin.seed}",
+            "Give each strategy and each problem of the suite a label of its own",
+        )
+    return frame
+
+
+def shots_order(shots: Any) -> float:
+    """A sort key: 1, 5, …, then ``vtab1k``, then ``all``."""
+    return {"vtab1k": 1e9, "all": float("inf")}.get(shots) or float(shots)
+
+
+def labels(frame: pd.DataFrame) -> list[str]:
+    """What the suite calls its strategies, in its order."""
+    return [str(label) for label in frame["label"].unique()]
+
+
+def baseline(frame: pd.DataFrame) -> str | None:
+    """The label that gains are over: a baseline's own name, or the first label of it."""
+    for name in BASELINES:
+        if found := labels(frame[frame["strategy"] == name]):
+            return name if name in found else found[0]
+    return None
+
+
+def summary(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a group, ordered by setting and then as the suite orders its strategies.
+
+    - ``oracle``: what the target's labels were used for, where the protocol does not show them;
+    - ``planned``, ``ok``: cells; ``gap``: what is missing in words, empty where nothing is, and
+      then every number below is NaN; ``reasons``: why, as recorded;
+    - ``accuracy`` (mean over seeds), ``accuracy_sd``, ``accuracy_half``, and ``interval``: what
+      the half width is over, ``seeds``, or ``episodes`` where a single seed's own is all there
+      is, or nothing;
+    - ``seconds_*``, ``trials`` and ``*_params``: medians over seeds; ``peak_*``: the highest of
+      any seed; ``trials_failed``: their sum; ``cached``: phases that any seed found ready. Who
+      starts from random weights pays nothing for pretraining;
+    - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
+      cells of the same seed; ``gain_p``: of the paired t test, corrected as one of the suite's
+      :func:`duels`. NaN for who does not compete.
+    """
+    groups = frame.groupby(["setting", "label"], sort=False)
+    table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
+    table["planned"] = groups.size()
+    table["ok"] = groups["counts"].sum()
+    short = table["ok"] < table["planned"]
+    table["gap"] = ""
+    table["reasons"] = ""
+    # Only the groups with a gap: thousands that have none need not be looked at one by one.
+    missing = frame[short.reindex(_index(frame)).to_numpy()]
+    for key, cells in missing.groupby(["setting", "label"], sort=False):
+        table.loc[[key], "gap"] = _gap(cells)
+        table.loc[[key], "reasons"] = "; ".join(dict.fromkeys(filter(None, cells["reason"])))
+    table["accuracy"] = exact_ties(groups["accuracy"].mean())
+    table["accuracy_sd"] = groups["accuracy"].std()
+    halves = half_width(table["accuracy_sd"], table["planned"])
+    over_seeds = pd.Series(halves, index=table.index)
+    over_episodes = groups["accuracy_ci95"].first().where(table["planned"] == 1)
+    table["accuracy_half"] = over_seeds.fillna(over_episodes)
+    table["interval"] = np.select(
+        [over_seeds.notna(), over_episodes.notna()], ["seeds", "episodes"], default=""
+    )
+    table[_MEDIANS] = groups[_MEDIANS].median()
+    table[_PEAKS] = groups[_PEAKS].max()
+    table[METRICS] = groups[METRICS].mean()
+    table["trials_failed"] = groups["trials_failed"].sum()
+    table["cached"] = _phases(frame).reindex(table.index, fill_value="")
+    table["gain"], table["gain_half"], table["gain_p"] = np.nan, np.nan, np.nan
+    if (reference := baseline(frame)) is not None:
+        gains = pairs(frame, against=reference).set_index(["setting", "left"])
+        table["gain"] = 100 * gains["difference"]
+        table["gain_half"] = 100 * gains["half"]
+        tested = duels_of(duels(frame), reference).set_index(["setting", "right"])
+        table["gain_p"] = tested["p_holm"]
+    fresh = table["strategy"] == NO_WEIGHTS
+    table.loc[fresh, "seconds_pretrain"] = 0.0
+    table.loc[fresh, "cached"] = [
+        " ".join(phase for phase in cached.split() if phase != "pretrain")
+        for cached in table.loc[fresh, "cached"]
+    ]
+    table.loc[short, [*_MEDIANS, *_PEAKS, *METRICS, "trials_failed"]] = np.nan
+    table.loc[short, ["accuracy", "accuracy_sd", "accuracy_half"]] = np.nan
+    table.loc[short, ["interval", "cached"]] = ""
+    table = table.reset_index()
+    rank = {label: place for place, label in enumerate(labels(frame))}
+    order = pd.DataFrame({"setting": table["setting"], "label": table["label"].map(rank)})
+    return table.loc[order.sort_values(["setting", "label"]).index].reset_index(drop=True)
+
+
+Group = Mapping[str, Any]
+"""One row of ``summary``."""
+
+
+def by_setting(table: pd.DataFrame) -> dict[int, dict[str, Group]]:
+    """The groups of each setting by their label: rows of thousands are read much faster so."""
+    found: dict[int, dict[str, Group]] = {}
+    for row in table.to_dict("records"):
+        found.setdefault(row["setting"], {})[row["label"]] = {str(k): v for k, v in row.items()}
+    return found
+
+
+def place(groups: Mapping[str, Group]) -> tuple[str, Any]:
+    """The facet and the shots of a setting, from its groups."""
+    first = next(iter(groups.values()))
+    return first["facet"], first["shots"]
+
+
+def gain_told(group: Group) -> str:
+    """What the tests say of a group's gain, as :func:`told`; nothing where there is none."""
+    return told(group["gain"], group["gain_p"]) if not np.isnan(group["gain"]) else ""
+
+
+def told(difference: float, p: float) -> str:
+    """``better``, ``worse``, ``unclear`` (not distinguishable) or ``untested`` (one seed, or no
+    spread between several), by a p-value that is corrected."""
+    if np.isnan(p):
+        return "untested"
+    if p >= ALPHA:
+        return "unclear"
+    return "better" if difference > 0 else "worse"
+
+
+def _facets(places: pd.DataFrame) -> list[str]:
+    """What a setting is called, shots aside: no more than tells the suite's settings apart."""
+    backbones = places["backbone"].nunique() > 1
+    protocols = places.groupby("problem")["protocol"].transform("nunique") > 1
+    return [
+        " · ".join(
+            [str(problem)]
+            + ([str(protocol)] if named else [])
+            + ([f"{ways:.0f}-way"] if ways > 0 else [])
+            + ([str(backbone)] if backbones else [])
+        )
+        for problem, protocol, ways, backbone, named in zip(
+            places["problem"],
+            places["protocol"],
+            places["ways"],
+            places["backbone"],
+            protocols,
+            strict=True,
+        )
+    ]
+
+
+def _index(frame: pd.DataFrame) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(frame[["setting", "label"]])
+
+
+def _gap(cells: pd.DataFrame) -> str:
+    """``1 of 3 failed, 1 of 3 pending``."""
+    states = ["without accuracy" if s == _OK else str(s) for s in cells["status"][~cells["counts"]]]
+    return ", ".join(f"{n} of {len(cells)} {state}" for state, n in Counter(states).items())
+
+
+def _phases(frame: pd.DataFrame) -> pd.Series[str]:
+    """The phases that any cell of a group found ready, one space between them."""
+    marked = frame[frame["cached"] != ""]
+    found = marked.groupby(["setting", "label"])["cached"].agg(
+        lambda texts: " ".join(sorted({phase for text in texts for phase in str(text).split()}))
+    )
+    return found.astype(object)

@@ -1,0 +1,71 @@
+"""Two trained models on the same test examples, from the predictions that their cells left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness.record.arrays import read_arrays
+from harness.record.belief import Doubt
+from harness.report.analysis import stats
+from harness.report.analysis.stats import Models
+from harness.report.analysis.winners import Verdict
+
+MOST = 100
+"""Settings whose predictions are read for a report, at most: the first of the suite."""
+
+
+def compared(left: Path, right: Path) -> Models | None:
+    """Test the models of two ``predictions/CELL.npz``; None if they share no test examples.
+
+    The files hold ``logits`` [N, C] or, of episodes, [E, N, C], ``labels`` and ``ids``.
+    """
+    one, other = _read(left), _read(right)
+    if one is None or other is None:
+        return None
+    if not all(np.array_equal(one[name], other[name]) for name in ("ids", "labels")):
+        return None
+    right_of = [file["logits"].argmax(axis=-1) == file["labels"] for file in (one, other)]
+    if right_of[0].ndim == 2:
+        right_of = [episodes.mean(axis=1) for episodes in right_of]
+    return stats.models(*right_of)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]] | None:
+    """The arrays, if they are there, can be believed and fit together."""
+    try:
+        arrays = read_arrays(path, "ids", "labels", "logits")
+    except (FileNotFoundError, Doubt):
+        return None
+    logits, labels = arrays["logits"], arrays["labels"]
+    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu" or logits.ndim not in (2, 3):
+        return None
+    return arrays if logits.shape[:-1] == labels.shape and logits.size else None
+
+
+def of_single_seeds(
+    directory: Path, frame: pd.DataFrame, verdicts: list[Verdict]
+) -> dict[int, Models]:
+    """For each setting that has one seed: the models of its first and its second strategy.
+
+    The p-values are Holm's for these settings together.
+    """
+    single = [verdict for verdict in verdicts if len(verdict.ranking) > 1 and not verdict.judged]
+    wanted = frame[frame["setting"].isin([verdict.setting for verdict in single])]
+    cells = wanted.groupby(["setting", "label"])["cell"].agg(list)
+    found = {}
+    for verdict in single[:MOST]:
+        one, other = (cells[verdict.setting, label] for label in verdict.ranking[:2])
+        if len(one) == len(other) == 1:
+            paths = (directory / f"predictions/{cell}.npz" for cell in (*one, *other))
+            if (tested := compared(*paths)) is not None:
+                found[verdict.setting] = tested
+    adjusted = stats.holm([tested.p for tested in found.values()])
+    return {
+        setting: tested.corrected(float(p))
+        for (setting, tested), p in zip(found.items(), adjusted, strict=True)
+    }

@@ -1,0 +1,91 @@
+"""Who is ahead in a setting: a winner is named only where the tests name one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.report.analysis.pairwise import duels_of
+from harness.report.analysis.results import by_setting, told
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Who is ahead in one setting.
+
+    ``ranking`` has the complete groups' labels, highest mean first, without those that were shown
+    the target's labels where others were not. Of the others, ``tied`` can't be told apart from the
+    first, and ``untested`` could not be tested against it. ``points`` ± ``half`` is how far the
+    first is above the second.
+    """
+
+    setting: int
+    ranking: tuple[str, ...]
+    tied: tuple[str, ...]
+    untested: tuple[str, ...]
+    points: float
+    half: float
+    missing: tuple[tuple[str, str], ...]
+
+    @property
+    def judged(self) -> bool:
+        """Whether there are two complete groups and seeds enough for an interval between them."""
+        return not np.isnan(self.half)
+
+    def told(self, label: str) -> str:
+        """What the test of the first against another label says, as ``results.told``."""
+        if label in self.untested:
+            return "untested"
+        return "unclear" if label in self.tied else "better"
+
+    @property
+    def winner(self) -> str | None:
+        """The first, if it can be told apart from every other."""
+        alone = len(self.ranking) > 1 and not self.tied and not self.untested
+        return self.ranking[0] if alone else None
+
+
+def verdicts(table: pd.DataFrame, duels: pd.DataFrame) -> list[Verdict]:
+    """A verdict for each setting, from ``summary`` and ``pairs.duels`` of one frame."""
+    ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
+        ["setting", "accuracy"], ascending=[True, False], kind="stable"
+    )
+    rankings: dict[Any, Any] = ranked.groupby("setting")["label"].agg(tuple).to_dict()
+    margins = _margins(duels, {setting: ranking[0] for setting, ranking in rankings.items()})
+    unknown = (np.nan, np.nan, "untested")
+    found = []
+    for setting, groups in by_setting(table).items():
+        ranking = rankings.get(setting, ())
+        others = {label: margins.get((setting, label), unknown) for label in ranking[1:]}
+        points, half, _ = next(iter(others.values()), unknown)
+        found.append(
+            Verdict(
+                setting=setting,
+                ranking=ranking,
+                tied=tuple(label for label, (*_, kind) in others.items() if kind == "unclear"),
+                untested=tuple(label for label, (*_, kind) in others.items() if kind == "untested"),
+                points=points,
+                half=half,
+                missing=tuple((label, row["gap"]) for label, row in groups.items() if row["gap"]),
+            )
+        )
+    return found
+
+
+def _margins(
+    duels: pd.DataFrame, leaders: dict[int, str]
+) -> dict[tuple[int, str], tuple[float, float, str]]:
+    """For each setting and each label but the first's: how far the first is above it, in points,
+    the half width of the interval, and what the test says (``results.told``)."""
+    rows = duels_of(duels, pd.Series(leaders, dtype=object))
+    points, half = 100 * rows["difference"], 100 * rows["half"]
+    columns = (rows["setting"], rows["right"], points, half, rows["p_holm"])
+    return {
+        (setting, other): (ahead, around, told(ahead, p))
+        for setting, other, ahead, around, p in zip(
+            *(column.tolist() for column in columns), strict=True
+        )
+    }

@@ -1,0 +1,312 @@
+"""Plots show complete groups and nothing else, look alike, and can be told in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from harness.record.store import Store
+from harness.report.analysis import budget
+from harness.report.analysis.details import Details, collect
+from harness.report.analysis.results import summary, tidy
+from harness.report.analysis.tuning import consumed, tuning
+from harness.report.plots import accuracy, curves, figure, images
+from harness.report.plots.figure import Plot
+from harness.report.plots.style import INK, Look, looks
+
+FrameOf = Callable[..., pd.DataFrame]
+
+
+@pytest.fixture(scope="module")
+def details(results: Path) -> Details:
+    return collect(Store(results))[1]
+
+
+@pytest.fixture(scope="module")
+def every(frame: pd.DataFrame, table: pd.DataFrame, details: Details) -> dict[str, Plot]:
+    of_tuning = tuning(frame, table, details, {}).plots
+    found = [
+        accuracy.by_shots(table),
+        accuracy.by_seconds(table),
+        accuracy.by_memory(table),
+        *of_tuning,
+    ]
+    return {plot.name: plot for plot in found}
+
+
+@pytest.fixture(scope="module")
+def look(frame: pd.DataFrame) -> dict[str, Look]:
+    return looks(frame)
+
+
+def lines(ax: Axes, look: Look) -> list[np.ndarray]:
+    """The points of the lines in one strategy's colour, one array a line."""
+    found = [line for line in ax.get_lines() if to_hex(line.get_color()) == look.colour]
+    return [np.asarray(line.get_xydata()) for line in found if len(line.get_xdata())]
+
+
+def test_there_are_six_plots(every: dict[str, Plot]) -> None:
+    assert list(every) == [
+        "accuracy_by_shots",
+        "accuracy_by_seconds",
+        "accuracy_by_memory",
+        "best_by_trials",
+        "best_by_seconds",
+        "learning_curves",
+    ]
+    assert [len(plot.facets) for plot in every.values()] == [2, 2, 2, 5, 5, 5]
+
+
+def test_accuracy_by_shots_draws_the_means_and_breaks_at_a_gap(
+    every: dict[str, Plot], look: dict[str, Look], table: pd.DataFrame
+) -> None:
+    ax = every["accuracy_by_shots"].figure(look).axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "5", "all"]
+    digits = table[table["problem"] == "digits"].set_index(["label", "shots"])["accuracy"]
+    for label in ("linear_probe", "full_finetune"):
+        drawn = lines(ax, look[label])[0][:, 1]
+        assert drawn == pytest.approx([100 * digits[label, s] for s in (1, 5, "all")], nan_ok=True)
+    assert np.isnan(lines(ax, look["full_finetune"])[0][1, 1])
+
+
+@pytest.mark.parametrize("name", ["accuracy_by_seconds", "accuracy_by_memory"])
+def test_accuracy_against_cost_breaks_at_a_gap(
+    every: dict[str, Plot], look: dict[str, Look], name: str
+) -> None:
+    ax = every[name].figure(look).axes[0]
+    assert ax.get_xscale() == "log"
+    assert np.isnan(lines(ax, look["full_finetune"])[0][1]).all()
+
+
+def test_gaps_are_named_under_the_axes_and_in_the_words(every: dict[str, Plot]) -> None:
+    facet = every["accuracy_by_shots"].facets[0]
+    for lost in ("full_finetune, 5 shots (1 of 3 failed)", "maml, 1 shot (1 of 3 pending)"):
+        assert lost in facet.absent
+        assert lost in facet.alt
+    assert "linear_probe (no curve recorded)" in every["learning_curves"].facets[0].absent
+
+
+def test_words_tell_the_numbers(every: dict[str, Plot], table: pd.DataFrame) -> None:
+    first = table.iloc[1]
+    mean, half = 100 * first["accuracy"], 100 * first["accuracy_half"]
+    told = f"linear_probe, 1 shot: {mean:.1f} ± {half:.1f} %"
+    assert told in every["accuracy_by_shots"].facets[0].alt
+
+
+def test_a_strategy_keeps_its_look(every: dict[str, Plot], look: dict[str, Look]) -> None:
+    assert len({style.colour for style in look.values()}) == 5
+    assert len({style.marker for style in look.values()}) == 5
+    for plot in every.values():
+        legend = plot.figure(look).legends[0]
+        shown = zip(legend.get_texts(), legend.get_lines(), strict=True)
+        assert all(look[text.get_text()].colour == line.get_color() for text, line in shown)
+
+
+def test_many_strategies_look_different(frame_of: FrameOf) -> None:
+    many = looks(frame_of({"from_scratch": [0.5], **{f"s{n}": [0.5] for n in range(24)}}))
+    assert len({(style.colour, style.marker, style.dash) for style in many.values()}) == 25
+    assert sum(style.colour == many["from_scratch"].colour for style in many.values()) == 1
+
+
+def test_nothing_overlaps(every: dict[str, Plot], look: dict[str, Look]) -> None:
+    for plot in every.values():
+        figure = plot.figure(look)
+        figure.draw_without_rendering()
+        boxes = [ax.get_tightbbox() for ax in figure.axes if ax.axison]
+        boxes.append(figure.legends[0].get_window_extent())
+        page = figure.bbox
+        for place, box in enumerate(boxes):
+            assert box is not None
+            assert box.x0 >= page.x0 - 1
+            assert box.x1 <= page.x1 + 1
+            assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+
+
+def test_one_value_of_shots_is_a_row_of_dots(frame_of: FrameOf) -> None:
+    frame = frame_of({"from_scratch": [0.1, 0.2], "a": [0.5, 0.6], "lost": [0.1, None]})
+    plot = accuracy.by_shots(summary(frame))
+    ax = plot.figure(looks(frame)).axes[0]
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["from_scratch", "a"]
+    assert "lost (1 of 2 failed)" in plot.facets[0].absent
+
+
+def test_nothing_complete_is_no_plot(frame_of: FrameOf) -> None:
+    table = summary(frame_of({"a": [0.5, None]}))
+    assert not any(plot(table).facets for plot in (accuracy.by_shots, accuracy.by_seconds))
+
+
+def test_device_memory_where_all_have_it(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5], "b": [0.6]}, peak_device_bytes=2e9)
+    plot = accuracy.by_memory(summary(frame))
+    assert "at 2 GB" in plot.facets[0].alt
+    xlabel = plot.figure(looks(frame)).axes[0].get_xlabel()
+    assert xlabel.startswith("peak memory of the accelerator\n")
+    frame.loc[1, "peak_device_bytes"] = np.nan
+    assert "at 1 GB" in accuracy.by_memory(summary(frame)).facets[0].alt
+
+
+def test_more_facets_than_can_be_read_are_counted(frame_of: FrameOf) -> None:
+    columns = ["setting", "facet", "counts"]
+    parts = [frame_of({"a": [0.5]}, problem=f"p{n}").drop(columns=columns) for n in range(20)]
+    plot = accuracy.by_shots(summary(tidy(pd.concat(parts))))
+    assert (len(plot.facets), plot.total) == (figure.MOST, 20)
+
+
+# ── Pareto fronts ─────────────────────────────────────────────────────────────────────────────
+
+POINTS = {  # accuracy and seconds
+    "cheap": (0.5, 1.0),
+    "twin": (0.5, 1.0),
+    "dear": (0.5, 2.0),
+    "good": (0.8, 3.0),
+    "worse": (0.7, 4.0),
+    "best": (0.9, 9.0),
+    "bound": (0.99, 1.0),
+}
+
+
+@pytest.fixture
+def fronts(frame_of: FrameOf) -> pd.DataFrame:
+    frame = frame_of({label: [accuracy] for label, (accuracy, _) in POINTS.items()})
+    frame["seconds_total"] = [seconds for _, seconds in POINTS.values()]
+    frame.loc[frame["label"] == "bound", "oracle"] = "labels"
+    return summary(frame)
+
+
+def test_the_front_holds_who_is_beaten_by_none(fronts: pd.DataFrame) -> None:
+    found = fronts[accuracy.on_front(fronts.assign(x=fronts["seconds_total"]))]["label"]
+    ranked = {label: at for label, at in POINTS.items() if label != "bound"}
+    expected = [
+        label
+        for label, (accuracy, seconds) in ranked.items()
+        if not any(
+            a >= accuracy and s <= seconds and (a, s) != (accuracy, seconds)
+            for a, s in ranked.values()
+        )
+    ]
+    assert list(found) == expected == ["cheap", "twin", "good", "best"]
+
+
+def test_twins_on_the_front_are_known_in_spite_of_rounding(frame_of: FrameOf) -> None:
+    shares = {"a": [16 / 20, 19 / 20, 16 / 20], "b": [17 / 20, 18 / 20, 16 / 20]}
+    table = summary(frame_of(shares))
+    assert accuracy.on_front(table.assign(x=1.0)).all()
+
+
+def test_the_front_is_marked_and_told(fronts: pd.DataFrame, frame_of: FrameOf) -> None:
+    plot = accuracy.by_seconds(fronts)
+    assert plot.facets[0].note == "On the front: cheap, twin, good and best"
+    assert plot.facets[0].note in plot.facets[0].alt
+    ax = plot.figure(looks(frame_of({label: [0.5] for label in POINTS}))).axes[0]
+    paths = [points for points in ax.collections if isinstance(points, PathCollection)]
+    rings = [points for points in paths if not len(points.get_facecolor())]
+    assert [len(points.get_offsets()) for points in rings] == [4]
+
+
+def test_each_shots_has_a_front_of_its_own(every: dict[str, Plot]) -> None:
+    note = every["accuracy_by_seconds"].facets[0].note
+    assert re.fullmatch(r"On the front with 1 shot: .*; with 5 shots: .*; with all data: .*", note)
+
+
+# ── bands ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_bands_are_the_intervals(
+    every: dict[str, Plot], look: dict[str, Look], table: pd.DataFrame
+) -> None:
+    ax = every["accuracy_by_shots"].figure(look).axes[0]
+    rows = table[(table["problem"] == "digits") & (table["label"] == "linear_probe")]
+    band = next(
+        shade
+        for shade in ax.collections
+        if isinstance(shade, PolyCollection)
+        and to_hex(shade.get_facecolor()[0]) == look["linear_probe"].colour
+    )
+    corners = {tuple(np.round(point, 6)) for point in band.get_paths()[0].vertices}
+    for place, (mean, half) in enumerate(zip(rows["accuracy"], rows["accuracy_half"], strict=True)):
+        for edge in (mean - half, mean + half):
+            assert (place, round(100 * edge, 6)) in corners
+
+
+# ── tuning ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_best_curves_tell_their_ends(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5], "b": [None]})
+    tried = [budget.Search(np.array([0.2, 0.6]), np.array([1.0, 3.0]))]
+    for plot, end in ((curves.best_by_trials, "2 trials"), (curves.best_by_seconds, "4 s")):
+        (facet,) = plot(summary(frame), {(0, "a"): tried}, as_run=False).facets
+        assert f"a: 60.0 % after {end}" in facet.alt
+        assert facet.absent == "b (1 of 1 failed)"
+
+
+def test_trials_that_depend_on_each_other_are_told_as_run(
+    frame: pd.DataFrame, table: pd.DataFrame, details: Details
+) -> None:
+    found = tuning(frame, table, details, {"sampler": "tpe"})
+    assert found.as_run
+    assert "in the order that the trials were run" in found.plots[0].caption
+    group = details.trials[details.trials["cell"] == frame["cell"][0]].sort_values("number")
+    drawn = found.plots[0].facets[0].data
+    first = drawn[drawn["label"] == frame["label"][0]]
+    cells = frame[(frame["setting"] == frame["setting"][0]) & (frame["label"] == "from_scratch")]
+    values = details.trials[details.trials["cell"].isin(cells["cell"])]
+    best = values.pivot(index="number", columns="cell", values="value").astype(float).cummax()
+    assert len(first) == len(group)
+    assert first["y"].to_numpy() == pytest.approx(100 * best.mean(axis=1).to_numpy())
+
+
+def test_what_tuning_consumed_is_counted(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, None, 0.5], "b": [0.5]})
+    one, two, three, _ = frame["cell"]
+    trials = pd.DataFrame(
+        [
+            (one, "complete", 1.0),
+            (one, "pruned", 2.0),
+            (two, "failed", 7.0),
+            (two, "diverged", 3.0),
+            (three, "complete", 4.0),
+        ],
+        columns=["cell", "state", "seconds"],
+    )
+    (row,) = consumed(frame, trials).to_dict("records")
+    expected = {"cells": 3, "complete": 2, "pruned": 1, "failed": 1, "diverged": 1}
+    assert row == {"setting": 0, "label": "a", **expected, "seconds_sum": 17, "seconds_median": 4}
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def small() -> Figure:
+    figure = Figure(figsize=(2, 1))
+    figure.subplots().plot([1, 2], label="x", color=INK)
+    return figure
+
+
+def test_the_same_figure_is_the_same_bytes() -> None:
+    assert images.svg(small()) == images.svg(small())
+    assert images.png(small()) == images.png(small())
+    assert images.png(small()).startswith(b"\x89PNG")
+
+
+def test_inline_svg_needs_nothing_and_stays_apart_from_others() -> None:
+    alt = 'a <b> & "c"'
+    one, two = images.inline_svg(small(), "one", alt), images.inline_svg(small(), "two", alt)
+    assert "http" not in one
+    assert INK not in one
+    assert "currentColor" in one
+    assert 'aria-label="a &lt;b&gt; &amp; &#34;c&#34;"' in one
+    ids = [set(re.findall(r'\bid="([^"]*)"', text)) for text in (one, two)]
+    assert not ids[0] & ids[1]
+    assert set(re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', one)) != set()
+    for pair in re.findall(r'href="#([^"]*)"|url\(#([^)]*)\)', one):
+        assert set(pair) - {""} <= ids[0]
