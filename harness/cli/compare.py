@@ -55,15 +55,15 @@ def command(directory: Path, others: tuple[str, ...], metric: str, output: str) 
 
 
 def _json(found: Comparison) -> str:
-    from harness.report.analysis.compare import numbers, rows, verdict
+    from harness.report.analysis.compare import numbers, rows, sentences
 
     told = {
         "left": found.left,
         "right": found.right,
         "metric": found.metric,
-        "overall": {**numbers(found.overall), "test": found.test},
+        "overall": {**numbers(found.over_problems), "test": found.test},
         "settings": rows(found),
-        "verdict": verdict(found),
+        "verdict": sentences(found),
         "notes": found.notes,
     }
     return json.dumps(told, indent=1, ensure_ascii=False)
@@ -73,7 +73,7 @@ def _text(found: Comparison) -> str:
     from tabulate import tabulate
 
     from harness.report import format
-    from harness.report.analysis.compare import amount, verdict
+    from harness.report.analysis.compare import amount, sentences
     from harness.report.analysis.stats import ALPHA
 
     unit = "\n(%)" if found.unit else ""
@@ -81,32 +81,32 @@ def _text(found: Comparison) -> str:
     heads += [f"difference\n({found.unit})" if found.unit else "difference"]
     heads += ["seeds", "p (Holm)", "finding"]
     align = ["left", "right", "right", "right", "right", "right", "left"]
-    models = any(contest.models for contest in found.contests)
+    models = any(setting.models for setting in found.settings)
     if models:
         heads.append("models\nthat differ")
         align.append("right")
     table = []
-    for contest in found.contests:
-        estimate = contest.estimate
-        sides = (found.scale * side.mean() for side in (contest.left, contest.right))
+    for setting in found.settings:
+        estimate = setting.estimate
+        sides = (found.scale * side.mean() for side in (setting.left, setting.right))
         row = [
-            contest.title,
+            setting.title,
             *(f"{side:.1f}" if found.unit else format.significant(side) for side in sides),
             amount(found, estimate.value, estimate.half).removesuffix(f" {found.unit}"),
-            str(len(contest.seeds)),
-            format.p_number(contest.p_holm),
-            _finding(found, contest.told),
+            str(len(setting.seeds)),
+            format.p_number(setting.p_holm),
+            _finding(found, setting.outcome),
         ]
-        differ = sum(tested.p < ALPHA for tested in contest.models.values())
-        table.append([*row, f"{differ} of {len(contest.models)}"] if models else row)
+        differ = sum(tested.p < ALPHA for tested in setting.models.values())
+        table.append([*row, f"{differ} of {len(setting.models)}"] if models else row)
     shown = tabulate(table, headers=heads, colalign=align, disable_numparse=True)
     head = f"{found.metric}: {found.left} minus {found.right}"
     notes = [f"Note: {note}." for note in found.notes]
-    return "\n".join([head, "", shown, "", *verdict(found), *notes])
+    return "\n".join([head, "", shown, "", *sentences(found), *notes])
 
 
 def _finding(found: Comparison, told: str) -> str:
     from harness.report import format
 
     higher = {"better": found.left, "worse": found.right}.get(told)
-    return f"{higher} is higher" if higher else format.FOUND[told]
+    return f"{higher} is higher" if higher else format.OUTCOMES[told]

@@ -12,7 +12,7 @@ import click
 
 from harness.record.provenance import cores
 from harness.record.store import Store
-from harness.report.workers import beside
+from harness.report.workers import pool
 from harness.run.events import Events
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from harness.registry import Registry
     from harness.report.analysis.details import Fault
 
-MANY = 500
+MANY_CELLS = 500
 """Planned cells from which on several processes make a report: they take a while to start."""
 
-MOST = 8
+MOST_PROCESSES = 8
 """Processes, at most: there are no more plots."""
 
 
@@ -52,18 +52,18 @@ def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFra
     Returns:
         The page, the tidy frame, and what went wrong with cells.
     """
-    many = len(store.plan().cells) >= MANY
-    with beside(min(cores() or 1, MOST) if many else 1) as later:
+    many = len(store.plan().cells) >= MANY_CELLS
+    with pool(min(cores() or 1, MOST_PROCESSES) if many else 1) as submit:
         # Imported while the others start: it takes as long.
         from harness.report.analysis.details import collect
         from harness.report.page.page import write_report
 
-        known = frame, details = collect(store, later)
+        known = frame, details = collect(store, submit)
 
         def sections() -> list[Section]:
             events = Events(load().manager, lambda line: click.echo(f"harness: {line}", err=True))
             given = {"frame": frame, "directory": store.directory}
             return events.collect("harness_report_sections", given)
 
-        page = write_report(store.directory, sections, known, later)
+        page = write_report(store.directory, sections, known, submit)
         return page, frame, details.faults

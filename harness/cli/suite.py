@@ -241,12 +241,12 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
         click.echo(to_json(frame))
     else:
         from harness.report.analysis.results import summary, tidy
-        from harness.report.tables import results, terminal
+        from harness.report.tables import results_table, terminal
 
         tidied = tidy(frame)
         table = summary(tidied)
         for facet in table["facet"].unique():  # a table each: side by side they are too wide
-            click.echo(terminal(results(tidied, table[table["facet"] == facet])) + "\n")
+            click.echo(terminal(results_table(tidied, table[table["facet"] == facet])) + "\n")
     click.echo(f"report: {page}", err=True)
     ours = {cell.cell for cell in chosen}
     bad = [mine for fault in faults if (mine := fault.among(ours)).cells]

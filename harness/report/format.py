@@ -79,7 +79,7 @@ def signed_plus_minus(points: float, half: float) -> str:
     return signed(points) if math.isnan(half) else f"{signed(points)} ± {half:.1f}"
 
 
-FOUND: Mapping[str, str] = {
+OUTCOMES: Mapping[str, str] = {
     "better": "better",
     "worse": "worse",
     "unclear": "not distinguishable",

@@ -21,7 +21,7 @@ from tabulate import tabulate
 
 from harness.record.table import to_csv
 from harness.report import format
-from harness.report.analysis.problems import Overall, Ranking
+from harness.report.analysis.problems import OverProblems, Ranking
 from harness.report.analysis.results import (
     COUNTS,
     METRICS,
@@ -32,15 +32,15 @@ from harness.report.analysis.results import (
     baseline,
     by_setting,
     labels,
+    outcome,
     place,
-    told,
 )
-from harness.report.analysis.tests import Judgement
+from harness.report.analysis.tests import Decisions
 
 MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
 """What a strategy costs besides seconds."""
 
-MOST = 10_000
+MOST_PAIRS = 10_000
 """Comparisons that are shown as text, at most; CSV has all."""
 
 METRIC_TITLES = {"auroc_macro": "AUROC macro", "ece": "calibration error"}
@@ -70,7 +70,7 @@ TEXT = {
 """Columns that are set to the left; all others hold numbers and are set to the right."""
 
 
-def results(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+def results_table(frame: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """A row a strategy; for each setting its accuracy in percent and its gain in points.
 
     A group with a gap shows the gap's words instead.
@@ -103,12 +103,12 @@ def gain_text(group: Group) -> str:
     return format.signed_plus_minus(group["gain"], group["gain_half"])
 
 
-def cost(table: pd.DataFrame) -> pd.DataFrame:
+def cost_table(table: pd.DataFrame) -> pd.DataFrame:
     """Seconds by phase, bytes and parameters; phases that were found ready carry a †.
 
     A group with a gap has the gap's words for a total.
     """
-    shown = _places(table)
+    shown = _where(table)
     seconds = table["seconds_total"].map(format.significant)
     shown["total (s)"] = seconds.where(table["gap"] == "", table["gap"])
     if table["cpu_seconds_total"].notna().any():
@@ -134,10 +134,10 @@ def cost(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def metrics(table: pd.DataFrame) -> pd.DataFrame:
+def metrics_table(table: pd.DataFrame) -> pd.DataFrame:
     """Every metric of a complete group, mean over seeds: fractions in percent, log loss in nats."""
     table = table[table["gap"] == ""]
-    shown = _places(table)
+    shown = _where(table)
     shown["accuracy (%)"] = table["accuracy"].map(format.percent)
     for name in METRICS:
         title = METRIC_TITLES.get(name, name.replace("_", " "))
@@ -148,9 +148,9 @@ def metrics(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def cells(frame: pd.DataFrame) -> pd.DataFrame:
+def cells_table(frame: pd.DataFrame) -> pd.DataFrame:
     """A row a planned cell."""
-    shown = _places(frame)
+    shown = _where(frame)
     shown["seed"] = frame["seed"].astype(str)
     shown["status"] = frame["status"]
     shown["test accuracy (%)"] = frame["accuracy"].map(format.percent)
@@ -163,28 +163,29 @@ def cells(frame: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def comparisons(table: pd.DataFrame, duels: pd.DataFrame) -> pd.DataFrame:
+def pairwise_table(table: pd.DataFrame, pairwise: pd.DataFrame) -> pd.DataFrame:
     """A row for every two strategies in a setting: how far apart they are, and whether surely."""
     first = table.drop_duplicates("setting").set_index("setting")
-    points, half = 100 * duels["difference"], 100 * duels["half"]
+    points, half = 100 * pairwise["difference"], 100 * pairwise["half"]
     return pd.DataFrame(
         {
-            "problem": duels["setting"].map(first["facet"]),
-            "shots": duels["setting"].map(first["shots"]).map(format.shots_text),
-            "strategy": duels["left"],
-            "against": duels["right"],
+            "problem": pairwise["setting"].map(first["facet"]),
+            "shots": pairwise["setting"].map(first["shots"]).map(format.shots_text),
+            "strategy": pairwise["left"],
+            "against": pairwise["right"],
             "difference (points)": _differences(points, half),
-            "seeds": duels["n"].map(format.integer),
-            "p": duels["p"].map(format.p_number),
-            "p (Holm)": duels["p_holm"].map(format.p_number),
+            "seeds": pairwise["n"].map(format.integer),
+            "p": pairwise["p"].map(format.p_number),
+            "p (Holm)": pairwise["p_holm"].map(format.p_number),
             "finding": [
-                format.FOUND[told(*row)] for row in zip(points, duels["p_holm"], strict=True)
+                format.OUTCOMES[outcome(*row)]
+                for row in zip(points, pairwise["p_holm"], strict=True)
             ],
         }
     )
 
 
-def overall(rows: Sequence[Overall]) -> pd.DataFrame:
+def problems_table(rows: Sequence[OverProblems]) -> pd.DataFrame:
     """A row for every two strategies that are compared over all problems."""
     general = {}
     if any(not np.isnan(row.low) for row in rows):
@@ -196,7 +197,7 @@ def overall(rows: Sequence[Overall]) -> pd.DataFrame:
             "against": [row.right for row in rows],
             "difference (points)": [format.signed_plus_minus(row.points, row.half) for row in rows],
             "p (Holm)": [format.p_number(row.p_holm) for row in rows],
-            "finding": [format.FOUND[row.told] for row in rows],
+            "finding": [format.OUTCOMES[row.outcome] for row in rows],
             **general,
             "probability of improvement": [f"{row.probability:.2f}" for row in rows],
             "over": [
@@ -209,7 +210,7 @@ def overall(rows: Sequence[Overall]) -> pd.DataFrame:
     )
 
 
-def ranks(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
+def ranks_table(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
     """A row a strategy, the best average rank first, and which others are not ``apart`` from it
     [k, k] by the tests over all problems; none where strategies could not be ranked."""
     shown: dict[str, list[str]] = {"strategy": [], "average rank": [], "not told apart from": []}
@@ -247,7 +248,7 @@ def _differences(points: pd.Series[float], half: pd.Series[float]) -> list[str]:
     return [format.signed_plus_minus(*both) for both in zip(points, half, strict=True)]
 
 
-def _places(table: pd.DataFrame) -> pd.DataFrame:
+def _where(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "problem": table["facet"],
@@ -258,30 +259,32 @@ def _places(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def files(
-    frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame, judged: Judgement
+    frame: pd.DataFrame, table: pd.DataFrame, everything: pd.DataFrame, decisions: Decisions
 ) -> dict[str, str]:
     """Every table in every format, by file name; ``everything`` is ``Store.frame()`` itself."""
     group = [*SETTING, "label", "strategy", "oracle", "planned", "ok", "gap", "reasons"]
     accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval"]
     accuracies += ["gain", "gain_half", "gain_p"]
-    rows = [*judged.gains, *judged.leader]
+    rows = [*decisions.gains, *decisions.leader]
     places = table.drop_duplicates("setting")[["setting", *SETTING]]
     numbers = {
         "results": table[[*group, *accuracies]],
         "metrics": table[[*group, "accuracy", *METRICS]],
         "cost": table[[*group, *SECONDS, "cached", *MEASURES, *COUNTS, "trials_failed"]],
-        "comparisons": judged.duels.merge(places, on="setting").drop(columns="setting"),
-        "overall": pd.DataFrame(rows, columns=[each.name for each in dataclasses.fields(Overall)]),
-        "ranks": rank_tests(judged.ranking),
+        "comparisons": decisions.pairwise.merge(places, on="setting").drop(columns="setting"),
+        "overall": pd.DataFrame(
+            rows, columns=[each.name for each in dataclasses.fields(OverProblems)]
+        ),
+        "ranks": rank_tests(decisions.ranking),
     }
     shown = {
-        "results": results(frame, table),
-        "metrics": metrics(table),
-        "cost": cost(table),
-        "cells": cells(frame),
-        "comparisons": comparisons(table, judged.duels[:MOST]),
-        "overall": overall(rows),
-        "ranks": ranks(judged.ranking, judged.apart),
+        "results": results_table(frame, table),
+        "metrics": metrics_table(table),
+        "cost": cost_table(table),
+        "cells": cells_table(frame),
+        "comparisons": pairwise_table(table, decisions.pairwise[:MOST_PAIRS]),
+        "overall": problems_table(rows),
+        "ranks": ranks_table(decisions.ranking, decisions.apart),
     }
     return {
         **{

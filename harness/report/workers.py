@@ -26,7 +26,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Later(Protocol):
+class Submit(Protocol):
     """Takes a function and its arguments, and gives what waits for its result, or its error."""
 
     def __call__(
@@ -34,13 +34,13 @@ class Later(Protocol):
     ) -> Callable[[], T]: ...
 
 
-def here(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
+def serial(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
     """The work is done by who asks for the result."""
     return partial(function, *args, **kwargs)
 
 
 @contextmanager
-def beside(processes: int) -> Iterator[Later]:
+def pool(processes: int) -> Iterator[Submit]:
     """So many processes, this one among them, that share the work; with fewer than two, none other.
 
     The others begin with what was given first. This one goes on, and when it asks for what is not
@@ -48,16 +48,16 @@ def beside(processes: int) -> Iterator[Later]:
     killed is done here.
     """
     if processes < 2:
-        yield here
+        yield serial
         return
-    team = _Team(processes - 1)
+    others = _Pool(processes - 1)
     try:
         with _deaf():
             for _ in range(processes - 1):  # all begin now, with the imports that drawing needs
-                team.later(import_module, "harness.report.plots.render")
-        yield team.later
+                others.submit(import_module, "harness.report.plots.render")
+        yield others.submit
     finally:
-        team.dismiss()
+        others.dismiss()
 
 
 class _Task(Generic[T]):
@@ -73,7 +73,7 @@ class _Task(Generic[T]):
             self.future.set_exception(error)
 
 
-class _Team:
+class _Pool:
     """Other processes, and the tasks that none has begun.
 
     Each is given one task at a time: an executor would queue one more behind it, which this process
@@ -87,7 +87,7 @@ class _Team:
         # Reentrant: a task may be done before it is listened for.
         self._lock = threading.RLock()
 
-    def later(
+    def submit(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
     ) -> Callable[[], T]:
         task = _Task(partial(function, *args, **kwargs))

@@ -18,7 +18,7 @@ from harness.record.store import Store
 from harness.report.analysis import predictions, trained
 from harness.report.analysis.details import collect
 from harness.report.analysis.results import summary, tidy
-from harness.report.tables import cells as table_of_cells
+from harness.report.tables import cells_table
 
 LABELS, SEEDS = ("from_scratch", "linear_probe"), (0, 1)
 
@@ -189,7 +189,7 @@ def test_a_damaged_record_is_the_original_or_a_gap_with_a_reason(store, watched,
         content = draw.choice(JSON)(whole[cell.cell], whole[other.cell], draw)
         files[cell.cell].write_bytes(content)
         with watched(content):
-            found, doubted = store.judged(cell)
+            found, doubted = store.tested(cell)
             doubt = f"its record {doubted}"
             if found is None:
                 gaps += 1
@@ -222,7 +222,7 @@ def test_what_another_program_seals_is_a_valid_record_or_refused(store, watched,
         file.write_bytes(content)
         with watched(content):
             frame = tidy(collect(store)[0])
-            table_of_cells(frame)
+            cells_table(frame)
             summary(frame)
 
 

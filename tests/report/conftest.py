@@ -13,7 +13,7 @@ import pytest
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import COLUMNS, Store
 from harness.report.analysis.results import summary, tidy
-from harness.report.analysis.tests import Judgement, judge
+from harness.report.analysis.tests import Decisions, decide
 
 STRATEGIES = {
     "from_scratch": (0.47, 0.25, 4.0),
@@ -174,8 +174,8 @@ Scores = Mapping[str, Sequence[float | None]]
 
 
 @pytest.fixture(scope="session")
-def judged(results: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Judgement:
-    return judge(results, frame, table)
+def decisions(results: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Decisions:
+    return decide(results, frame, table)
 
 
 @pytest.fixture(scope="session")

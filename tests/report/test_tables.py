@@ -18,16 +18,16 @@ from harness.record.store import COLUMNS, Store
 from harness.report import format, tables
 from harness.report.analysis.problems import ranking
 from harness.report.analysis.results import summary, tidy
-from harness.report.analysis.tests import Judgement
+from harness.report.analysis.tests import Decisions
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 
 
 @pytest.fixture(scope="module")
 def files(
-    results: Path, frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement
+    results: Path, frame: pd.DataFrame, table: pd.DataFrame, decisions: Decisions
 ) -> dict[str, str]:
-    return tables.files(frame, table, Store(results).frame(), judged)
+    return tables.files(frame, table, Store(results).frame(), decisions)
 
 
 def lines(markdown: str) -> list[list[str]]:
@@ -102,9 +102,9 @@ def test_csv_holds_the_numbers_themselves(files: dict[str, str], table: pd.DataF
     assert len(cells) == 55
 
 
-def test_every_comparison_tells_its_test(files: dict[str, str], judged: Judgement) -> None:
+def test_every_comparison_tells_its_test(files: dict[str, str], decisions: Decisions) -> None:
     read = pd.read_csv(io.StringIO(files["comparisons.csv"]))
-    pd.testing.assert_series_equal(read["p_holm"], judged.duels["p_holm"])
+    pd.testing.assert_series_equal(read["p_holm"], decisions.pairwise["p_holm"])
     assert {"problem", "shots", "backbone", "left", "right", "difference", "n", "p"} <= {*read}
     head, *body = lines(files["comparisons.md"])
     assert len(body) == len(read)
@@ -113,9 +113,11 @@ def test_every_comparison_tells_its_test(files: dict[str, str], judged: Judgemen
     assert {(row["p (Holm)"], row["finding"]) for row in single} == {("–", "not tested")}
 
 
-def test_what_holds_over_all_problems_is_a_table(files: dict[str, str], judged: Judgement) -> None:
+def test_what_holds_over_all_problems_is_a_table(
+    files: dict[str, str], decisions: Decisions
+) -> None:
     read = pd.read_csv(io.StringIO(files["overall.csv"]))
-    rows = [*judged.gains, *judged.leader]
+    rows = [*decisions.gains, *decisions.leader]
     assert list(read["points"]) == pytest.approx([row.points for row in rows])
     head, *body = lines(files["overall.md"])
     assert [row[:2] for row in body] == [[row.left, row.right] for row in rows]
@@ -153,7 +155,7 @@ def test_latex_compiles(
 ) -> None:
     nasty = frame_of({NASTY: [0.5, 0.6], "from_scratch": [0.1, None]}, problem=f"on {NASTY}")
     fragments = [text for name, text in files.items() if name.endswith(".tex")]
-    fragments.append(tables.latex(tables.results(nasty, summary(nasty))))
+    fragments.append(tables.latex(tables.results_table(nasty, summary(nasty))))
     document = (
         r"\documentclass{article}\usepackage[a0paper,landscape]{geometry}"
         r"\usepackage{booktabs,longtable}\begin{document}"
@@ -225,7 +227,7 @@ def test_numbers_in_words() -> None:
 def test_a_terminal_gets_short_lines_with_the_same_numbers(
     table: pd.DataFrame, frame: pd.DataFrame
 ) -> None:
-    shown = tables.results(frame, table)
+    shown = tables.results_table(frame, table)
     text = tables.terminal(shown)
     assert len(text.splitlines()[0]) < len(tables.markdown(shown).splitlines()[0])
     for value in shown.iloc[:, 1]:
@@ -237,7 +239,7 @@ def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFram
     parts = [frame_of(scores, problem=f"p{n}") for n in range(6)]
     frame = tidy(pd.concat(parts).drop(columns=["setting", "facet", "counts"]))
     apart = np.array([[False, True, False], [True, False, True], [False, True, False]])
-    shown = tables.ranks(ranking(frame), apart)
+    shown = tables.ranks_table(ranking(frame), apart)
     assert shown["strategy"].to_list() == ["b", "c", "a"]
     assert shown["average rank"].to_list() == ["1.00", "2.00", "3.00"]
     assert shown["not told apart from"].to_list() == [format.GAP, "a", "c"]
@@ -245,5 +247,8 @@ def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFram
     assert numbers["average rank"].to_list() == [1, 2, 3]
     assert np.isnan(numbers["p against the first"].iloc[0])
     assert numbers["p of any difference"].iloc[0] == pytest.approx(math.exp(-6))
-    for table in (tables.ranks(ranking(parts[0]), apart), tables.rank_tests(ranking(parts[0]))):
+    for table in (
+        tables.ranks_table(ranking(parts[0]), apart),
+        tables.rank_tests(ranking(parts[0])),
+    ):
         assert table.empty

@@ -15,7 +15,7 @@ import pytest
 
 from harness.record.schema import Coordinates, Record
 from harness.report.page.page import write_report
-from harness.report.workers import beside, here
+from harness.report.workers import pool, serial
 
 # What others are to do is code that ``eval`` takes: they are started anew, where a test's module
 # can't be imported.
@@ -44,16 +44,16 @@ def wait_for(path: Path) -> None:
 
 def test_here_work_waits_until_its_result_is_asked_for() -> None:
     done: list[int] = []
-    with beside(1) as later:
-        ask = later(done.append, 1)
+    with pool(1) as submit:
+        ask = submit(done.append, 1)
         assert done == []
         ask()
     assert done == [1]
-    assert later is here
+    assert submit is serial
 
 
 def test_other_processes_are_gone_afterwards() -> None:
-    with beside(3):
+    with pool(3):
         workers = {child.pid for child in multiprocessing.active_children() if child.pid}
         assert len(workers) == 2
     assert not workers & {child.pid for child in multiprocessing.active_children()}
@@ -63,10 +63,10 @@ def test_other_processes_are_gone_afterwards() -> None:
 
 
 def test_this_process_takes_part_from_the_end_instead_of_waiting(tmp_path: Path) -> None:
-    with beside(2) as later:
-        first = later(eval, number("1", tmp_path / "begun", until=tmp_path / "last"))
-        second = later(eval, number("2", tmp_path / "last"))
-        rest = [later(eval, number(text)) for text in "345"]
+    with pool(2) as submit:
+        first = submit(eval, number("1", tmp_path / "begun", until=tmp_path / "last"))
+        second = submit(eval, number("2", tmp_path / "last"))
+        rest = [submit(eval, number(text)) for text in "345"]
         wait_for(tmp_path / "begun")
         (one, worker), *others = first(), second(), *(ask() for ask in rest)
     assert (one, worker != os.getpid()) == (1, True)
@@ -74,9 +74,9 @@ def test_this_process_takes_part_from_the_end_instead_of_waiting(tmp_path: Path)
 
 
 def test_an_error_is_that_of_who_asks_wherever_it_arose(tmp_path: Path) -> None:
-    with beside(2) as later:
-        there = later(eval, number("six", tmp_path / "begun", until=tmp_path / "last"))
-        _, here = later(eval, number("0", tmp_path / "last")), later(eval, number("seven"))
+    with pool(2) as submit:
+        there = submit(eval, number("six", tmp_path / "begun", until=tmp_path / "last"))
+        _, here = submit(eval, number("0", tmp_path / "last")), submit(eval, number("seven"))
         wait_for(tmp_path / "begun")
         for ask, text in ((there, "six"), (here, "seven")):
             with pytest.raises(ValueError, match=f"'{text}'"):
@@ -85,11 +85,11 @@ def test_an_error_is_that_of_who_asks_wherever_it_arose(tmp_path: Path) -> None:
 
 INTERRUPTED = """
 import os, signal, sys, time
-from harness.report.workers import beside
+from harness.report.workers import pool
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 try:
-    with beside(3) as later:
-        later(os.getpid)
+    with pool(3) as submit:
+        submit(os.getpid)
         print("begun", flush=True)
         time.sleep(60)
 except KeyboardInterrupt:
@@ -112,10 +112,10 @@ def test_an_interrupt_is_for_this_process_alone(after: float) -> None:
 
 
 def test_what_a_killed_process_had_to_do_is_done_here() -> None:
-    with beside(2) as later:
-        ask = later(eval, with_modules(KILLED_BUT_HERE))
+    with pool(2) as submit:
+        ask = submit(eval, with_modules(KILLED_BUT_HERE))
         assert ask() is True
-        assert later(os.getpid)() == os.getpid()  # none is left
+        assert submit(os.getpid)() == os.getpid()  # none is left
 
 
 def test_a_report_by_several_processes_is_the_same(
@@ -132,6 +132,6 @@ def test_a_report_by_several_processes_is_the_same(
     write_report(directory)
     alone = files()
     assert any(path.suffix == ".png" for path in alone)
-    with beside(2) as later:
-        write_report(directory, later=later)
+    with pool(2) as submit:
+        write_report(directory, submit=submit)
     assert files() == alone

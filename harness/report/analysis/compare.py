@@ -16,7 +16,7 @@ from harness.errors import HarnessError, did_you_mean
 from harness.record.store import Store
 from harness.report import format
 from harness.report.analysis import problems, stats
-from harness.report.analysis.results import SETTING, labels, tidy, told
+from harness.report.analysis.results import SETTING, labels, outcome, tidy
 from harness.report.analysis.stats import Estimate, Models
 from harness.report.analysis.trained import compared
 
@@ -36,7 +36,7 @@ class Side:
 
 
 @dataclass
-class Contest:
+class InSetting:
     """Both sides in one setting, on the seeds that both have.
 
     ``left`` and ``right`` are the metric for each of ``seeds``, ``paired`` whether each seed gave
@@ -68,9 +68,9 @@ class Contest:
         return "paired t" if self.paired else "Welch"
 
     @property
-    def told(self) -> str:
-        """As ``results.told``."""
-        return told(self.estimate.value, self.p_holm)
+    def outcome(self) -> str:
+        """As ``results.outcome``."""
+        return outcome(self.estimate.value, self.p_holm)
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ class Comparison:
     metric: str
     scale: float
     unit: str
-    contests: list[Contest]
-    overall: Estimate
+    settings: list[InSetting]
+    over_problems: Estimate
     test: str
     notes: list[str]
 
@@ -137,23 +137,23 @@ def _comparison(
     left: Side, right: Side, key: list[str], metric: str, notes: Sequence[str] = ()
 ) -> Comparison:
     notes = [*notes]
-    contests = list(_contests(left, right, key, notes))
-    if not contests:
+    settings = list(_settings(left, right, key, notes))
+    if not settings:
         why = f": {'; '.join(notes)}" if notes else ""
         raise HarnessError(f"{left.name} and {right.name} have no result in common{why}")
-    adjusted = stats.holm([contest.estimate.p for contest in contests])
-    for contest, p in zip(contests, adjusted, strict=True):
-        contest.p_holm = float(p)
-    _correct_models(contests)
-    overall, test = _overall(contests)
+    adjusted = stats.holm([setting.estimate.p for setting in settings])
+    for setting, p in zip(settings, adjusted, strict=True):
+        setting.p_holm = float(p)
+    _correct_models(settings)
+    estimate, test = _over_problems(settings)
     points = metric.startswith(FRACTIONS)
     unit = "points" if points else ""
     scale = 100.0 if points else 1.0
-    return Comparison(left.name, right.name, metric, scale, unit, contests, overall, test, notes)
+    return Comparison(left.name, right.name, metric, scale, unit, settings, estimate, test, notes)
 
 
-def _contests(left: Side, right: Side, key: list[str], notes: list[str]) -> Iterator[Contest]:
-    """The contests in the order of ``left``; what can't be compared is added to ``notes``."""
+def _settings(left: Side, right: Side, key: list[str], notes: list[str]) -> Iterator[InSetting]:
+    """The settings in the order of ``left``; what can't be compared is added to ``notes``."""
     groups = [
         {
             _key(name): cells.set_index("seed")
@@ -187,7 +187,7 @@ def _contests(left: Side, right: Side, key: list[str], notes: list[str]) -> Iter
         paired = bool((hashes[0] == hashes[1]).all())
         if not paired:
             notes.append(f"{title}: the splits differ, so seeds are not paired (Welch's test)")
-        yield Contest(
+        yield InSetting(
             problem=str(one["problem"].iloc[0]),
             title=title,
             seeds=[int(seed) for seed in seeds],
@@ -209,27 +209,27 @@ def _models(left: Side, right: Side, one: pd.DataFrame, other: pd.DataFrame) -> 
     return found
 
 
-def _correct_models(contests: list[Contest]) -> None:
+def _correct_models(settings: list[InSetting]) -> None:
     """Holm's correction for all pairs of trained models together."""
-    places = [(contest, seed) for contest in contests for seed in contest.models]
-    adjusted = stats.holm([contest.models[seed].p for contest, seed in places])
-    for (contest, seed), p in zip(places, adjusted, strict=True):
-        contest.models[seed] = contest.models[seed].corrected(float(p))
+    places = [(setting, seed) for setting in settings for seed in setting.models]
+    adjusted = stats.holm([setting.models[seed].p for setting, seed in places])
+    for (setting, seed), p in zip(places, adjusted, strict=True):
+        setting.models[seed] = setting.models[seed].corrected(float(p))
 
 
-def _overall(contests: list[Contest]) -> tuple[Estimate, str]:
-    """Over all problems, each counted alike; its contests are averaged seed by seed first."""
-    by_problem: dict[str, list[Contest]] = {}
-    for contest in contests:
-        by_problem.setdefault(contest.problem, []).append(contest)
+def _over_problems(settings: list[InSetting]) -> tuple[Estimate, str]:
+    """Over all problems, each counted alike; its settings are averaged seed by seed first."""
+    by_problem: dict[str, list[InSetting]] = {}
+    for setting in settings:
+        by_problem.setdefault(setting.problem, []).append(setting)
     paired, unpaired = [], []
     for group in by_problem.values():
-        seeds = sorted(set.intersection(*({*contest.seeds} for contest in group)))
+        seeds = sorted(set.intersection(*({*setting.seeds} for setting in group)))
         if not seeds:
             return Estimate(math.nan, math.nan, math.nan), "none"
         left = np.mean([c.left[np.isin(c.seeds, seeds)] for c in group], axis=0)
         right = np.mean([c.right[np.isin(c.seeds, seeds)] for c in group], axis=0)
-        if all(contest.paired for contest in group):
+        if all(setting.paired for setting in group):
             paired.append(left - right)
         else:
             unpaired.append((left, right))
@@ -258,11 +258,11 @@ def _some(titles: list[str], most: int = 3) -> str:
 # ── in words ──────────────────────────────────────────────────────────────────────────────────
 
 
-def verdict(found: Comparison) -> list[str]:
+def sentences(found: Comparison) -> list[str]:
     """What the tests say, a sentence each: over all, setting by setting, and of trained models."""
-    sentences = [_overall_verdict(found)]
-    if len(found.contests) > 1:
-        counts = [sum(c.told == kind for c in found.contests) for kind in format.FOUND]
+    sentences = [_over_all(found)]
+    if len(found.settings) > 1:
+        counts = [sum(c.outcome == kind for c in found.settings) for kind in format.OUTCOMES]
         higher, lower, unclear, untested = counts
         parts = [
             f"{found.left} is higher in {higher}" if higher else "",
@@ -272,7 +272,7 @@ def verdict(found: Comparison) -> list[str]:
         ]
         told = ", ".join(filter(None, parts))
         sentences.append(f"Setting by setting, after Holm's correction: {told}.")
-    tested = [models for contest in found.contests for models in contest.models.values()]
+    tested = [models for setting in found.settings for models in setting.models.values()]
     if tested:
         differ = sum(models.p < stats.ALPHA for models in tested)
         test = "McNemar's exact test" if tested[0].over == "examples" else "paired t over episodes"
@@ -283,9 +283,9 @@ def verdict(found: Comparison) -> list[str]:
     return sentences
 
 
-def _overall_verdict(found: Comparison) -> str:
-    value, half, p = found.overall.value, found.overall.half, found.overall.p
-    over = f"over {format.plural(len(found.contests), 'setting')}"
+def _over_all(found: Comparison) -> str:
+    value, half, p = found.over_problems.value, found.over_problems.half, found.over_problems.p
+    over = f"over {format.plural(len(found.settings), 'setting')}"
     if math.isnan(value):
         return "No mean over all: the settings of a problem have no seed in common."
     difference = amount(found, value, half)
@@ -320,15 +320,15 @@ def rows(found: Comparison) -> list[dict[str, Any]]:
     """A row a setting, as numbers in the metric's own units; what can't be had is None."""
     return [
         {
-            "setting": contest.title,
-            "problem": contest.problem,
-            "seeds": contest.seeds,
-            "left": float(contest.left.mean()),
-            "right": float(contest.right.mean()),
-            **numbers(contest.estimate),
-            "p_holm": _known(contest.p_holm),
-            "test": contest.test,
-            "finding": format.FOUND[contest.told],
+            "setting": setting.title,
+            "problem": setting.problem,
+            "seeds": setting.seeds,
+            "left": float(setting.left.mean()),
+            "right": float(setting.right.mean()),
+            **numbers(setting.estimate),
+            "p_holm": _known(setting.p_holm),
+            "test": setting.test,
+            "finding": format.OUTCOMES[setting.outcome],
             "models": [
                 {
                     "seed": seed,
@@ -338,10 +338,10 @@ def rows(found: Comparison) -> list[dict[str, Any]]:
                     "p_holm": _known(models.p),
                     models.over: models.n,
                 }
-                for seed, models in contest.models.items()
+                for seed, models in setting.models.items()
             ],
         }
-        for contest in found.contests
+        for setting in found.settings
     ]
 
 

@@ -17,7 +17,7 @@ from harness.record.belief import Doubt
 from harness.record.schema import Coordinates, Record
 from harness.record.store import PENDING, Rows, Store
 from harness.report.format import plural, value_text
-from harness.report.workers import Later, here
+from harness.report.workers import Submit, serial
 
 HOURS = {"started", "finished"}
 """Facts of provenance that say nothing of how a result came about; where any other differs between
@@ -109,7 +109,7 @@ class Details:
     defaults: list[Default]
 
 
-def collect(store: Store, later: Later = here) -> tuple[pd.DataFrame, Details]:
+def collect(store: Store, submit: Submit = serial) -> tuple[pd.DataFrame, Details]:
     """The tidy frame of :meth:`Store.frame` and what goes beyond it, from one reading, which is
     shared with others by ``later``.
 
@@ -118,7 +118,7 @@ def collect(store: Store, later: Later = here) -> tuple[pd.DataFrame, Details]:
     """
     cells = store.plan().cells
     read = [
-        later(_read, store, cells[first : first + SHARE]) for first in range(0, len(cells), SHARE)
+        submit(_read, store, cells[first : first + SHARE]) for first in range(0, len(cells), SHARE)
     ]
     gathered, rows = _Gathered(), []
     for part in read:

@@ -13,14 +13,14 @@ from markupsafe import Markup
 from harness.report import format
 from harness.report.analysis import problems, stats
 from harness.report.analysis.problems import Ranking
-from harness.report.analysis.results import Group, baseline, by_setting, gain_told, place
+from harness.report.analysis.results import Group, baseline, by_setting, gain_outcome, place
 from harness.report.analysis.stats import Models
-from harness.report.analysis.tests import Judgement
-from harness.report.analysis.winners import Verdict
+from harness.report.analysis.tests import Decisions
+from harness.report.analysis.winners import Standing
 
 Groups = Mapping[str, Group]
 
-MOST = 6
+MOST_NAMED = 6
 """Cases of negative transfer that are named, at most; the tables show all."""
 
 
@@ -32,43 +32,45 @@ class Finding:
     sentences: list[Markup]
 
 
-def findings(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> list[Finding]:
+def findings(frame: pd.DataFrame, table: pd.DataFrame, decisions: Decisions) -> list[Finding]:
     """For each setting: who is ahead, what transfer brings, what it costs, what is missing."""
     reference = baseline(frame)
     settings = by_setting(table)
     found = []
-    for verdict in judged.verdicts:
-        groups = settings[verdict.setting]
+    for standing in decisions.standings:
+        groups = settings[standing.setting]
         facet, shots = place(groups)
         sentences = [
-            *_lead(verdict, groups),
-            *_models(verdict, judged.models.get(verdict.setting)),
-            *_gain(verdict, groups, reference),
+            *_lead(standing, groups),
+            *_models(standing, decisions.models.get(standing.setting)),
+            *_gain(standing, groups, reference),
             *_bounds(groups),
-            *_cost(verdict, groups),
-            *_missing(verdict),
+            *_cost(standing, groups),
+            *_missing(standing),
         ]
         found.append(Finding(f"{facet}, {format.shots_text(shots)}", sentences))
     return found
 
 
-def overall(table: pd.DataFrame, judged: Judgement, reference: str | None) -> list[Markup]:
+def suite_findings(
+    table: pd.DataFrame, decisions: Decisions, reference: str | None
+) -> list[Markup]:
     """What holds over all settings; only what tests could judge."""
-    tested = [verdict for verdict in judged.verdicts if verdict.judged]
+    tested = [standing for standing in decisions.standings if standing.tested]
     if not tested:
         return []
-    sentences = [*_over_all(judged), *_wins(tested)] if len(tested) > 1 else []
-    return [*sentences, *_harm(table, reference), *_power(judged.duels)]
+    sentences = [*_over_all(decisions), *_wins(tested)] if len(tested) > 1 else []
+    return [*sentences, *_harm(table, reference), *_power(decisions.pairwise)]
 
 
-def _over_all(judged: Judgement) -> list[Markup]:
+def _over_all(decisions: Decisions) -> list[Markup]:
     """Who has the highest mean over all problems, and whom it can be told apart from."""
-    rows, ranking = judged.leader, judged.ranking
-    if all(row.told == "untested" for row in rows):
+    rows, ranking = decisions.leader, decisions.ranking
+    if all(row.outcome == "untested" for row in rows):
         return []
     first, settings = rows[0].left, max(row.settings for row in rows)
     where = Markup("Over all {} together, ").format(format.plural(settings, "setting"))
-    if all(row.told == "better" for row in rows):
+    if all(row.outcome == "better" for row in rows):
         text = "{}{} has the highest mean accuracy, and is ahead of every other strategy{}."
         whole = " that is complete" if ranking.left_out else ""
         return [Markup(text).format(where, _b(first), whole)]
@@ -77,7 +79,7 @@ def _over_all(judged: Judgement) -> list[Markup]:
     found: dict[str, list[Markup]] = {}
     for row in rows:
         if row.right not in equal:
-            found.setdefault(row.told, []).append(_b(row.right))
+            found.setdefault(row.outcome, []).append(_b(row.right))
     lead, *more = _standing(first, equal, "highest mean accuracy", found)
     return [where + lead, *more]
 
@@ -103,9 +105,9 @@ def _standing(
     return sentences
 
 
-def _wins(judged: Sequence[Verdict]) -> list[Markup]:
-    total = len(judged)
-    wins = Counter(verdict.winner for verdict in judged if verdict.winner)
+def _wins(tested: Sequence[Standing]) -> list[Markup]:
+    total = len(tested)
+    wins = Counter(standing.winner for standing in tested if standing.winner)
     if not wins:
         text = "In single settings, one strategy is ahead of all others in none of {}."
         return [Markup(text).format(total)]
@@ -126,23 +128,23 @@ def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
         + _unbroken(format.signed_plus_minus(group["gain"], group["gain_half"]))
         + " points)"
         for group in gains
-        if gain_told(group) == "worse"
+        if gain_outcome(group) == "worse"
     ]
     if not hurt:
         text = "In none of {} gains over {} is transfer shown to hurt."
         return [Markup(text).format(len(gains), _b(reference))]
     text = '<strong class="bad">Transfer hurts</strong> in {} of {} gains over {}: {}.'
-    more = [Markup("{} more").format(len(hurt) - MOST)] if len(hurt) > MOST else []
-    listed = _and([*hurt[:MOST], *more])
+    more = [Markup("{} more").format(len(hurt) - MOST_NAMED)] if len(hurt) > MOST_NAMED else []
+    listed = _and([*hurt[:MOST_NAMED], *more])
     return [Markup(text).format(len(hurt), len(gains), _b(reference), listed)]
 
 
-def _power(duels: pd.DataFrame) -> list[Markup]:
+def _power(pairwise: pd.DataFrame) -> list[Markup]:
     """How large a difference the suite can find, and what more seeds would change."""
-    tests = int(duels["p"].notna().sum())
+    tests = int(pairwise["p"].notna().sum())
     if not tests:
         return []
-    seeds, points = int(duels["n"].median()), problems.detectable_points(duels)
+    seeds, points = int(pairwise["n"].median()), problems.detectable_points(pairwise)
     if np.isnan(points):
         return []
     given = f"With {format.plural(seeds, 'seed')} and {format.plural(tests, 'comparison')}, "
@@ -153,12 +155,12 @@ def _power(duels: pd.DataFrame) -> list[Markup]:
     )
     given += " to be told apart from luck"
     more = next((n for n in (5, 10) if n > seeds), None)
-    if more and (then := problems.detectable_points(duels, seeds=more)) < 100:
+    if more and (then := problems.detectable_points(pairwise, seeds=more)) < 100:
         given += f"; with {more} seeds it would be about {then:.1f}"
     return [Markup("{}.").format(given)]
 
 
-def ranks(found: Ranking) -> list[Markup]:
+def rank_findings(found: Ranking) -> list[Markup]:
     """Who has the best average rank, which is no test."""
     left_out = []
     if found.left_out:
@@ -177,20 +179,20 @@ def ranks(found: Ranking) -> list[Markup]:
     return [sentence, *left_out]
 
 
-def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
-    if not verdict.ranking:
+def _lead(standing: Standing, groups: Groups) -> list[Markup]:
+    if not standing.ranking:
         return [Markup("No strategy has a complete result.")]
-    first, *others = verdict.ranking
+    first, *others = standing.ranking
     score = _score(groups[first])
     if not others:
         return [Markup("Only {} has a complete result: {}.").format(_b(first), score)]
-    if verdict.winner:
+    if standing.winner:
         text = "{} is ahead with {}: {} points more than {}, the next best."
-        margin = format.signed_plus_minus(verdict.points, verdict.half).lstrip("+")
+        margin = format.signed_plus_minus(standing.points, standing.half).lstrip("+")
         return [Markup(text).format(_b(first), score, _unbroken(margin), _b(others[0]))]
-    means = {label: groups[label]["accuracy"] for label in verdict.ranking}
+    means = {label: groups[label]["accuracy"] for label in standing.ranking}
     equal = [label for label in others if means[label] == means[first]]
-    if not verdict.judged:
+    if not standing.tested:
         if equal:
             text = "{} share the highest accuracy, {}: a single seed names no winner."
             return [Markup(text).format(_and(map(_b, [first, *equal])), score)]
@@ -202,17 +204,17 @@ def _lead(verdict: Verdict, groups: Groups) -> list[Markup]:
     for label in others:
         if label not in equal:
             named = _b(label) + f" ({_score(groups[label])})"
-            told.setdefault(verdict.told(label), []).append(named)
+            told.setdefault(standing.outcome(label), []).append(named)
     mean = f"highest mean, {_unbroken(format.percent(means[first]) + ' %') if equal else score}"
     lead, *more = _standing(first, equal, mean, told)
     return [Markup("No winner: ") + lead, *more]
 
 
-def _models(verdict: Verdict, tested: Models | None) -> list[Markup]:
+def _models(standing: Standing, tested: Models | None) -> list[Markup]:
     """Of a single seed: whether the first two trained models differ."""
     if tested is None:
         return []
-    first, second = map(_b, verdict.ranking[:2])
+    first, second = map(_b, standing.ranking[:2])
     test = "McNemar's exact test" if tested.over == "examples" else "paired t test"
     low, high = (format.signed(100 * end) for end in (tested.low, tested.high))
     numbers = _unbroken(f"{low} to {high}") + f" points over {tested.n:,} test {tested.over}"
@@ -225,12 +227,12 @@ def _models(verdict: Verdict, tested: Models | None) -> list[Markup]:
     return [Markup(text).format(*given)]
 
 
-def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Markup]:
+def _gain(standing: Standing, groups: Groups, reference: str | None) -> list[Markup]:
     """What transfer is worth: strategies that gain over the baseline, lose, or do neither."""
-    others = [label for label in verdict.ranking if label != reference]
+    others = [label for label in standing.ranking if label != reference]
     if reference is None or not others:
         return []
-    if reference not in verdict.ranking:
+    if reference not in standing.ranking:
         text = "{} has no complete result here: no gain over it is known."
         return [Markup(text).format(_b(reference))]
     texts = {
@@ -242,7 +244,7 @@ def _gain(verdict: Verdict, groups: Groups, reference: str | None) -> list[Marku
     told: dict[str, list[Markup]] = {kind: [] for kind in texts}
     for label in others:
         points, half = groups[label]["gain"], groups[label]["gain_half"]
-        if kind := gain_told(groups[label]):
+        if kind := gain_outcome(groups[label]):
             told[kind].append(_b(label) + " " + _unbroken(format.signed_plus_minus(points, half)))
     return [
         Markup(text).format(_b(reference), _and(told[kind]))
@@ -268,8 +270,8 @@ def _bounds(groups: Groups) -> list[Markup]:
     return sentences
 
 
-def _cost(verdict: Verdict, groups: Groups) -> list[Markup]:
-    seconds = {label: groups[label]["seconds_total"] for label in verdict.ranking}
+def _cost(standing: Standing, groups: Groups) -> list[Markup]:
+    seconds = {label: groups[label]["seconds_total"] for label in standing.ranking}
     known = {label: value for label, value in seconds.items() if not pd.isna(value)}
     if len(known) < 2:
         return []
@@ -279,10 +281,10 @@ def _cost(verdict: Verdict, groups: Groups) -> list[Markup]:
     return [Markup(text).format(*ends)]
 
 
-def _missing(verdict: Verdict) -> list[Markup]:
-    if not verdict.missing:
+def _missing(standing: Standing) -> list[Markup]:
+    if not standing.missing:
         return []
-    lost = _and(_b(label) + f" ({gap})" for label, gap in verdict.missing)
+    lost = _and(_b(label) + f" ({gap})" for label, gap in standing.missing)
     return [Markup("Not judged, because a result is missing: {}.").format(lost)]
 
 

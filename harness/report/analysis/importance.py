@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from harness.report.analysis.stats import SAME
 from harness.report.format import plural
-from harness.report.workers import Later, here
+from harness.report.workers import Submit, serial
 
 ENOUGH = 16
 """Finished trials, of all seeds together, that importances are estimated from at least."""
 
-MOST = 24
+MOST_GROUPS = 24
 """Strategies in a setting whose importances are estimated, the first of them: each takes a tenth
 of a second."""
 
@@ -32,7 +32,7 @@ def tuned(
     cells: pd.DataFrame,
     trials: pd.DataFrame,
     chosen: Mapping[str, Mapping[str, Any]],
-    later: Later = here,
+    submit: Submit = serial,
 ) -> Callable[[], pd.DataFrame]:
     """What waits for a row for each hyperparameter that was tuned, of each strategy in each
     setting; importances are estimated ``later``.
@@ -66,7 +66,7 @@ def tuned(
         picked = [chosen[cell] for cell in group if cell in chosen]
         defaults = {name: tried[0][name] for name in varied}
         groups.append(_Group(setting, label, defaults, picked, reason))
-    return partial(_rows, groups, later(_estimated, asked))
+    return partial(_rows, groups, submit(_estimated, asked))
 
 
 class _Group(NamedTuple):
@@ -120,7 +120,7 @@ def _hindrance(finished: int, varied: int, estimated: int) -> str:
         return "the only one"
     if finished < ENOUGH:
         return f"{plural(finished, 'finished trial')}, {ENOUGH} needed"
-    return f"estimated for the first {MOST} only" if estimated >= MOST else ""
+    return f"estimated for the first {MOST_GROUPS} only" if estimated >= MOST_GROUPS else ""
 
 
 def importances(settings: pd.DataFrame, scores: Floats) -> dict[str, float]:

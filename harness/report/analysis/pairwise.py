@@ -10,36 +10,39 @@ import pandas as pd
 from harness.report.analysis.stats import half_width, holm, paired_p
 
 
-def ranked(frame: pd.DataFrame) -> pd.DataFrame:
+def competing(frame: pd.DataFrame) -> pd.DataFrame:
     """The cells of strategies that compete: not those that learn from the target's labels where
     others are not shown them."""
     return frame[frame["oracle"] != "labels"]
 
 
-def duels(frame: pd.DataFrame) -> pd.DataFrame:
-    """``pairs`` of all that compete, with ``p_holm``: corrected for all pairs of the suite.
+def pairwise(frame: pd.DataFrame) -> pd.DataFrame:
+    """The paired differences of all that compete, with ``p_holm``: corrected for all pairs of the
+    suite.
 
     All that a report says of two strategies in one setting goes by these: who wins it, and who
     gains over the baseline.
     """
-    found = pairs(ranked(frame))
+    found = paired_differences(competing(frame))
     return found.assign(p_holm=holm(found["p"]))
 
 
-def duels_of(duels: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
-    """The ``duels`` of one label, or of one for each setting by its number, seen from its side:
+def seen_from(pairwise: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
+    """The rows of one label, or of one for each setting by its number, seen from its side:
     ``label`` is always the left."""
-    mine = duels["setting"].map(label) if isinstance(label, pd.Series) else label
-    turned = duels["right"] == mine
-    seen = duels.assign(
-        left=duels["left"].where(~turned, duels["right"]),
-        right=duels["right"].where(~turned, duels["left"]),
-        difference=duels["difference"].where(~turned, -duels["difference"]),
+    mine = pairwise["setting"].map(label) if isinstance(label, pd.Series) else label
+    turned = pairwise["right"] == mine
+    seen = pairwise.assign(
+        left=pairwise["left"].where(~turned, pairwise["right"]),
+        right=pairwise["right"].where(~turned, pairwise["left"]),
+        difference=pairwise["difference"].where(~turned, -pairwise["difference"]),
     )
-    return seen[turned | (duels["left"] == mine)]
+    return seen[turned | (pairwise["left"] == mine)]
 
 
-def pairs(frame: pd.DataFrame, against: str | None = None, value: str = "accuracy") -> pd.DataFrame:
+def paired_differences(
+    frame: pd.DataFrame, against: str | None = None, value: str = "accuracy"
+) -> pd.DataFrame:
     """Every two complete groups of each setting, or each but ``against`` with that one.
 
     ``frame`` is tidy. One row a pair: ``setting``, ``left``, ``right``; ``difference`` (the mean of
@@ -60,7 +63,7 @@ def pairs(frame: pd.DataFrame, against: str | None = None, value: str = "accurac
     scores = values.to_numpy(dtype="float64")
     setting = values.index.get_level_values("setting").to_numpy()
     label = np.array([*place], dtype=object)[values.index.get_level_values("place")]
-    left, right = _places(setting, label, against)
+    left, right = _rows_of_pairs(setting, label, against)
     known = ~np.isnan(scores)
     alike = (known[left] == known[right]).all(axis=1)
     left, right = left[alike], right[alike]
@@ -83,7 +86,7 @@ def pairs(frame: pd.DataFrame, against: str | None = None, value: str = "accurac
     )
 
 
-def _places(setting: Any, label: Any, against: str | None) -> tuple[Any, Any]:
+def _rows_of_pairs(setting: Any, label: Any, against: str | None) -> tuple[Any, Any]:
     """The rows of the left and of the right of each pair; rows of a setting follow each other."""
     if against is not None:
         base = np.flatnonzero(label == against)

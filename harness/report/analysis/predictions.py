@@ -26,7 +26,7 @@ from harness.report.plots.figure import Facet, Plot
 BINS = 15
 """Bins of equal width that confidences are counted in."""
 
-MOST = 100_000_000
+MOST_BYTES = 100_000_000
 """Bytes of predictions that are read, at most."""
 
 Counts = NDArray[np.signedinteger[Any]]
@@ -142,15 +142,15 @@ def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
 def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Unread]]:
     """What the results folder ``directory`` holds for what is shown of the tidy ``frame``.
 
-    That is, of the first ``figure.MOST`` facets, the setting with the most shots, and in it each
-    strategy whose cells are all ok and have predictions of the same classes. Episodes have classes
-    of their own each, and are left out; so is what comes after ``MOST`` bytes.
+    That is, of the first ``figure.MOST_FACETS`` facets, the setting with the most shots, and in it
+    each strategy whose cells are all ok and have predictions of the same classes. Episodes have
+    classes of their own each, and are left out; so is what comes after ``MOST_BYTES`` bytes.
     """
     frame = frame[frame["protocol"] != "episodes"]
-    frame = frame[frame["facet"].isin(frame["facet"].unique()[: figure.MOST])]
+    frame = frame[frame["facet"].isin(frame["facet"].unique()[: figure.MOST_FACETS])]
     order = frame["shots"].map(shots_order)
     largest = frame[order == order.groupby(frame["facet"]).transform("max")]
-    found, unread, left = [], [], MOST
+    found, unread, left = [], [], MOST_BYTES
     for _, cells in largest.groupby(["setting", "label"], sort=False):
         paths = [directory / f"predictions/{cell}.npz" for cell in cells["cell"]]
         if not cells["counts"].all() or not all(path.exists() for path in paths):
@@ -217,7 +217,7 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
 def _classes(directory: Path, split: Any, number: int) -> tuple[str, ...]:
     """The classes' names from the split's manifest, or numbers where it has none."""
     try:
-        content = read_file(directory / f"splits/{split}.json", MOST)
+        content = read_file(directory / f"splits/{split}.json", MOST_BYTES)
         names = json.loads(content).get("classes")
     except (OSError, ValueError, AttributeError, RecursionError):
         names = None

@@ -1,9 +1,9 @@
 """The tests that a suite's results are judged by: which families there are, and what they find.
 
 There are two, each corrected by Holm's method, and all that a report says goes by them: every two
-strategies in every setting (``pairs.duels``), and every two over all problems (``overall``), with
-the problems as independent blocks: settings of one problem share data and splits. Who leads and
-what is gained over the baseline is read off these, so that of one pair one thing is said.
+strategies in every setting (``pairwise``), and every two over all problems (``over_problems``),
+with the problems as independent blocks: settings of one problem share data and splits. Who leads
+and what is gained over the baseline is read off these, so that of one pair one thing is said.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.report.analysis import stats
-from harness.report.analysis.pairwise import ranked
-from harness.report.analysis.results import baseline, labels, told
+from harness.report.analysis.pairwise import competing
+from harness.report.analysis.results import baseline, labels, outcome
 from harness.report.analysis.stats import ALPHA, Floats, Ranks
 
-MOST = 40
+MOST_STRATEGIES = 40
 """Strategies that are compared over all problems, at most: the first of the suite."""
 
 
-def detectable_points(duels: pd.DataFrame, seeds: int | None = None) -> float:
+def detectable_points(pairwise: pd.DataFrame, seeds: int | None = None) -> float:
     """The difference, in points, from which two strategies of a setting are told apart.
 
-    With the median spread between seeds, as many ``seeds`` (else the median number), and all duels
-    as one family; NaN where none is tested.
+    With the median spread between seeds, as many ``seeds`` (else the median number), and all
+    pairs as one family; NaN where none is tested.
     """
-    tested = duels[duels["p"].notna() & (duels["sd"] > stats.SAME)]
+    tested = pairwise[pairwise["p"].notna() & (pairwise["sd"] > stats.SAME)]
     if not len(tested):
         return math.nan
     sd, n = tested["sd"].median(), seeds or tested["n"].median()
-    return 100 * float(stats.detectable(sd, n, int(duels["p"].notna().sum())))
+    return 100 * float(stats.detectable(sd, n, int(pairwise["p"].notna().sum())))
 
 
 # ── all settings together ─────────────────────────────────────────────────────────────────────
@@ -65,9 +65,9 @@ class Scores:
 
 
 def scores(frame: pd.DataFrame) -> Scores:
-    """``frame`` is tidy; the first ``MOST`` labels that compete."""
-    frame = ranked(frame)
-    names = labels(frame)[:MOST]
+    """``frame`` is tidy; the first ``MOST_STRATEGIES`` labels that compete."""
+    frame = competing(frame)
+    names = labels(frame)[:MOST_STRATEGIES]
     frame = frame[frame["label"].isin(names)]
     settings = frame.drop_duplicates("setting").sort_values("setting")
     whole = frame[frame.groupby(["setting", "label"])["counts"].transform("all")]
@@ -83,7 +83,7 @@ def scores(frame: pd.DataFrame) -> Scores:
 
 
 @dataclass(frozen=True)
-class Overall:
+class OverProblems:
     """One strategy against another over all problems.
 
     ``points``, ``half``: the mean difference in percentage points, every problem counted alike,
@@ -107,11 +107,11 @@ class Overall:
     problems: int
 
     @property
-    def told(self) -> str:
-        """As ``results.told``."""
-        return told(self.points, self.p_holm)
+    def outcome(self) -> str:
+        """As ``results.outcome``."""
+        return outcome(self.points, self.p_holm)
 
-    def turned(self) -> Overall:
+    def turned(self) -> OverProblems:
         """The same, seen from the other side."""
         return replace(
             self,
@@ -124,7 +124,7 @@ class Overall:
         )
 
 
-def overall(frame: pd.DataFrame, ranking: Ranking) -> list[Overall]:
+def over_problems(frame: pd.DataFrame, ranking: Ranking) -> list[OverProblems]:
     """Every two strategies that compete and are both complete in some setting.
 
     Intervals for problems like these, which take long, are for pairs with the leader of the
@@ -138,17 +138,17 @@ def overall(frame: pd.DataFrame, ranking: Ranking) -> list[Overall]:
         if (row := _over_problems(given, *both, len(asked), general=not shown.isdisjoint(both)))
     ]
     p = stats.holm([row["p"] for row in rows])
-    return [Overall(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=True)]
+    return [OverProblems(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=True)]
 
 
-def against_baseline(found: Sequence[Overall], reference: str | None) -> list[Overall]:
-    """Of ``overall``, each strategy against the baseline."""
+def against_baseline(found: Sequence[OverProblems], reference: str | None) -> list[OverProblems]:
+    """Of ``over_problems``, each strategy against the baseline."""
     rows = [row for row in found if reference in (row.left, row.right)]
     return [row if row.right == reference else row.turned() for row in rows]
 
 
-def leader_against_rest(found: Sequence[Overall], ranking: Ranking) -> list[Overall]:
-    """Of ``overall``, the leader against the others that are complete everywhere."""
+def leader_against_rest(found: Sequence[OverProblems], ranking: Ranking) -> list[OverProblems]:
+    """Of ``over_problems``, the leader against the others that are complete everywhere."""
     leader, whole = ranking.leader, {*ranking.labels}
     rows = [row for row in found if leader in (row.left, row.right)]
     return [
@@ -158,14 +158,14 @@ def leader_against_rest(found: Sequence[Overall], ranking: Ranking) -> list[Over
     ]
 
 
-def told_apart(found: Sequence[Overall], labels: Sequence[str]) -> NDArray[np.bool_]:
+def told_apart(found: Sequence[OverProblems], labels: Sequence[str]) -> NDArray[np.bool_]:
     """Which two of ``labels`` are told apart over all problems [k, k]."""
     place = {label: number for number, label in enumerate(labels)}
     apart = np.zeros((len(place), len(place)), dtype=bool)
     for row in found:
         if row.left in place and row.right in place:
             left, right = place[row.left], place[row.right]
-            apart[left, right] = apart[right, left] = row.told in ("better", "worse")
+            apart[left, right] = apart[right, left] = row.outcome in ("better", "worse")
     return apart
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.record.schema import Status
-from harness.report.analysis.pairwise import duels, duels_of, pairs
+from harness.report.analysis.pairwise import paired_differences, pairwise, seen_from
 from harness.report.analysis.stats import ALPHA, exact_ties, half_width
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
@@ -132,7 +132,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
       starts from random weights pays nothing for pretraining;
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
       cells of the same seed; ``gain_p``: of the paired t test, corrected as one of the suite's
-      :func:`duels`. NaN for who does not compete.
+      :func:`pairwise`. NaN for who does not compete.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
     table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
@@ -162,10 +162,10 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     table["cached"] = _phases(frame).reindex(table.index, fill_value="")
     table["gain"], table["gain_half"], table["gain_p"] = np.nan, np.nan, np.nan
     if (reference := baseline(frame)) is not None:
-        gains = pairs(frame, against=reference).set_index(["setting", "left"])
+        gains = paired_differences(frame, against=reference).set_index(["setting", "left"])
         table["gain"] = 100 * gains["difference"]
         table["gain_half"] = 100 * gains["half"]
-        tested = duels_of(duels(frame), reference).set_index(["setting", "right"])
+        tested = seen_from(pairwise(frame), reference).set_index(["setting", "right"])
         table["gain_p"] = tested["p_holm"]
     fresh = table["strategy"] == NO_WEIGHTS
     table.loc[fresh, "seconds_pretrain"] = 0.0
@@ -200,12 +200,12 @@ def place(groups: Mapping[str, Group]) -> tuple[str, Any]:
     return first["facet"], first["shots"]
 
 
-def gain_told(group: Group) -> str:
-    """What the tests say of a group's gain, as :func:`told`; nothing where there is none."""
-    return told(group["gain"], group["gain_p"]) if not np.isnan(group["gain"]) else ""
+def gain_outcome(group: Group) -> str:
+    """What the tests say of a group's gain, as :func:`outcome`; nothing where there is none."""
+    return outcome(group["gain"], group["gain_p"]) if not np.isnan(group["gain"]) else ""
 
 
-def told(difference: float, p: float) -> str:
+def outcome(difference: float, p: float) -> str:
     """``better``, ``worse``, ``unclear`` (not distinguishable) or ``untested`` (one seed, or no
     spread between several), by a p-value that is corrected."""
     if np.isnan(p):

@@ -10,50 +10,50 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.report.analysis.pairwise import duels
+from harness.report.analysis.pairwise import pairwise
 from harness.report.analysis.problems import (
-    Overall,
+    OverProblems,
     Ranking,
     against_baseline,
     leader_against_rest,
-    overall,
+    over_problems,
     ranking,
     told_apart,
 )
 from harness.report.analysis.results import baseline
 from harness.report.analysis.stats import Models
 from harness.report.analysis.trained import of_single_seeds
-from harness.report.analysis.winners import Verdict, verdicts
+from harness.report.analysis.winners import Standing, standings
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Decisions:
     """The decisions that every sentence and every mark of a report follows from.
 
-    ``duels``: every two strategies in every setting · ``verdicts``: who is ahead in each ·
+    ``pairwise``: every two strategies in every setting · ``standings``: who is ahead in each ·
     ``gains`` and ``leader``: over all problems, against the baseline and of the best ·
     ``ranking``: means and average ranks · ``apart``: which of those ranked are told apart over all
     problems [k, k] · ``models``: by setting of one seed, its two best trained models."""
 
-    duels: pd.DataFrame
-    verdicts: list[Verdict]
-    gains: list[Overall]
-    leader: list[Overall]
+    pairwise: pd.DataFrame
+    standings: list[Standing]
+    gains: list[OverProblems]
+    leader: list[OverProblems]
     ranking: Ranking
     apart: NDArray[np.bool_]
     models: Mapping[int, Models]
 
 
-def judge(directory: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Judgement:
+def decide(directory: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Decisions:
     """``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``."""
-    found, ranked = duels(frame), ranking(frame)
-    judged, over_problems = verdicts(table, found), overall(frame, ranked)
-    return Judgement(
-        duels=found,
-        verdicts=judged,
-        gains=against_baseline(over_problems, baseline(frame)),
-        leader=leader_against_rest(over_problems, ranked),
+    found, ranked = pairwise(frame), ranking(frame)
+    ahead, compared = standings(table, found), over_problems(frame, ranked)
+    return Decisions(
+        pairwise=found,
+        standings=ahead,
+        gains=against_baseline(compared, baseline(frame)),
+        leader=leader_against_rest(compared, ranked),
         ranking=ranked,
-        apart=told_apart(over_problems, ranked.labels),
-        models=of_single_seeds(directory, frame, judged),
+        apart=told_apart(compared, ranked.labels),
+        models=of_single_seeds(directory, frame, ahead),
     )

@@ -13,9 +13,9 @@ from harness.record.arrays import read_arrays
 from harness.record.belief import Doubt
 from harness.report.analysis import stats
 from harness.report.analysis.stats import Models
-from harness.report.analysis.winners import Verdict
+from harness.report.analysis.winners import Standing
 
-MOST = 100
+MOST_SETTINGS = 100
 """Settings whose predictions are read for a report, at most: the first of the suite."""
 
 
@@ -48,22 +48,24 @@ def _read(path: Path) -> dict[str, NDArray[Any]] | None:
 
 
 def of_single_seeds(
-    directory: Path, frame: pd.DataFrame, verdicts: list[Verdict]
+    directory: Path, frame: pd.DataFrame, standings: list[Standing]
 ) -> dict[int, Models]:
     """For each setting that has one seed: the models of its first and its second strategy.
 
     The p-values are Holm's for these settings together.
     """
-    single = [verdict for verdict in verdicts if len(verdict.ranking) > 1 and not verdict.judged]
-    wanted = frame[frame["setting"].isin([verdict.setting for verdict in single])]
+    single = [
+        standing for standing in standings if len(standing.ranking) > 1 and not standing.tested
+    ]
+    wanted = frame[frame["setting"].isin([standing.setting for standing in single])]
     cells = wanted.groupby(["setting", "label"])["cell"].agg(list)
     found = {}
-    for verdict in single[:MOST]:
-        one, other = (cells[verdict.setting, label] for label in verdict.ranking[:2])
+    for standing in single[:MOST_SETTINGS]:
+        one, other = (cells[standing.setting, label] for label in standing.ranking[:2])
         if len(one) == len(other) == 1:
             paths = (directory / f"predictions/{cell}.npz" for cell in (*one, *other))
             if (tested := compared(*paths)) is not None:
-                found[verdict.setting] = tested
+                found[standing.setting] = tested
     adjusted = stats.holm([tested.p for tested in found.values()])
     return {
         setting: tested.corrected(float(p))

@@ -17,7 +17,7 @@ from harness.report.analysis.details import Details
 from harness.report.analysis.results import SETTING
 from harness.report.plots import curves
 from harness.report.plots.figure import Plot
-from harness.report.workers import Later, here
+from harness.report.workers import Submit, serial
 
 STATES = ("complete", "pruned", "failed", "diverged")
 """How a trial may end."""
@@ -52,7 +52,7 @@ def tuning(
     table: pd.DataFrame,
     details: Details,
     plan: Mapping[str, Any],
-    later: Later = here,
+    submit: Submit = serial,
 ) -> Tuning:
     """All of it; ``table`` is the summary of ``frame``, ``plan`` the suite's budget.
 
@@ -62,8 +62,8 @@ def tuning(
     cells = curves.of_cells(frame)
     by_accuracy = details.trials[details.trials["accuracy"].astype(bool)]
     found = budget.searches(cells, by_accuracy)
-    tuned = importance.tuned(cells, details.trials, details.tuned, later)
-    best = later(budget.table, found, as_run=as_run)
+    tuned = importance.tuned(cells, details.trials, details.tuned, submit)
+    best = submit(budget.table, found, as_run=as_run)
 
     def placed() -> Mapping[str, pd.DataFrame]:
         numbers = {

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.analysis.pairwise import duels_of
-from harness.report.analysis.results import by_setting, told
+from harness.report.analysis.pairwise import seen_from
+from harness.report.analysis.results import by_setting, outcome
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Standing:
     """Who is ahead in one setting.
 
     ``ranking`` has the complete groups' labels, highest mean first, without those that were shown
@@ -31,12 +31,12 @@ class Verdict:
     missing: tuple[tuple[str, str], ...]
 
     @property
-    def judged(self) -> bool:
+    def tested(self) -> bool:
         """Whether there are two complete groups and seeds enough for an interval between them."""
         return not np.isnan(self.half)
 
-    def told(self, label: str) -> str:
-        """What the test of the first against another label says, as ``results.told``."""
+    def outcome(self, label: str) -> str:
+        """What the test of the first against another label says, as ``results.outcome``."""
         if label in self.untested:
             return "untested"
         return "unclear" if label in self.tied else "better"
@@ -48,13 +48,13 @@ class Verdict:
         return self.ranking[0] if alone else None
 
 
-def verdicts(table: pd.DataFrame, duels: pd.DataFrame) -> list[Verdict]:
-    """A verdict for each setting, from ``summary`` and ``pairs.duels`` of one frame."""
+def standings(table: pd.DataFrame, pairwise: pd.DataFrame) -> list[Standing]:
+    """A standing for each setting, from ``summary`` and ``pairwise.pairwise`` of one frame."""
     ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
         ["setting", "accuracy"], ascending=[True, False], kind="stable"
     )
     rankings: dict[Any, Any] = ranked.groupby("setting")["label"].agg(tuple).to_dict()
-    margins = _margins(duels, {setting: ranking[0] for setting, ranking in rankings.items()})
+    margins = _margins(pairwise, {setting: ranking[0] for setting, ranking in rankings.items()})
     unknown = (np.nan, np.nan, "untested")
     found = []
     for setting, groups in by_setting(table).items():
@@ -62,7 +62,7 @@ def verdicts(table: pd.DataFrame, duels: pd.DataFrame) -> list[Verdict]:
         others = {label: margins.get((setting, label), unknown) for label in ranking[1:]}
         points, half, _ = next(iter(others.values()), unknown)
         found.append(
-            Verdict(
+            Standing(
                 setting=setting,
                 ranking=ranking,
                 tied=tuple(label for label, (*_, kind) in others.items() if kind == "unclear"),
@@ -76,15 +76,15 @@ def verdicts(table: pd.DataFrame, duels: pd.DataFrame) -> list[Verdict]:
 
 
 def _margins(
-    duels: pd.DataFrame, leaders: dict[int, str]
+    pairwise: pd.DataFrame, leaders: dict[int, str]
 ) -> dict[tuple[int, str], tuple[float, float, str]]:
     """For each setting and each label but the first's: how far the first is above it, in points,
-    the half width of the interval, and what the test says (``results.told``)."""
-    rows = duels_of(duels, pd.Series(leaders, dtype=object))
+    the half width of the interval, and what the test says (``results.outcome``)."""
+    rows = seen_from(pairwise, pd.Series(leaders, dtype=object))
     points, half = 100 * rows["difference"], 100 * rows["half"]
     columns = (rows["setting"], rows["right"], points, half, rows["p_holm"])
     return {
-        (setting, other): (ahead, around, told(ahead, p))
+        (setting, other): (ahead, around, outcome(ahead, p))
         for setting, other, ahead, around, p in zip(
             *(column.tolist() for column in columns), strict=True
         )

@@ -20,35 +20,34 @@ from harness.record.store import Store
 from harness.report import format, tables
 from harness.report.analysis import importance, predictions, stats
 from harness.report.analysis.details import Details, Fault, collect
-from harness.report.analysis.findings import findings, overall, ranks
+from harness.report.analysis.findings import findings, rank_findings, suite_findings
 from harness.report.analysis.results import (
     Group,
     baseline,
     by_setting,
-    gain_told,
+    gain_outcome,
     labels,
     place,
     summary,
     tidy,
 )
-from harness.report.analysis.tests import Judgement, judge
+from harness.report.analysis.tests import Decisions, decide
 from harness.report.analysis.tuning import tuning
 from harness.report.page import chapters
 from harness.report.plots import accuracy, images
-from harness.report.plots.diagram import average_ranks
-from harness.report.plots.diagram import told as diagram_told
+from harness.report.plots.diagram import average_ranks, describe
 from harness.report.plots.figure import Plot
-from harness.report.plots.render import Drawn, Files, in_formats
+from harness.report.plots.render import Files, Rendering, render
 from harness.report.plots.style import Look, looks
-from harness.report.workers import Later, here
+from harness.report.workers import Submit, serial
 
 if TYPE_CHECKING:
     from harness.contract import Section
 
-MANY = 12
+FOLDED_AFTER = 12
 """Findings, or cells of one fault, that are shown before the rest is folded away."""
 
-LONG = 200
+LONG_TABLE = 200
 """Rows of a table that stands open; a longer one is folded."""
 
 
@@ -56,7 +55,7 @@ def write_report(
     directory: Path,
     sections: Callable[[], Sequence[Section]] = tuple,
     known: tuple[pd.DataFrame, Details] | None = None,
-    later: Later = here,
+    submit: Submit = serial,
 ) -> Path:
     """Write ``DIRECTORY/report/``: ``index.html``, ``tables/`` and ``plots/``.
 
@@ -65,7 +64,7 @@ def write_report(
     Args:
         sections: gives plugins' own sections, when plots are being drawn; their HTML is trusted.
         known: what :func:`collect` found, where the records have been read already.
-        later: who draws, and does what else can be done beside the rest.
+        submit: who draws, and does what else can be done beside the rest.
     """
     store, target = Store(directory), directory / "report"
     plan = store.plan()
@@ -74,10 +73,10 @@ def write_report(
     table = summary(frame)
     look = looks(frame)
 
-    def draw(*plots: Plot) -> list[Drawn]:
-        return [Drawn.of(plot, look, later) for plot in plots if plot.facets]
+    def draw(*plots: Plot) -> list[Rendering]:
+        return [Rendering.of(plot, look, submit) for plot in plots if plot.facets]
 
-    tuned = tuning(frame, table, details, plan.config.get("budget") or {}, later)
+    tuned = tuning(frame, table, details, plan.config.get("budget") or {}, submit)
     drawn = {
         "results": draw(
             accuracy.by_shots(table), accuracy.by_seconds(table), accuracy.by_memory(table)
@@ -86,21 +85,21 @@ def write_report(
     }
     predicted, unread = predictions.read(directory, frame)
     drawn["predictions"] = draw(predictions.reliability(predicted, table, unread))
-    judged = judge(directory, frame, table)
+    decisions = decide(directory, frame, table)
     files: dict[str, Files] = {
         one.plot.name: one.files for chapter in drawn.values() for one in chapter
     }
-    if judged.ranking.ranks is not None:
-        ranks_diagram = partial(average_ranks, judged.ranking, judged.apart, look)
-        files["ranks"] = later(in_formats, ranks_diagram)
+    if decisions.ranking.ranks is not None:
+        ranks_diagram = partial(average_ranks, decisions.ranking, decisions.apart, look)
+        files["ranks"] = submit(render, ranks_diagram)
     own = [(section.title, Markup(section.html)) for section in sections()]
-    texts = tables.files(frame, table, everything, judged)
+    texts = tables.files(frame, table, everything, decisions)
     texts |= chapters.files(tuned, predicted, table)
     contents = {target / f"tables/{name}": text.encode() for name, text in texts.items()}
     told: dict[str, Any] = {
         **_lead(plan, frame),
-        **_found(frame, table, judged),
-        **_tested(table, judged, look),
+        **_found(frame, table, decisions),
+        **_tested(table, decisions, look),
         "best": tuned.shown["best"],
         "as_run": tuned.as_run,
         "hyperparameters": tuned.shown["tuned"],
@@ -110,9 +109,9 @@ def write_report(
         "unread": unread,
         "defaults": chapters.defaults(details.defaults),
         "machines": chapters.machines(details.facts),
-        "cost": tables.cost(table),
-        "metrics": tables.metrics(table),
-        "cells": tables.cells(frame),
+        "cost": tables.cost_table(table),
+        "metrics": tables.metrics_table(table),
+        "cells": tables.cells_table(frame),
         "faults": [_fault(fault) for fault in details.faults],
         "tuned": _tuned(frame, details),
         "facts": details.facts,
@@ -125,7 +124,7 @@ def write_report(
         for ending, content in formats().items():
             contents[target / f"plots/{name}.{ending}"] = content
     shown = {name: [_plot(one, look) for one in chapter] for name, chapter in drawn.items()}
-    page = _template().render(plan=plan, plots=shown, long=LONG, many=MANY, **told)
+    page = _template().render(plan=plan, plots=shown, long=LONG_TABLE, many=FOLDED_AFTER, **told)
     # All at once and at the end: who is interrupted still has the report that there was.
     for stale in {*target.glob("plots/*.*"), *target.glob("tables/*.*")} - contents.keys():
         stale.unlink()
@@ -188,34 +187,34 @@ def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def _found(frame: pd.DataFrame, table: pd.DataFrame, judged: Judgement) -> dict[str, Any]:
-    winners = {verdict.setting: verdict.winner for verdict in judged.verdicts}
+def _found(frame: pd.DataFrame, table: pd.DataFrame, decisions: Decisions) -> dict[str, Any]:
+    winners = {standing.setting: standing.winner for standing in decisions.standings}
     return {
-        "overall": overall(table, judged, baseline(frame)),
-        "findings": findings(frame, table, judged),
+        "overall": suite_findings(table, decisions, baseline(frame)),
+        "findings": findings(frame, table, decisions),
         "results": _results(table, winners),
     }
 
 
-def _tested(table: pd.DataFrame, judged: Judgement, look: Mapping[str, Look]) -> dict[str, Any]:
+def _tested(table: pd.DataFrame, decisions: Decisions, look: Mapping[str, Look]) -> dict[str, Any]:
     """The tables of tests, what ranks say and their diagram, if there is one."""
-    found, diagram = judged.ranking, None
+    found, diagram = decisions.ranking, None
     if found.ranks is not None:
-        figure = average_ranks(found, judged.apart, look)
-        diagram = images.inline_svg(figure, "ranks", diagram_told(found, judged.apart))
+        figure = average_ranks(found, decisions.apart, look)
+        diagram = images.inline_svg(figure, "ranks", describe(found, decisions.apart))
     return {
-        "gains": tables.overall(judged.gains).drop(columns="against"),
+        "gains": tables.problems_table(decisions.gains).drop(columns="against"),
         "leads": found.leader,
-        "leader": tables.overall(judged.leader).drop(columns="strategy"),
+        "leader": tables.problems_table(decisions.leader).drop(columns="strategy"),
         "general": {
             "problems": found.problems,
             "needed": stats.PROBLEMS_FOR_BOOTSTRAP,
         },
-        "ranks": ranks(found),
-        "ranking": tables.ranks(found, judged.apart),
+        "ranks": rank_findings(found),
+        "ranking": tables.ranks_table(found, decisions.apart),
         "diagram": diagram,
-        "comparisons": tables.comparisons(table, judged.duels[:LONG]),
-        "compared": len(judged.duels),
+        "comparisons": tables.pairwise_table(table, decisions.pairwise[:LONG_TABLE]),
+        "compared": len(decisions.pairwise),
     }
 
 
@@ -252,7 +251,7 @@ def _results(table: pd.DataFrame, winners: Mapping[int, str | None]) -> list[dic
 
 def _result(group: Group, wins: bool) -> tuple[str, str, str, str]:
     """Accuracy and its class, gain and its class."""
-    told = gain_told(group)
+    told = gain_outcome(group)
     return (
         tables.accuracy_text(group),
         "gap" if group["gap"] else "best" if wins else "",
@@ -261,7 +260,7 @@ def _result(group: Group, wins: bool) -> tuple[str, str, str, str]:
     )
 
 
-def _plot(drawn: Drawn, look: Mapping[str, Look]) -> dict[str, Any]:
+def _plot(drawn: Rendering, look: Mapping[str, Look]) -> dict[str, Any]:
     plot = drawn.plot
     return {
         "name": plot.name,
@@ -295,7 +294,9 @@ def _fault(fault: Fault) -> dict[str, Any]:
 
 def _tuned(frame: pd.DataFrame, details: Details) -> pd.DataFrame:
     """A row for each cell that chose a setting: what it chose."""
-    shown = tables.cells(frame)[["problem", "shots", "strategy", "seed", "validation accuracy (%)"]]
+    shown = tables.cells_table(frame)[
+        ["problem", "shots", "strategy", "seed", "validation accuracy (%)"]
+    ]
     settings = frame["cell"].map(details.tuned)
     chosen = settings.notna()
     shown = shown[chosen]

@@ -24,7 +24,7 @@ def by_shots(table: pd.DataFrame) -> Plot:
     def tell(row: pd.Series[Any]) -> str:
         return f"{format.plus_minus(row['accuracy'], row['accuracy_half'])} %"
 
-    facets, total = _places(table, "Test accuracy", tell)
+    facets, total = _facets(table, "Test accuracy", tell)
     several = any(facet.data["shots"].nunique() > 1 for facet in facets)
     caption = "Higher is better. " if several else "Further right is better. "
     caption += "A mark is the mean over seeds; the "
@@ -73,7 +73,7 @@ def _against_cost(
 
     table = table[(table["x"] > 0) | (table["gap"] != "")]
     table = table.assign(front=on_front(table))
-    facets, total = _places(table, title, tell, _front_text)
+    facets, total = _facets(table, title, tell, _front_text)
     caption += (
         " Ringed, and joined by the dotted line: the Pareto front: no other has a mean as"
         " high at less cost, or a higher one at the same. It goes by the means alone, untested,"
@@ -113,7 +113,7 @@ def _front_text(rows: pd.DataFrame) -> str:
     return f"On the front: {named[0][1]}" if named else ""
 
 
-def _places(
+def _facets(
     table: pd.DataFrame,
     what: str,
     tell: Callable[[pd.Series[Any]], str],
@@ -122,7 +122,7 @@ def _places(
     """A facet for each problem and backbone in which some group is complete."""
     table = table[(table["gap"] == "").groupby(table["facet"]).transform("any")]
     facets = []
-    for title in table["facet"].unique()[: figure.MOST]:
+    for title in table["facet"].unique()[: figure.MOST_FACETS]:
         rows = table[table["facet"] == title]
         several = rows["shots"].nunique() > 1
         told, lost = [], []

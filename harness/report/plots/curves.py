@@ -84,7 +84,7 @@ def _best(
     curves = [
         curve(group).assign(setting=setting, label=label, unit=0)
         for (setting, label), group in found.items()
-        if setting in settings[: figure.MOST]
+        if setting in settings[: figure.MOST_FACETS]
     ]
     empty = pd.DataFrame(columns=["x", "expected", "setting", "label", "unit"])
     points = pd.concat(curves) if curves else empty
@@ -121,7 +121,7 @@ def _facets(
     """
     table = table[table["setting"].isin(points["setting"])]
     facets = []
-    for setting in table["setting"].unique()[: figure.MOST]:
+    for setting in table["setting"].unique()[: figure.MOST_FACETS]:
         group, rows = table[table["setting"] == setting], points[points["setting"] == setting]
         last = rows[rows["x"] == rows.groupby(["label", "unit"])["x"].transform("max")]
         ends = last.groupby("label", sort=False)[["x", "y"]].mean()

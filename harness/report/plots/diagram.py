@@ -60,7 +60,7 @@ def cliques(apart: NDArray[np.bool_]) -> list[list[int]]:
     return groups
 
 
-def told(found: Ranking, apart: NDArray[np.bool_]) -> str:
+def describe(found: Ranking, apart: NDArray[np.bool_]) -> str:
     """The diagram in words, for who can't see it."""
     assert found.ranks is not None
     order = np.argsort(found.ranks.average, kind="stable")

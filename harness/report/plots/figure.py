@@ -15,7 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from harness.report import format
 from harness.report.plots.style import STYLE, Look
 
-MOST = 9
+MOST_FACETS = 9
 """Facets that are drawn, at most; the tables hold the rest."""
 
 
@@ -51,7 +51,7 @@ class Facet:
 class Plot:
     """A plot: ``caption`` says how to read it, ``draw`` fills one pair of axes.
 
-    Its facets are the first ``MOST`` of ``total``.
+    Its facets are the first ``MOST_FACETS`` of ``total``.
     """
 
     name: str

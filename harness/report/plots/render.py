@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from harness.report.plots import images
 from harness.report.plots.figure import Plot
 from harness.report.plots.style import Look
-from harness.report.workers import Later
+from harness.report.workers import Submit
 
 Looks = Mapping[str, Look]
 Files = Callable[[], dict[str, bytes]]
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Rendering:
     """A plot, its ``files`` by the ending of their names, and its ``facets``, each an ``<svg>``."""
 
     plot: Plot
@@ -27,12 +27,12 @@ class Drawn:
     facets: Callable[[], list[Markup]]
 
     @classmethod
-    def of(cls, plot: Plot, looks: Looks, later: Later) -> Drawn:
-        files = later(in_formats, partial(plot.figure, looks))
-        return cls(plot, files, later(_facets, plot, looks))
+    def of(cls, plot: Plot, looks: Looks, submit: Submit) -> Rendering:
+        files = submit(render, partial(plot.figure, looks))
+        return cls(plot, files, submit(_facets, plot, looks))
 
 
-def in_formats(draw: Callable[[], Figure]) -> dict[str, bytes]:
+def render(draw: Callable[[], Figure]) -> dict[str, bytes]:
     """A figure as PNG and as SVG."""
     figure = draw()
     return {"png": images.png(figure), "svg": images.svg(figure)}

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from harness.record.store import Store
-from harness.report.analysis.findings import findings, overall, ranks
+from harness.report.analysis.findings import findings, rank_findings, suite_findings
 from harness.report.analysis.results import baseline, summary, tidy
-from harness.report.analysis.tests import judge
+from harness.report.analysis.tests import decide
 
 FrameOf = Callable[..., pd.DataFrame]
 ADDED = ["setting", "facet", "counts"]
@@ -21,11 +21,11 @@ BASE = [0.500, 0.512, 0.495]
 def told(frame: pd.DataFrame, folder: Path = Path("nowhere")) -> str:
     """All sentences about all settings, and of each."""
     table = summary(frame)
-    judged = judge(folder, frame, table)
+    decisions = decide(folder, frame, table)
     sentences = [
-        *overall(table, judged, baseline(frame)),
-        *(one for found in findings(frame, table, judged) for one in found.sentences),
-        *ranks(judged.ranking),
+        *suite_findings(table, decisions, baseline(frame)),
+        *(one for found in findings(frame, table, decisions) for one in found.sentences),
+        *rank_findings(decisions.ranking),
     ]
     return " ".join(sentence.striptags() for sentence in sentences).replace("\u00a0", " ")
 

@@ -83,7 +83,7 @@ def test_a_single_hyperparameter_needs_no_importance(frame_of: FrameOf) -> None:
 
 
 def test_only_the_first_are_estimated(frame_of: FrameOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importance, "MOST", 1)
+    monkeypatch.setattr(importance, "MOST_GROUPS", 1)
     frame = frame_of({"a": [0.5], "b": [0.5]})
     rows = importance.tuned(frame, tried(frame, *drawn()), {})()
     known = rows.groupby("label")["importance"].count()

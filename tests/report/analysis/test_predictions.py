@@ -147,7 +147,7 @@ def test_reading_stops_where_there_is_too_much(
     frame = frame_of({"a": [0.5], "b": [0.5]})
     directory = folder(frame, both(frame))
     size = next(directory.glob("predictions/*")).stat().st_size
-    monkeypatch.setattr(predictions, "MOST", int(1.5 * size))
+    monkeypatch.setattr(predictions, "MOST_BYTES", int(1.5 * size))
     assert [p.label for p in predictions.read(directory, frame)[0]] == ["a"]
 
 

@@ -12,30 +12,30 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.report.analysis import problems, stats
-from harness.report.analysis.pairwise import duels, pairs
-from harness.report.analysis.problems import Overall, overall, ranking, told_apart
-from harness.report.analysis.results import baseline, gain_told, summary, tidy
-from harness.report.analysis.winners import Verdict, verdicts
-from harness.report.plots.diagram import average_ranks, cliques, told
+from harness.report.analysis.pairwise import paired_differences, pairwise
+from harness.report.analysis.problems import OverProblems, over_problems, ranking, told_apart
+from harness.report.analysis.results import baseline, gain_outcome, summary, tidy
+from harness.report.analysis.winners import Standing, standings
+from harness.report.plots.diagram import average_ranks, cliques, describe
 from harness.report.plots.style import looks
 
 FrameOf = Callable[..., pd.DataFrame]
 ADDED = ["setting", "facet", "counts"]
 
 
-def judged(frame: pd.DataFrame) -> list[Verdict]:
-    return verdicts(summary(frame), duels(frame))
+def standings_of(frame: pd.DataFrame) -> list[Standing]:
+    return standings(summary(frame), pairwise(frame))
 
 
-def every_two(frame: pd.DataFrame) -> list[Overall]:
-    return overall(frame, ranking(frame))
+def every_two(frame: pd.DataFrame) -> list[OverProblems]:
+    return over_problems(frame, ranking(frame))
 
 
-def against_baseline(frame: pd.DataFrame) -> list[Overall]:
+def against_baseline(frame: pd.DataFrame) -> list[OverProblems]:
     return problems.against_baseline(every_two(frame), baseline(frame))
 
 
-def leader_against_rest(frame: pd.DataFrame) -> list[Overall]:
+def leader_against_rest(frame: pd.DataFrame) -> list[OverProblems]:
     return problems.leader_against_rest(every_two(frame), ranking(frame))
 
 
@@ -59,7 +59,7 @@ def suite_of(frame_of: FrameOf, scores: np.ndarray, **changes: Any) -> pd.DataFr
 
 def test_a_pair_is_the_paired_t_test_of_scipy(frame_of: FrameOf) -> None:
     a, b = [0.5, 0.7, 0.6, 0.9], [0.4, 0.5, 0.55, 0.7]
-    (found,) = pairs(frame_of({"a": a, "b": b})).to_dict("records")
+    (found,) = paired_differences(frame_of({"a": a, "b": b})).to_dict("records")
     expected = scipy_stats.ttest_rel(a, b)
     assert (found["left"], found["right"], found["n"]) == ("a", "b", 4)
     assert found["difference"] == pytest.approx(np.mean(np.subtract(a, b)))
@@ -71,7 +71,7 @@ def test_a_pair_is_the_paired_t_test_of_scipy(frame_of: FrameOf) -> None:
 def test_pairs_against_one_are_those_of_all_pairs(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(0)
     frame = suite_of(frame_of, draw.random((3, 4, 3)))
-    every, against = pairs(frame), pairs(frame, against="b")
+    every, against = paired_differences(frame), paired_differences(frame, against="b")
     assert len(every) == 3 * 6
     assert len(against) == 3 * 3
     swapped = every.rename(columns={"left": "right", "right": "left"})
@@ -85,7 +85,7 @@ def test_pairs_against_one_are_those_of_all_pairs(frame_of: FrameOf) -> None:
 def test_other_seeds_are_no_pair(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.1, 0.2], "b": [0.1, 0.2], "c": [0.3, None], "d": [0.2, 0.4]})
     frame.loc[frame["label"] == "b", "seed"] += 1
-    found = pairs(frame)
+    found = paired_differences(frame)
     assert list(zip(found["left"], found["right"], strict=True)) == [("a", "d")]
 
 
@@ -93,7 +93,7 @@ def test_duels_are_one_family_of_the_whole_suite(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(0)
     scores = draw.normal(0.5, 0.01, (2, 3, 4)) + np.array([0, 0.05, 0.01])[:, None]
     frame = suite_of(frame_of, scores)
-    found = duels(frame)
+    found = pairwise(frame)
     by_hand = [
         scipy_stats.ttest_rel(rows[i], rows[j]).pvalue
         for rows in scores
@@ -106,72 +106,72 @@ def test_duels_are_one_family_of_the_whole_suite(frame_of: FrameOf) -> None:
 def test_a_bound_is_in_no_duel(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.5, 0.6], "b": [0.5, 0.7], "bound": [0.9, 0.91]})
     frame.loc[frame["label"] == "bound", "oracle"] = "labels"
-    found = duels(frame)
+    found = pairwise(frame)
     assert list(zip(found["left"], found["right"], strict=True)) == [("a", "b")]
 
 
 def test_what_can_be_detected_shrinks_with_seeds(frame_of: FrameOf) -> None:
     frame = suite_of(frame_of, np.random.default_rng(0).normal(0.5, 0.01, (4, 3, 3)))
-    found = duels(frame)
+    found = pairwise(frame)
     now = problems.detectable_points(found)
     sd = 100 * found["sd"].median()
     assert now == pytest.approx(sd * scipy_stats.t.ppf(1 - 0.05 / 24, 2) / 3**0.5)
     assert problems.detectable_points(found, seeds=10) < now / 4
-    assert math.isnan(problems.detectable_points(duels(frame[frame["seed"] == 0])))
+    assert math.isnan(problems.detectable_points(pairwise(frame[frame["seed"] == 0])))
 
 
 # ── who is ahead in a setting ─────────────────────────────────────────────────────────────────
 
 
 def test_a_winner_needs_a_test_that_tells_it_apart(frame_of: FrameOf) -> None:
-    (clear,) = judged(frame_of({"a": [0.90, 0.91, 0.92], "b": [0.80, 0.82, 0.81]}))
+    (clear,) = standings_of(frame_of({"a": [0.90, 0.91, 0.92], "b": [0.80, 0.82, 0.81]}))
     assert (clear.winner, clear.ranking, clear.tied) == ("a", ("a", "b"), ())
     assert clear.points == pytest.approx(10)
     assert clear.half == pytest.approx(4.302653 * 1 / 3**0.5)
-    (close,) = judged(frame_of({"a": [0.90, 0.80, 0.91], "b": [0.80, 0.82, 0.81]}))
+    (close,) = standings_of(frame_of({"a": [0.90, 0.80, 0.91], "b": [0.80, 0.82, 0.81]}))
     assert (close.winner, close.ranking, close.tied) == (None, ("a", "b"), ("b",))
 
 
 def test_a_winner_by_itself_is_none_among_many_settings(frame_of: FrameOf) -> None:
     clear = np.array([[0.80, 0.82, 0.81], [0.90, 0.91, 0.92]])
     noise = np.random.default_rng(0).normal(0.5, 0.02, (20, 2, 3))
-    (alone,) = judged(suite_of(frame_of, clear[None]))
-    among, *_ = judged(suite_of(frame_of, np.concatenate([clear[None], noise])))
+    (alone,) = standings_of(suite_of(frame_of, clear[None]))
+    among, *_ = standings_of(suite_of(frame_of, np.concatenate([clear[None], noise])))
     assert (alone.winner, among.winner) == ("a", None)
 
 
 def test_a_winner_is_ahead_of_all_and_not_of_the_next_alone(frame_of: FrameOf) -> None:
     scores = {"a": [0.90, 0.901, 0.902], "b": [0.85, 0.852, 0.851], "c": [0.95, 0.6, 0.9]}
-    (verdict,) = judged(frame_of(scores))
-    assert verdict.ranking == ("a", "b", "c")
-    assert (verdict.tied, verdict.winner) == (("c",), None)
+    (standing,) = standings_of(frame_of(scores))
+    assert standing.ranking == ("a", "b", "c")
+    assert (standing.tied, standing.winner) == (("c",), None)
 
 
 @pytest.mark.parametrize("scores", [{"a": [0.9], "b": [0.1]}, {"a": [0.9, 0.9], "b": [0.1, 0.1]}])
 def test_one_seed_or_no_spread_has_no_winner(frame_of: FrameOf, scores: Any) -> None:
-    (verdict,) = judged(frame_of(scores))
-    assert (verdict.ranking, verdict.winner) == (("a", "b"), None)
+    (standing,) = standings_of(frame_of(scores))
+    assert (standing.ranking, standing.winner) == (("a", "b"), None)
 
 
 def test_what_could_not_be_tested_is_not_called_indistinguishable(frame_of: FrameOf) -> None:
     scores = {"a": [0.90, 0.91, 0.92], "b": [0.80, 0.82, 0.81], "c": [0.5, 0.51, 0.52]}
-    (verdict,) = judged(frame_of(scores))
-    assert (verdict.winner, verdict.tied, verdict.untested) == (None, (), ("c",))
-    assert [verdict.told(label) for label in "bc"] == ["better", "untested"]
+    (standing,) = standings_of(frame_of(scores))
+    assert (standing.winner, standing.tied, standing.untested) == (None, (), ("c",))
+    assert [standing.outcome(label) for label in "bc"] == ["better", "untested"]
 
 
 def test_of_one_pair_one_thing_is_said(frame_of: FrameOf) -> None:
-    """A gain over the baseline is one of the duels that decide who wins, of one family."""
+    """A gain over the baseline is one of the pairwise that decide who wins, of one family."""
     draw = np.random.default_rng(2)
     scores = draw.normal(0.5, 0.02, (8, 4, 5)) + np.array([0, 0.02, 0.04, 0.2])[:, None]
     frame = suite_of(frame_of, scores)
-    table, found = summary(frame), {verdict.setting: verdict for verdict in judged(frame)}
+    table, found = summary(frame), {standing.setting: standing for standing in standings_of(frame)}
     led = 0
     for group in table.to_dict("records"):
-        verdict = found[group["setting"]]
-        if group["label"] == verdict.ranking[0] and group["label"] != "from_scratch":
-            assert gain_told(group) == verdict.told("from_scratch")
-            led += gain_told(group) == "better"
+        standing = found[group["setting"]]
+        if group["label"] == standing.ranking[0] and group["label"] != "from_scratch":
+            assert gain_outcome(group) == standing.outcome("from_scratch")
+            led += gain_outcome(group) == "better"
     assert led  # not all unclear
     leading = {(row.left, row.right): row for row in leader_against_rest(frame)}
     for gain in against_baseline(frame):
@@ -180,21 +180,21 @@ def test_of_one_pair_one_thing_is_said(frame_of: FrameOf) -> None:
 
 
 def test_what_is_missing_is_not_ranked(frame_of: FrameOf) -> None:
-    (verdict,) = judged(frame_of({"a": [0.9, None], "b": [0.1, 0.2], "c": [None, None]}))
-    assert verdict.ranking == ("b",)
-    assert verdict.missing == (("a", "1 of 2 failed"), ("c", "2 of 2 failed"))
-    assert verdict.winner is None
+    (standing,) = standings_of(frame_of({"a": [0.9, None], "b": [0.1, 0.2], "c": [None, None]}))
+    assert standing.ranking == ("b",)
+    assert standing.missing == (("a", "1 of 2 failed"), ("c", "2 of 2 failed"))
+    assert standing.winner is None
 
 
 def test_two_copies_of_one_strategy_are_rarely_told_apart(frame_of: FrameOf) -> None:
-    """The whole way from the tidy frame to a verdict, on 400 suites."""
+    """The whole way from the tidy frame to a standing, on 400 suites."""
     draw = np.random.default_rng(0)
     base = suite_of(frame_of, np.zeros((3, 2, 3)))
     wins = 0
     for _ in range(400):
         own = draw.normal(0.8, 0.02, (3, 1, 3)) + draw.normal(0, 0.01, (3, 2, 3))
         frame = base.assign(accuracy=(draw.binomial(2000, own) / 2000).ravel())
-        wins += (duels(frame)["p_holm"] < stats.ALPHA).any()
+        wins += (pairwise(frame)["p_holm"] < stats.ALPHA).any()
     print(f"null suites in which one of two copies wins: {wins / 400:.4f} of 400")
     assert wins / 400 <= 0.05
 
@@ -224,13 +224,13 @@ def test_few_blocks_have_the_t_test(frame_of: FrameOf) -> None:
     scores = np.array([[[0.1, 0.2, 0.3], [0.2, 0.31, 0.39]]])
     (found,) = against_baseline(suite_of(frame_of, scores))
     expected = scipy_stats.ttest_rel(scores[0, 1], scores[0, 0])
-    assert (found.test, found.told) == ("t", "better")
+    assert (found.test, found.outcome) == ("t", "better")
     assert found.p == pytest.approx(expected.pvalue)
 
 
 def test_a_single_seed_of_a_single_problem_is_not_tested(frame_of: FrameOf) -> None:
     (found,) = against_baseline(suite_of(frame_of, np.array([[[0.1], [0.2]]])))
-    assert (found.test, found.told, found.points) == ("none", "untested", pytest.approx(10))
+    assert (found.test, found.outcome, found.points) == ("none", "untested", pytest.approx(10))
 
 
 def test_a_setting_that_one_has_not_is_left_out_for_both(frame_of: FrameOf) -> None:
@@ -315,7 +315,7 @@ def test_only_what_is_complete_everywhere_is_ranked(frame_of: FrameOf) -> None:
         "b",
         "from_scratch",
     ]
-    words = told(found, apart)
+    words = describe(found, apart)
     assert words.startswith("Average ranks. c: 1.00; b: 2.00; from_scratch: 3.00.")
     assert words.endswith("Every two are told apart.")
 
@@ -330,7 +330,7 @@ def test_lines_join_what_the_tests_over_all_problems_do_not_tell_apart(frame_of:
     assert found.ranks.nemenyi[1, 2] > stats.ALPHA
     assert apart[1, 2]
     assert cliques(apart) == [[2, 3]]
-    assert "Not told apart: " in told(found, apart)
+    assert "Not told apart: " in describe(found, apart)
 
 
 def test_every_two_that_are_not_apart_are_in_a_clique_and_no_others() -> None:

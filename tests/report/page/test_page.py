@@ -155,7 +155,7 @@ def test_budget_provenance_settings_and_sections(page: tuple[str, Reader]) -> No
 def test_findings_name_no_winner_without_grounds(page: tuple[str, Reader]) -> None:
     words = page[1].words
     assert "No winner: linear_probe has the highest mean" in words
-    assert "Not judged, because a result is missing: maml (1 of 3 pending)." in words
+    assert "Not decisions, because a result is missing: maml (1 of 3 pending)." in words
     assert "A single seed can't tell whether that is more than luck" in words
 
 
@@ -165,7 +165,7 @@ def test_findings_name_no_winner_without_grounds(page: tuple[str, Reader]) -> No
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One facet a plot: drawing is what takes the time."""
-    monkeypatch.setattr("harness.report.plots.figure.MOST", 1)
+    monkeypatch.setattr("harness.report.plots.figure.MOST_FACETS", 1)
 
 
 def test_the_same_records_give_the_same_files(folder: Folder, cell: Cell, done: Done) -> None:

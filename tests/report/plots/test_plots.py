@@ -158,7 +158,7 @@ def test_more_facets_than_can_be_read_are_counted(frame_of: FrameOf) -> None:
     columns = ["setting", "facet", "counts"]
     parts = [frame_of({"a": [0.5]}, problem=f"p{n}").drop(columns=columns) for n in range(20)]
     plot = accuracy.by_shots(summary(tidy(pd.concat(parts))))
-    assert (len(plot.facets), plot.total) == (figure.MOST, 20)
+    assert (len(plot.facets), plot.total) == (figure.MOST_FACETS, 20)
 
 
 # ── Pareto fronts ─────────────────────────────────────────────────────────────────────────────
