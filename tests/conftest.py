@@ -158,7 +158,7 @@ def unmeasured():
 def warm_server():
     """Processes of cells come from a server; this one has imported what tests would wait for."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([server.PRELOAD, "sklearn.datasets", "harness.report.page.page"])
+    context.set_forkserver_preload([server.PRELOAD, "sklearn.datasets", "harness.report.write"])
     forkserver.ensure_running()
 
 

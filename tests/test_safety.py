@@ -129,7 +129,7 @@ def spaced(text: str) -> str:
 @pytest.fixture
 def hostile_report(harness, plugin_file, tmp_path, monkeypatch):
     """The report of a suite in which all that may be text is hostile."""
-    monkeypatch.setattr("harness.report.plots.figure.MOST_FACETS", 1)
+    monkeypatch.setattr("harness.report.analysis.results.MOST_FACETS", 1)
     monkeypatch.setattr("platform.node", lambda: EVERYTHING)
     from harness.record import provenance
 

@@ -30,6 +30,6 @@ def command(directory: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, 
             "budget, data or code): they are left out",
             err=True,
         )
-    page, *_ = report(store, lambda: load_plugins(plugin, plugins_dir, for_report=True))
+    page, _ = report(store, lambda: load_plugins(plugin, plugins_dir, for_report=True))
     click.echo(page)
     return 0

@@ -16,14 +16,12 @@ from harness.report.workers import pool
 from harness.run.events import Events
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from harness.contract import Section
     from harness.registry import Registry
-    from harness.report.analysis.details import Fault
+    from harness.report.analysis.report import Report
 
 MANY_CELLS = 500
-"""Planned cells from which on several processes make a report: they take a while to start."""
+"""Planned cells from which on several processes make a report: starting them takes time."""
 
 MOST_PROCESSES = 8
 """Processes, at most: there are no more plots."""
@@ -31,8 +29,8 @@ MOST_PROCESSES = 8
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the collector of garbage, which would go through thousands of records again and
-    again, and find all of them needed."""
+    """Switch garbage collection off: it would go through thousands of records again and again, and
+    find all of them in use."""
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -43,27 +41,26 @@ def _uncollected() -> Iterator[None]:
 
 
 @_uncollected()
-def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, pd.DataFrame, list[Fault]]:
+def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, Report]:
     """Write the report of a results folder; a plugin whose section fails is named and left out.
 
     Args:
         load: gives the plugins, which take long to import: as late as possible.
 
     Returns:
-        The page, the tidy frame, and what went wrong with cells.
+        The page, and what was reported.
     """
     many = len(store.plan().cells) >= MANY_CELLS
     with pool(min(cores() or 1, MOST_PROCESSES) if many else 1) as submit:
         # Imported while the others start: it takes as long.
-        from harness.report.analysis.details import collect
-        from harness.report.page.page import write_report
+        from harness.report.analysis.report import analyse
+        from harness.report.write import write_report
 
-        known = frame, details = collect(store, submit)
+        found = analyse(store, submit)
 
         def sections() -> list[Section]:
             events = Events(load().manager, lambda line: click.echo(f"harness: {line}", err=True))
-            given = {"frame": frame, "directory": store.directory}
+            given = {"frame": found.records, "directory": store.directory}
             return events.collect("harness_report_sections", given)
 
-        page = write_report(store.directory, sections, known, submit)
-        return page, frame, details.faults
+        return write_report(found, sections, submit), found

@@ -234,22 +234,18 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
     from harness.cli.reporting import report
     from harness.report.format import STATES
 
-    page, frame, faults = report(store, lambda: registry)
+    page, found = report(store, lambda: registry)
     if output == "json":
         from harness.record.table import to_json
 
-        click.echo(to_json(frame))
+        click.echo(to_json(found.records))
     else:
-        from harness.report.analysis.results import summary, tidy
-        from harness.report.tables import results_table, terminal
+        from harness.report.terminal import results
 
-        tidied = tidy(frame)
-        table = summary(tidied)
-        for facet in table["facet"].unique():  # a table each: side by side they are too wide
-            click.echo(terminal(results_table(tidied, table[table["facet"] == facet])) + "\n")
+        click.echo(results(found), nl=False)
     click.echo(f"report: {page}", err=True)
     ours = {cell.cell for cell in chosen}
-    bad = [mine for fault in faults if (mine := fault.among(ours)).cells]
+    bad = [mine for fault in found.details.faults if (mine := fault.among(ours)).cells]
     for fault in bad:
         logs = [log for _, log in fault.cells if log]
         log = f" (log: {store.directory / logs[0]})" if logs else ""

@@ -172,6 +172,11 @@ def shots_text(shots: Any) -> str:
     return sizes[shots] if shots in sizes else plural(int(shots), "shot")
 
 
+def setting_text(facet: str, shots: Any) -> str:
+    """``digits, 5 shots``."""
+    return f"{facet}, {shots_text(shots)}"
+
+
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """``1 cell``, ``2 cells``; ``nouns`` where the plural is no mere ``s``."""
     return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.report.page import page
+from harness.report import write
 
 TOY_PLUGIN = Path(__file__).parents[1] / "toy_plugin.py"
 
@@ -16,14 +16,14 @@ def toy():
     return ("--plugin", TOY_PLUGIN)
 
 
-def undrawn(directory, *rest):
-    return directory
+def undrawn(report, *rest):
+    return report.directory
 
 
 @pytest.fixture
 def no_report(monkeypatch):
     """Reports take longer to draw than the tiny suite to run."""
-    monkeypatch.setattr(page, "write_report", undrawn)
+    monkeypatch.setattr(write, "write_report", undrawn)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def results(harness, tiny_suite, ran, tmp_path, tmp_path_factory):
     """The results folder of the tiny suite, all cells ok: a copy of what was run once."""
     if not ran:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(page, "write_report", undrawn)
+            patch.setattr(write, "write_report", undrawn)
             ended = harness("suite", tiny_suite)
         assert ended.status == 0, ended.err
         ran.append(tmp_path_factory.mktemp("ran") / "results")

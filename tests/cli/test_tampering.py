@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from harness.record.store import Store
-from harness.report.page import page
+from harness.report import write
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def mixed(harness, results, edited):
 
     def mix(*replacements):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(page, "write_report", lambda directory, *rest: directory)
+            patch.setattr(write, "write_report", lambda report, *rest: report.directory)
             assert harness("suite", edited(*replacements), "--results", "other").status == 0
         other = results.parents[1] / "other/tiny"
         for folder in ("records", "splits", "predictions"):

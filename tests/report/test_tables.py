@@ -15,19 +15,21 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.record.store import COLUMNS, Store
-from harness.report import format, tables
+from harness.report import format
 from harness.report.analysis.problems import ranking
-from harness.report.analysis.results import summary, tidy
+from harness.report.analysis.report import analyse
+from harness.report.analysis.results import strategies, summary, tidy
 from harness.report.analysis.tests import Decisions
+from harness.report.tables import markup
+from harness.report.tables.files import rank_tests, render_tables
+from harness.report.tables.text import ranks_table, results_table
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 
 
 @pytest.fixture(scope="module")
-def files(
-    results: Path, frame: pd.DataFrame, table: pd.DataFrame, decisions: Decisions
-) -> dict[str, str]:
-    return tables.files(frame, table, Store(results).frame(), decisions)
+def files(results: Path) -> dict[str, str]:
+    return render_tables(analyse(Store(results)))
 
 
 def lines(markdown: str) -> list[list[str]]:
@@ -39,7 +41,10 @@ def lines(markdown: str) -> list[list[str]]:
 def test_every_table_comes_in_every_format(files: dict[str, str]) -> None:
     names = {
         f"{table}.{kind}"
-        for table in ("results", "metrics", "cost", "cells", "comparisons", "overall", "ranks")
+        for table in (
+            *("results", "metrics", "cost", "cells", "comparisons", "overall", "ranks"),
+            *("best", "tuned", "consumed"),
+        )
         for kind in ("csv", "md", "tex")
     }
     assert files.keys() == names
@@ -133,20 +138,20 @@ def test_a_cached_phase_is_marked(files: dict[str, str]) -> None:
 
 
 def test_markdown_shows_a_label_as_it_is() -> None:
-    text = tables.markdown(pd.DataFrame({"strategy": [NASTY], "n": ["1"]}))
+    text = markup.markdown(pd.DataFrame({"strategy": [NASTY], "n": ["1"]}))
     assert len(text.splitlines()) == 3
     assert r"\[g\] \| \`h\` \*i\*" in text
     assert "&lt;f&gt;" in text
     assert "a_b" in text
-    assert tables.markdown_escape("_a_ b\nc") == r"\_a\_ b c"
+    assert markup.markdown_escape("_a_ b\nc") == r"\_a\_ b c"
 
 
 def test_latex_escapes_what_it_would_act_on() -> None:
-    escaped = tables.latex_escape("a_b & 100% $5 #1 {c} ~ ^ \\")
+    escaped = markup.latex_escape("a_b & 100% $5 #1 {c} ~ ^ \\")
     assert escaped == (
         r"a\_b \& 100\% \$5 \#1 \{c\} \textasciitilde{} \textasciicircum{} \textbackslash{}"
     )
-    assert tables.latex_escape("92.1 ± 0.8 −") == r"92.1 $\pm$ 0.8 $-$"
+    assert markup.latex_escape("92.1 ± 0.8 −") == r"92.1 $\pm$ 0.8 $-$"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
@@ -155,7 +160,7 @@ def test_latex_compiles(
 ) -> None:
     nasty = frame_of({NASTY: [0.5, 0.6], "from_scratch": [0.1, None]}, problem=f"on {NASTY}")
     fragments = [text for name, text in files.items() if name.endswith(".tex")]
-    fragments.append(tables.latex(tables.results_table(nasty, summary(nasty))))
+    fragments.append(markup.latex(results_table(strategies(nasty), summary(nasty))))
     document = (
         r"\documentclass{article}\usepackage[a0paper,landscape]{geometry}"
         r"\usepackage{booktabs,longtable}\begin{document}"
@@ -227,9 +232,9 @@ def test_numbers_in_words() -> None:
 def test_a_terminal_gets_short_lines_with_the_same_numbers(
     table: pd.DataFrame, frame: pd.DataFrame
 ) -> None:
-    shown = tables.results_table(frame, table)
-    text = tables.terminal(shown)
-    assert len(text.splitlines()[0]) < len(tables.markdown(shown).splitlines()[0])
+    shown = results_table(strategies(frame), table)
+    text = markup.terminal(shown)
+    assert len(text.splitlines()[0]) < len(markup.markdown(shown).splitlines()[0])
     for value in shown.iloc[:, 1]:
         assert str(value) in text
 
@@ -239,16 +244,16 @@ def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFram
     parts = [frame_of(scores, problem=f"p{n}") for n in range(6)]
     frame = tidy(pd.concat(parts).drop(columns=["setting", "facet", "counts"]))
     apart = np.array([[False, True, False], [True, False, True], [False, True, False]])
-    shown = tables.ranks_table(ranking(frame), apart)
+    shown = ranks_table(ranking(frame), apart)
     assert shown["strategy"].to_list() == ["b", "c", "a"]
     assert shown["average rank"].to_list() == ["1.00", "2.00", "3.00"]
     assert shown["not told apart from"].to_list() == [format.GAP, "a", "c"]
-    numbers = tables.rank_tests(ranking(frame))
+    numbers = rank_tests(ranking(frame))
     assert numbers["average rank"].to_list() == [1, 2, 3]
     assert np.isnan(numbers["p against the first"].iloc[0])
     assert numbers["p of any difference"].iloc[0] == pytest.approx(math.exp(-6))
     for table in (
-        tables.ranks_table(ranking(parts[0]), apart),
-        tables.rank_tests(ranking(parts[0])),
+        ranks_table(ranking(parts[0]), apart),
+        rank_tests(ranking(parts[0])),
     ):
         assert table.empty

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from harness.record.schema import Coordinates, Record
-from harness.report.page.page import write_report
+from harness.record.store import Store
+from harness.report.analysis.report import analyse
 from harness.report.workers import pool, serial
+from harness.report.write import write_report
 
 # What others are to do is code that ``eval`` takes: they are started anew, where a test's module
 # can't be imported.
@@ -129,9 +131,9 @@ def test_a_report_by_several_processes_is_the_same(
     def files() -> dict[Path, bytes]:
         return {p: p.read_bytes() for p in (directory / "report").rglob("*.*")}
 
-    write_report(directory)
+    write_report(analyse(Store(directory)))
     alone = files()
     assert any(path.suffix == ".png" for path in alone)
     with pool(2) as submit:
-        write_report(directory, submit=submit)
+        write_report(analyse(Store(directory), submit), submit=submit)
     assert files() == alone

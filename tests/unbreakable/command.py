@@ -10,12 +10,12 @@ import os
 import sys
 
 from harness.cli import main
-from harness.report.page import page
+from harness.report import write
 from harness.run import server
 
 server.start = lambda: None
 server.context = lambda: multiprocessing.get_context("fork")
-page.write_report = lambda directory, *rest: directory
+write.write_report = lambda report, *rest: report.directory
 
 os.chdir(folder)  # noqa: F821
 for stream, file in ((1, out), (2, err)):  # noqa: F821

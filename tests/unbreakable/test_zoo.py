@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.record.store import Store
-from harness.report.page import page
+from harness.report import write
 
 PLUGIN = Path(__file__).parent / "evil_plugin.py"
 
@@ -36,7 +36,7 @@ def deeds():
 
 @pytest.fixture
 def undrawn(monkeypatch):
-    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
 
 
 def mixed(evil):

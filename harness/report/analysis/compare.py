@@ -16,7 +16,7 @@ from harness.errors import HarnessError, did_you_mean
 from harness.record.store import Store
 from harness.report import format
 from harness.report.analysis import problems, stats
-from harness.report.analysis.results import SETTING, labels, outcome, tidy
+from harness.report.analysis.results import SETTING, labels, tidy
 from harness.report.analysis.stats import Estimate, Models
 from harness.report.analysis.trained import compared
 
@@ -69,8 +69,8 @@ class InSetting:
 
     @property
     def outcome(self) -> str:
-        """As ``results.outcome``."""
-        return outcome(self.estimate.value, self.p_holm)
+        """As ``stats.outcome``."""
+        return stats.outcome(self.estimate.value, self.p_holm)
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,11 @@ class Comparison:
     over_problems: Estimate
     test: str
     notes: list[str]
+
+    @property
+    def outcome(self) -> str:
+        """What the test over all problems says, as ``stats.outcome``."""
+        return stats.outcome(self.over_problems.value, self.over_problems.p)
 
 
 def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
@@ -246,112 +251,10 @@ def _key(name: Any) -> tuple[str, ...]:
 
 def _title(cells: pd.DataFrame, labelled: bool = True) -> str:
     first = cells.iloc[0]
-    title = f"{first['facet']}, {format.shots_text(first['shots'])}"
+    title = format.setting_text(first["facet"], first["shots"])
     return f"{first['label']} on {title}" if labelled else title
 
 
 def _some(titles: list[str], most: int = 3) -> str:
     more = [f"{len(titles) - most} more"] if len(titles) > most else []
     return format.listing([*titles[:most], *more])
-
-
-# ── in words ──────────────────────────────────────────────────────────────────────────────────
-
-
-def sentences(found: Comparison) -> list[str]:
-    """What the tests say, a sentence each: over all, setting by setting, and of trained models."""
-    sentences = [_over_all(found)]
-    if len(found.settings) > 1:
-        counts = [sum(c.outcome == kind for c in found.settings) for kind in format.OUTCOMES]
-        higher, lower, unclear, untested = counts
-        parts = [
-            f"{found.left} is higher in {higher}" if higher else "",
-            f"{found.right} is higher in {lower}" if lower else "",
-            f"not distinguishable in {unclear}" if unclear else "",
-            f"not tested in {untested}" if untested else "",
-        ]
-        told = ", ".join(filter(None, parts))
-        sentences.append(f"Setting by setting, after Holm's correction: {told}.")
-    tested = [models for setting in found.settings for models in setting.models.values()]
-    if tested:
-        differ = sum(models.p < stats.ALPHA for models in tested)
-        test = "McNemar's exact test" if tested[0].over == "examples" else "paired t over episodes"
-        sentences.append(
-            f"Of {format.plural(len(tested), 'pair')} of trained models, {differ} differ in"
-            f" accuracy ({test}, Holm). That speaks of these models, not of other seeds."
-        )
-    return sentences
-
-
-def _over_all(found: Comparison) -> str:
-    value, half, p = found.over_problems.value, found.over_problems.half, found.over_problems.p
-    over = f"over {format.plural(len(found.settings), 'setting')}"
-    if math.isnan(value):
-        return "No mean over all: the settings of a problem have no seed in common."
-    difference = amount(found, value, half)
-    if math.isnan(p):
-        return (
-            f"{found.metric} {over}: {found.left} minus {found.right} is {difference}."
-            " Not tested: that takes several seeds, and a spread between them."
-        )
-    test = f"{found.test} test, {format.p_text(p)}"
-    if p >= stats.ALPHA:
-        return (
-            f"{found.left} and {found.right} are not distinguishable in {found.metric} {over}:"
-            f" {difference} ({test})."
-        )
-    direction = "higher" if value > 0 else "lower"
-    return (
-        f"{found.left} has the {direction} {found.metric} {over}: {difference} against"
-        f" {found.right} ({test})."
-    )
-
-
-def amount(found: Comparison, value: float, half: float = math.nan) -> str:
-    """``+2.3 ± 1.1 points``, or in the metric's own units to three digits."""
-    if found.unit:
-        return f"{format.signed_plus_minus(found.scale * value, found.scale * half)} {found.unit}"
-    sign = "+" if value > 0 else "−" if value < 0 else ""
-    text = f"{sign}{format.significant(abs(value))}"
-    return text if math.isnan(half) else f"{text} ± {format.significant(half)}"
-
-
-def rows(found: Comparison) -> list[dict[str, Any]]:
-    """A row a setting, as numbers in the metric's own units; what can't be had is None."""
-    return [
-        {
-            "setting": setting.title,
-            "problem": setting.problem,
-            "seeds": setting.seeds,
-            "left": float(setting.left.mean()),
-            "right": float(setting.right.mean()),
-            **numbers(setting.estimate),
-            "p_holm": _known(setting.p_holm),
-            "test": setting.test,
-            "finding": format.OUTCOMES[setting.outcome],
-            "models": [
-                {
-                    "seed": seed,
-                    "difference": models.difference,
-                    "low": _known(models.low),
-                    "high": _known(models.high),
-                    "p_holm": _known(models.p),
-                    models.over: models.n,
-                }
-                for seed, models in setting.models.items()
-            ],
-        }
-        for setting in found.settings
-    ]
-
-
-def numbers(estimate: Estimate) -> dict[str, float | None]:
-    return {
-        "difference": _known(estimate.value),
-        "half_width": _known(estimate.half),
-        "p": _known(estimate.p),
-    }
-
-
-def _known(number: float) -> float | None:
-    return None if math.isnan(number) else number

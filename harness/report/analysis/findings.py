@@ -13,7 +13,7 @@ from markupsafe import Markup
 from harness.report import format
 from harness.report.analysis import problems, stats
 from harness.report.analysis.problems import Ranking
-from harness.report.analysis.results import Group, baseline, by_setting, gain_outcome, place
+from harness.report.analysis.results import Group, by_setting, facet_and_shots
 from harness.report.analysis.stats import Models
 from harness.report.analysis.tests import Decisions
 from harness.report.analysis.winners import Standing
@@ -32,14 +32,32 @@ class Finding:
     sentences: list[Markup]
 
 
-def findings(frame: pd.DataFrame, table: pd.DataFrame, decisions: Decisions) -> list[Finding]:
+@dataclass(frozen=True)
+class Findings:
+    """The sentences of a report: of all settings together, of each, and of average ranks."""
+
+    suite: list[Markup]
+    settings: list[Finding]
+    ranks: list[Markup]
+
+
+def findings(table: pd.DataFrame, decisions: Decisions, baseline: str | None) -> Findings:
+    """Put the decisions into sentences; ``table`` is the ``summary`` that they were made on."""
+    return Findings(
+        suite=suite_findings(table, decisions, baseline),
+        settings=setting_findings(table, decisions, baseline),
+        ranks=rank_findings(decisions.ranking),
+    )
+
+
+def setting_findings(
+    table: pd.DataFrame, decisions: Decisions, reference: str | None
+) -> list[Finding]:
     """For each setting: who is ahead, what transfer brings, what it costs, what is missing."""
-    reference = baseline(frame)
     settings = by_setting(table)
     found = []
     for standing in decisions.standings:
         groups = settings[standing.setting]
-        facet, shots = place(groups)
         sentences = [
             *_lead(standing, groups),
             *_models(standing, decisions.models.get(standing.setting)),
@@ -48,7 +66,7 @@ def findings(frame: pd.DataFrame, table: pd.DataFrame, decisions: Decisions) -> 
             *_cost(standing, groups),
             *_missing(standing),
         ]
-        found.append(Finding(f"{facet}, {format.shots_text(shots)}", sentences))
+        found.append(Finding(format.setting_text(*facet_and_shots(groups)), sentences))
     return found
 
 
@@ -124,11 +142,11 @@ def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
         return []
     hurt = [
         _b(group["label"])
-        + f" on {group['facet']}, {format.shots_text(group['shots'])} ("
+        + f" on {format.setting_text(group['facet'], group['shots'])} ("
         + _unbroken(format.signed_plus_minus(group["gain"], group["gain_half"]))
         + " points)"
         for group in gains
-        if gain_outcome(group) == "worse"
+        if group["gain_outcome"] == "worse"
     ]
     if not hurt:
         text = "In none of {} gains over {} is transfer shown to hurt."
@@ -222,7 +240,7 @@ def _models(standing: Standing, tested: Models | None) -> list[Markup]:
         "The two trained models {}: {} minus {} is {} (95 % interval; {}, {}). That speaks of"
         " these two trained models, not of the strategies under other seeds."
     )
-    differ = "differ" if tested.p < stats.ALPHA else "are not distinguishable"
+    differ = "differ" if tested.differ else "are not distinguishable"
     given = (differ, first, second, numbers, test, _unbroken(format.p_text(tested.p)))
     return [Markup(text).format(*given)]
 
@@ -244,7 +262,7 @@ def _gain(standing: Standing, groups: Groups, reference: str | None) -> list[Mar
     told: dict[str, list[Markup]] = {kind: [] for kind in texts}
     for label in others:
         points, half = groups[label]["gain"], groups[label]["gain_half"]
-        if kind := gain_outcome(groups[label]):
+        if kind := groups[label]["gain_outcome"]:
             told[kind].append(_b(label) + " " + _unbroken(format.signed_plus_minus(points, half)))
     return [
         Markup(text).format(_b(reference), _and(told[kind]))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.report.analysis.stats import half_width, holm, paired_p
+from harness.report.analysis.stats import half_width, holm, outcome, paired_p
 
 
 def competing(frame: pd.DataFrame) -> pd.DataFrame:
@@ -18,13 +18,15 @@ def competing(frame: pd.DataFrame) -> pd.DataFrame:
 
 def pairwise(frame: pd.DataFrame) -> pd.DataFrame:
     """The paired differences of all that compete, with ``p_holm``: corrected for all pairs of the
-    suite.
+    suite, and ``outcome``, what that test says of the left (``stats.outcome``).
 
     All that a report says of two strategies in one setting goes by these: who wins it, and who
     gains over the baseline.
     """
     found = paired_differences(competing(frame))
-    return found.assign(p_holm=holm(found["p"]))
+    found = found.assign(p_holm=holm(found["p"]))
+    tested = zip(found["difference"], found["p_holm"], strict=True)
+    return found.assign(outcome=[outcome(*both) for both in tested])
 
 
 def seen_from(pairwise: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
@@ -36,8 +38,13 @@ def seen_from(pairwise: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFra
         left=pairwise["left"].where(~turned, pairwise["right"]),
         right=pairwise["right"].where(~turned, pairwise["left"]),
         difference=pairwise["difference"].where(~turned, -pairwise["difference"]),
+        outcome=pairwise["outcome"].where(~turned, pairwise["outcome"].map(_from_other_side)),
     )
     return seen[turned | (pairwise["left"] == mine)]
+
+
+def _from_other_side(outcome: str) -> str:
+    return {"better": "worse", "worse": "better"}.get(outcome, outcome)
 
 
 def paired_differences(

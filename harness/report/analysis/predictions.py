@@ -19,9 +19,8 @@ from harness.record.arrays import read_arrays
 from harness.record.belief import Doubt
 from harness.record.durable import read_file
 from harness.report import format
+from harness.report.analysis import results
 from harness.report.analysis.results import shots_order
-from harness.report.plots import axes, figure
-from harness.report.plots.figure import Facet, Plot
 
 BINS = 15
 """Bins of equal width that confidences are counted in."""
@@ -54,7 +53,7 @@ class Predicted:
     @property
     def place(self) -> str:
         """``digits, 5 shots``."""
-        return f"{self.facet}, {format.shots_text(self.shots)}"
+        return format.setting_text(self.facet, self.shots)
 
     @property
     def by_class(self) -> pd.DataFrame:
@@ -142,12 +141,12 @@ def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
 def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Unread]]:
     """What the results folder ``directory`` holds for what is shown of the tidy ``frame``.
 
-    That is, of the first ``figure.MOST_FACETS`` facets, the setting with the most shots, and in it
+    That is, of the first ``results.MOST_FACETS`` facets, the setting with the most shots, and in it
     each strategy whose cells are all ok and have predictions of the same classes. Episodes have
     classes of their own each, and are left out; so is what comes after ``MOST_BYTES`` bytes.
     """
     frame = frame[frame["protocol"] != "episodes"]
-    frame = frame[frame["facet"].isin(frame["facet"].unique()[: figure.MOST_FACETS])]
+    frame = frame[frame["facet"].isin(frame["facet"].unique()[: results.MOST_FACETS])]
     order = frame["shots"].map(shots_order)
     largest = frame[order == order.groupby(frame["facet"]).transform("max")]
     found, unread, left = [], [], MOST_BYTES
@@ -162,7 +161,7 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
             found.append(_together(directory, cells, paths))
         except Doubt as doubt:
             first = cells.iloc[0]
-            place = f"{first['facet']}, {format.shots_text(first['shots'])}"
+            place = format.setting_text(first["facet"], first["shots"])
             unread.append(Unread(int(first["setting"]), place, str(first["label"]), str(doubt)))
     return found, unread
 
@@ -224,43 +223,3 @@ def _classes(directory: Path, split: Any, number: int) -> tuple[str, ...]:
     if not isinstance(names, list) or len(names) != number:
         names = range(number)
     return tuple(map(str, names))
-
-
-def reliability(
-    found: Sequence[Predicted], table: pd.DataFrame, unread: Sequence[Unread] = ()
-) -> Plot:
-    """Accuracy against confidence, a facet for each problem and backbone; ``table`` is the
-    summary, which names what is missing."""
-    facets = []
-    damaged = {(left.setting, left.label): "predictions damaged" for left in unread}
-    for setting in dict.fromkeys(predicted.setting for predicted in found):
-        mine = {p.label: p for p in found if p.setting == setting}
-        rows = pd.concat([p.reliability.assign(label=label) for label, p in mine.items()])
-        rows = rows.assign(x=100 * rows["confidence"], y=100 * rows["accuracy"])
-        sure = (rows["confidence"] * rows["share"]).groupby(rows["label"]).sum()
-        right = (rows["accuracy"] * rows["share"]).groupby(rows["label"]).sum()
-        told = [
-            f"{label}: {format.percent(right[label])} % right, {format.percent(sure[label])} % sure"
-            for label in mine
-        ]
-        group = table[table["setting"] == setting]
-        lost = [
-            f"{label} ({gap or damaged.get((setting, label), 'no predictions stored')})"
-            for label, gap in zip(group["label"], group["gap"], strict=True)
-            if label not in mine
-        ]
-        errors = ", ".join(f"{label} {format.percent(p.ece)}" for label, p in mine.items())
-        note = f"Calibration error in points: {errors}"
-        first = next(iter(mine.values()))
-        facets.append(Facet.of(first.place, rows, "Reliability", told, lost, note))
-    return Plot(
-        "reliability",
-        "Is confidence deserved?",
-        f"Test predictions in {BINS} bins of equal width by their confidence, the seeds together:"
-        " how many of a bin are right. On the dotted line confidence is deserved; below it a"
-        " strategy is surer than it should be. A larger mark holds more of the predictions. The"
-        " calibration error is the mean distance from the line.",
-        axes.reliability,
-        facets,
-        len(facets),
-    )

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from harness.report.analysis import stats
 from harness.report.analysis.pairwise import competing
-from harness.report.analysis.results import baseline, labels, outcome
+from harness.report.analysis.results import baseline, labels
 from harness.report.analysis.stats import ALPHA, Floats, Ranks
 
 MOST_STRATEGIES = 40
@@ -108,8 +108,8 @@ class OverProblems:
 
     @property
     def outcome(self) -> str:
-        """As ``results.outcome``."""
-        return outcome(self.points, self.p_holm)
+        """As ``stats.outcome``."""
+        return stats.outcome(self.points, self.p_holm)
 
     def turned(self) -> OverProblems:
         """The same, seen from the other side."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import pandas as pd
 from harness.errors import HarnessError
 from harness.record.schema import Status
 from harness.report.analysis.pairwise import paired_differences, pairwise, seen_from
-from harness.report.analysis.stats import ALPHA, exact_ties, half_width
+from harness.report.analysis.stats import exact_ties, half_width, outcome
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
 NO_WEIGHTS = "from_scratch"
@@ -40,6 +41,10 @@ METRICS = [
     *("balanced_accuracy", "precision_macro", "recall_macro", "f1_macro", "precision_weighted"),
     *("recall_weighted", "f1_weighted", "auroc_macro", "log_loss", "ece"),
 ]
+MOST_FACETS = 9
+"""Facets that a plot has, at most, and that its curves and predictions are worked out for; the
+tables hold the rest."""
+
 _MEDIANS = [*SECONDS, *COUNTS, "trainable_params", "total_params", "trials"]
 _PEAKS = ["peak_device_bytes", "peak_host_bytes"]
 _NUMBERS = [
@@ -118,6 +123,20 @@ def baseline(frame: pd.DataFrame) -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Strategies:
+    """A suite's strategies: all ``labels`` in its order, the ``baseline`` that gains are over, and
+    the ``bounds``, which are shown the target's labels and do not compete."""
+
+    labels: list[str]
+    baseline: str | None
+    bounds: list[str]
+
+
+def strategies(frame: pd.DataFrame) -> Strategies:
+    return Strategies(labels(frame), baseline(frame), labels(frame[frame["oracle"] == "labels"]))
+
+
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """One row a group, ordered by setting and then as the suite orders its strategies.
 
@@ -132,7 +151,8 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
       starts from random weights pays nothing for pretraining;
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
       cells of the same seed; ``gain_p``: of the paired t test, corrected as one of the suite's
-      :func:`pairwise`. NaN for who does not compete.
+      :func:`pairwise`; ``gain_outcome``: what that test says, as ``stats.outcome``. NaN and empty
+      for who does not compete.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
     table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
@@ -167,6 +187,10 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
         table["gain_half"] = 100 * gains["half"]
         tested = seen_from(pairwise(frame), reference).set_index(["setting", "right"])
         table["gain_p"] = tested["p_holm"]
+    table["gain_outcome"] = [
+        "" if np.isnan(gain) else outcome(gain, p)
+        for gain, p in zip(table["gain"], table["gain_p"], strict=True)
+    ]
     fresh = table["strategy"] == NO_WEIGHTS
     table.loc[fresh, "seconds_pretrain"] = 0.0
     table.loc[fresh, "cached"] = [
@@ -194,25 +218,10 @@ def by_setting(table: pd.DataFrame) -> dict[int, dict[str, Group]]:
     return found
 
 
-def place(groups: Mapping[str, Group]) -> tuple[str, Any]:
+def facet_and_shots(groups: Mapping[str, Group]) -> tuple[str, Any]:
     """The facet and the shots of a setting, from its groups."""
     first = next(iter(groups.values()))
     return first["facet"], first["shots"]
-
-
-def gain_outcome(group: Group) -> str:
-    """What the tests say of a group's gain, as :func:`outcome`; nothing where there is none."""
-    return outcome(group["gain"], group["gain_p"]) if not np.isnan(group["gain"]) else ""
-
-
-def outcome(difference: float, p: float) -> str:
-    """``better``, ``worse``, ``unclear`` (not distinguishable) or ``untested`` (one seed, or no
-    spread between several), by a p-value that is corrected."""
-    if np.isnan(p):
-        return "untested"
-    if p >= ALPHA:
-        return "unclear"
-    return "better" if difference > 0 else "worse"
 
 
 def _facets(places: pd.DataFrame) -> list[str]:

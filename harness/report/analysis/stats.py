@@ -112,6 +112,16 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
+def outcome(difference: float, p: float) -> str:
+    """What a test says of a difference: ``better``, ``worse``, ``unclear`` (not distinguishable) or
+    ``untested`` (one seed, or no spread between several). ``p`` is corrected."""
+    if math.isnan(p):
+        return "untested"
+    if p >= ALPHA:
+        return "unclear"
+    return "better" if difference > 0 else "worse"
+
+
 def detectable(sd: ArrayLike, n: ArrayLike, tests: int) -> Floats:
     """How large a mean of n paired differences must be to be found in a family of ``tests``.
 
@@ -293,6 +303,11 @@ class Models:
     p: float
     n: int
     over: str
+
+    @property
+    def differ(self) -> bool:
+        """Whether the test finds a difference."""
+        return self.p < ALPHA
 
     def corrected(self, p: float) -> Models:
         return replace(self, p=p)

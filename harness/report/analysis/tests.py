@@ -1,4 +1,4 @@
-"""All that the tests say of one suite, worked out once for the page and the tables."""
+"""All tests of one suite, made once."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class Decisions:
 
 
 def decide(directory: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Decisions:
-    """``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``."""
+    """Test everything that a report speaks of.
+
+    ``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``.
+    """
     found, ranked = pairwise(frame), ranking(frame)
     ahead, compared = standings(table, found), over_problems(frame, ranked)
     return Decisions(

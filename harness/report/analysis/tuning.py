@@ -1,22 +1,18 @@
-"""What a report tells of tuning: what a budget brings, what was chosen, and what it consumed."""
+"""What tuning did: what a budget brings, what was chosen, and what it consumed."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from harness.report import format
-from harness.report.analysis import budget, importance
+from harness.report.analysis import budget, importance, results
+from harness.report.analysis.budget import Search, Searches
 from harness.report.analysis.details import Details
-from harness.report.analysis.results import SETTING
-from harness.report.plots import curves
-from harness.report.plots.figure import Plot
+from harness.report.analysis.results import SETTING, labels
 from harness.report.workers import Submit, serial
 
 STATES = ("complete", "pruned", "failed", "diverged")
@@ -24,64 +20,96 @@ STATES = ("complete", "pruned", "failed", "diverged")
 
 
 @dataclass(frozen=True)
+class Curves:
+    """Lines of the first ``results.MOST_FACETS`` of ``total`` settings, or of more: ``setting``,
+    ``label``, ``unit`` (a line of the label's), ``x`` and ``y``, in percent."""
+
+    points: pd.DataFrame
+    total: int
+
+
+@dataclass(frozen=True)
 class Tuning:
-    """``plots``, and tables as numbers (for CSV) and as text (for people): ``best`` score by
-    budget, hyperparameters ``tuned``, trials and seconds ``consumed``. ``as_run``: whether trials
-    depend on earlier ones, so that ``best`` is what happened and no expectation."""
+    """``as_run``: whether trials depend on earlier ones, so that what a budget brings is what
+    happened and no expectation · ``by_trials``, ``by_seconds``: best validation accuracy over what
+    was spent · ``learning``: validation accuracy over the steps of the chosen settings · a row for
+    each budget (``best``, see :func:`budget.table`), each tuned hyperparameter (``chosen``, see
+    :func:`importance.tuned`) and each strategy (``consumed``), all with their setting in full."""
 
-    plots: Sequence[Plot]
     as_run: bool
-    placed: Callable[[], Mapping[str, pd.DataFrame]]
-
-    @cached_property
-    def _rows(self) -> Mapping[str, pd.DataFrame]:
-        return self.placed()
-
-    @cached_property
-    def numbers(self) -> Mapping[str, pd.DataFrame]:
-        return {name: rows.drop(columns=["setting", "facet"]) for name, rows in self._rows.items()}
-
-    @cached_property
-    def shown(self) -> Mapping[str, pd.DataFrame]:
-        show = {"best": _best, "tuned": _tuned, "consumed": _consumed}
-        return {name: show[name](rows) for name, rows in self._rows.items()}
+    by_trials: Curves
+    by_seconds: Curves
+    learning: Curves
+    best: pd.DataFrame
+    chosen: pd.DataFrame
+    consumed: pd.DataFrame
 
 
 def tuning(
     frame: pd.DataFrame,
     table: pd.DataFrame,
     details: Details,
-    plan: Mapping[str, Any],
+    options: Mapping[str, Any],
     submit: Submit = serial,
-) -> Tuning:
-    """All of it; ``table`` is the summary of ``frame``, ``plan`` the suite's budget.
+) -> Callable[[], Tuning]:
+    """Begin the analysis of tuning, and return what waits for it.
 
-    What takes long is done ``later``: the tables wait for it, the plots don't.
+    ``table`` is the summary of ``frame``, ``options`` the suite's budget. What takes long goes to
+    ``submit``.
     """
-    as_run = not budget.exchangeable(plan)
-    cells = curves.of_cells(frame)
+    as_run = not budget.exchangeable(options)
+    cells = tuned_cells(frame)
     by_accuracy = details.trials[details.trials["accuracy"].astype(bool)]
     found = budget.searches(cells, by_accuracy)
-    tuned = importance.tuned(cells, details.trials, details.tuned, submit)
+    chosen = importance.tuned(cells, details.trials, details.tuned, submit)
     best = submit(budget.table, found, as_run=as_run)
+    by_trials = _expected(found, partial(budget.over_trials, as_run=as_run))
+    by_seconds = _expected(found, partial(budget.over_seconds, as_run=as_run))
 
-    def placed() -> Mapping[str, pd.DataFrame]:
-        numbers = {
-            "best": best(),
-            "tuned": tuned(),
-            "consumed": consumed(frame, details.trials),
-        }
-        return {name: _placed(rows, table) for name, rows in numbers.items()}
+    def wait() -> Tuning:
+        return Tuning(
+            as_run=as_run,
+            by_trials=by_trials,
+            by_seconds=by_seconds,
+            learning=_learning(cells, details.curves),
+            best=_placed(best(), table),
+            chosen=_placed(chosen(), table),
+            consumed=_placed(consumed(frame, details.trials), table),
+        )
 
-    return Tuning(
-        plots=[
-            curves.best_by_trials(table, found, as_run=as_run),
-            curves.best_by_seconds(table, found, as_run=as_run),
-            curves.learning(table, cells, details.curves),
-        ],
-        as_run=as_run,
-        placed=placed,
-    )
+    return wait
+
+
+def tuned_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """For each cell of a complete group, what its curves need to know."""
+    groups = frame.groupby(["setting", "label"])
+    rank = {label: place for place, label in enumerate(labels(frame))}
+    known = frame.assign(planned=groups["cell"].transform("size"), rank=frame["label"].map(rank))
+    whole = groups["counts"].transform("all")
+    columns = ["cell", "setting", "label", "seed", "planned", "rank"]
+    return known.loc[whole, columns].sort_values(["setting", "rank", "seed"])
+
+
+def _expected(found: Searches, curve: Callable[[Sequence[Search]], pd.DataFrame]) -> Curves:
+    """The best to be expected in the settings that are drawn: others would cost time for
+    nothing."""
+    settings = list(dict.fromkeys(setting for setting, _ in found))
+    curves = [
+        curve(group).assign(setting=setting, label=label, unit=0)
+        for (setting, label), group in found.items()
+        if setting in settings[: results.MOST_FACETS]
+    ]
+    empty = pd.DataFrame(columns=["x", "expected", "setting", "label", "unit"])
+    points = pd.concat(curves) if curves else empty
+    return Curves(points.assign(y=100 * points["expected"].astype("float64")), len(settings))
+
+
+def _learning(cells: pd.DataFrame, curves: pd.DataFrame) -> Curves:
+    """Validation accuracy after so many steps of the selected trial, a line a seed."""
+    points = curves.merge(cells, on="cell").sort_values(["rank", "cell", "step"])
+    points["y"] = 100 * points["value"].astype("float64")
+    points = points.rename(columns={"step": "x", "seed": "unit"})
+    return Curves(points, points["setting"].nunique())
 
 
 def consumed(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
@@ -103,84 +131,7 @@ def consumed(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     return rows.reset_index()
 
 
-# ── for people ────────────────────────────────────────────────────────────────────────────────
-
-
 def _placed(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """``rows`` with what their setting is, in the order of the summary."""
     places = table[["setting", "label", *SETTING, "facet"]]
     return places.merge(rows, on=["setting", "label"], how="inner")
-
-
-def _who(rows: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "problem": rows["facet"],
-            "shots": rows["shots"].map(format.shots_text),
-            "strategy": rows["label"],
-        }
-    )
-
-
-def _best(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a strategy in a setting, a column a budget; empty if no cell was scored by accuracy."""
-    if rows.empty:
-        return pd.DataFrame()
-    text = [
-        format.percent(expected) if not outlasts else f"≥ {format.percent(expected)}"
-        for expected, outlasts in zip(rows["expected"], rows["outlasts"], strict=True)
-    ]
-    told = rows.assign(text=text)
-    shown = _who(rows.drop_duplicates(["setting", "label"])).reset_index(drop=True)
-    key = pd.MultiIndex.from_frame(rows[["setting", "label"]].drop_duplicates())
-    for unit in ("trials", "seconds"):
-        mine = told[told["unit"] == unit]
-        for amount in sorted(mine["budget"].unique()):
-            column = mine[mine["budget"] == amount].set_index(["setting", "label"])["text"]
-            title = (
-                format.plural(int(amount), "trial") if unit == "trials" else format.duration(amount)
-            )
-            shown[title] = column.reindex(key).fillna(format.GAP).to_numpy()
-    return shown
-
-
-def _tuned(rows: pd.DataFrame) -> pd.DataFrame:
-    shown = _who(rows)
-    shown["hyperparameter"] = rows["name"]
-    shown["default"] = rows["default"].map(format.value_text)
-    shown["chosen: median"] = rows["choices"].map(lambda values: _middle(values))
-    shown["lowest to highest"] = rows["choices"].map(lambda values: _range(values))
-    shown["importance (%)"] = [
-        format.GAP if np.isnan(value) else f"{100 * value:.0f}" for value in rows["importance"]
-    ]
-    shown["remark"] = rows["reason"]
-    return shown
-
-
-def _middle(values: Sequence[Any]) -> str:
-    """The median of numbers; of other things how often each was chosen."""
-    if not values:
-        return format.GAP
-    if _numbers(values):
-        return format.value_text(float(np.median(values)))
-    counts = Counter(map(format.value_text, values)).most_common()
-    return ", ".join(f"{value} ({number}×)" for value, number in counts)
-
-
-def _range(values: Sequence[Any]) -> str:
-    if not values or not _numbers(values) or min(values) == max(values):
-        return format.GAP
-    return f"{format.value_text(min(values))} to {format.value_text(max(values))}"
-
-
-def _numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _consumed(rows: pd.DataFrame) -> pd.DataFrame:
-    shown = _who(rows)
-    for name in ("cells", *STATES):
-        shown[name] = rows[name].map(format.integer)
-    shown["tuning, all cells (s)"] = rows["seconds_sum"].map(format.significant)
-    shown["tuning, a cell (s)"] = rows["seconds_median"].map(format.significant)
-    return shown

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report.analysis.pairwise import seen_from
-from harness.report.analysis.results import by_setting, outcome
+from harness.report.analysis.results import by_setting
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Standing:
         return not np.isnan(self.half)
 
     def outcome(self, label: str) -> str:
-        """What the test of the first against another label says, as ``results.outcome``."""
+        """What the test of the first against another label says, as ``stats.outcome``."""
         if label in self.untested:
             return "untested"
         return "unclear" if label in self.tied else "better"
@@ -79,13 +79,13 @@ def _margins(
     pairwise: pd.DataFrame, leaders: dict[int, str]
 ) -> dict[tuple[int, str], tuple[float, float, str]]:
     """For each setting and each label but the first's: how far the first is above it, in points,
-    the half width of the interval, and what the test says (``results.outcome``)."""
+    the half width of the interval, and what the test says (``stats.outcome``)."""
     rows = seen_from(pairwise, pd.Series(leaders, dtype=object))
     points, half = 100 * rows["difference"], 100 * rows["half"]
-    columns = (rows["setting"], rows["right"], points, half, rows["p_holm"])
+    columns = (rows["setting"], rows["right"], points, half, rows["outcome"])
     return {
-        (setting, other): (ahead, around, outcome(ahead, p))
-        for setting, other, ahead, around, p in zip(
+        (setting, other): (ahead, around, outcome)
+        for setting, other, ahead, around, outcome in zip(
             *(column.tolist() for column in columns), strict=True
         )
     }

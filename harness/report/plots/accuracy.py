@@ -9,12 +9,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness.report import format
+from harness.report.analysis import results
+from harness.report.analysis.fronts import Front
 from harness.report.analysis.results import shots_order
-from harness.report.plots import axes, figure
+from harness.report.plots import axes
 from harness.report.plots.figure import Facet, Plot
 
 
@@ -34,10 +35,11 @@ def by_shots(table: pd.DataFrame) -> Plot:
     return Plot("accuracy_by_shots", "Accuracy by shots", caption, draw, facets, total)
 
 
-def by_seconds(table: pd.DataFrame) -> Plot:
+def by_seconds(table: pd.DataFrame, front: Front) -> Plot:
     """Mean test accuracy against the median seconds of a cell, tuning included."""
     return _against_cost(
-        table.assign(x=table["seconds_total"]),
+        table,
+        front,
         "accuracy_by_seconds",
         "Accuracy against time",
         "time for one cell, tuning included",
@@ -46,12 +48,12 @@ def by_seconds(table: pd.DataFrame) -> Plot:
     )
 
 
-def by_memory(table: pd.DataFrame) -> Plot:
-    """Mean test accuracy against peak bytes: the accelerator's if every group used one."""
-    whole = table[table["gap"] == ""]
-    device = bool(len(whole)) and bool((whole["peak_device_bytes"] > 0).all())
+def by_memory(table: pd.DataFrame, front: Front) -> Plot:
+    """Mean test accuracy against peak bytes, of the accelerator or of the host."""
+    device = front.cost == "peak_device_bytes"
     return _against_cost(
-        table.assign(x=table["peak_device_bytes" if device else "peak_host_bytes"]),
+        table,
+        front,
         "accuracy_by_memory",
         "Accuracy against memory",
         "peak memory of the accelerator" if device else "peak memory on the host",
@@ -62,6 +64,7 @@ def by_memory(table: pd.DataFrame) -> Plot:
 
 def _against_cost(
     table: pd.DataFrame,
+    front: Front,
     name: str,
     title: str,
     xlabel: str,
@@ -71,8 +74,8 @@ def _against_cost(
     def tell(row: pd.Series[Any]) -> str:
         return f"{format.percent(row['accuracy'])} % at {unit(row['x'])}"
 
+    table = table.assign(x=table[front.cost], front=front.members)
     table = table[(table["x"] > 0) | (table["gap"] != "")]
-    table = table.assign(front=on_front(table))
     facets, total = _facets(table, title, tell, _front_text)
     caption += (
         " Ringed, and joined by the dotted line: the Pareto front: no other has a mean as"
@@ -83,22 +86,6 @@ def _against_cost(
         caption += " A line joins the results of one strategy; a larger mark means more shots."
     draw = partial(axes.against_cost, xlabel=xlabel, unit=unit)
     return Plot(name, title, caption, draw, facets, total)
-
-
-def on_front(table: pd.DataFrame) -> pd.Series[bool]:
-    """Whether a group is on its setting's Pareto front: ``accuracy`` up, ``x`` down.
-
-    A group is on it if no other is at least as accurate for at most the cost and better in one of
-    the two. Groups with a gap, and bounds, are not considered.
-    """
-    ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")]
-    ranked = ranked.sort_values(["setting", "x", "accuracy"], ascending=[True, True, False])
-    best = ranked.groupby("setting")["accuracy"].cummax()
-    before = best.groupby(ranked["setting"]).shift(fill_value=-np.inf)
-    # Twins in both are each on it: neither is better.
-    same = ["setting", "x", "accuracy"]
-    first = (ranked["accuracy"] > before).groupby([ranked[name] for name in same]).transform("any")
-    return first.reindex(table.index, fill_value=False).astype(bool)
 
 
 def _front_text(rows: pd.DataFrame) -> str:
@@ -122,7 +109,7 @@ def _facets(
     """A facet for each problem and backbone in which some group is complete."""
     table = table[(table["gap"] == "").groupby(table["facet"]).transform("any")]
     facets = []
-    for title in table["facet"].unique()[: figure.MOST_FACETS]:
+    for title in table["facet"].unique()[: results.MOST_FACETS]:
         rows = table[table["facet"] == title]
         several = rows["shots"].nunique() > 1
         told, lost = [], []

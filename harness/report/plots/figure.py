@@ -15,9 +15,6 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from harness.report import format
 from harness.report.plots.style import STYLE, Look
 
-MOST_FACETS = 9
-"""Facets that are drawn, at most; the tables hold the rest."""
-
 
 @dataclass(frozen=True)
 class Facet:
@@ -51,7 +48,7 @@ class Facet:
 class Plot:
     """A plot: ``caption`` says how to read it, ``draw`` fills one pair of axes.
 
-    Its facets are the first ``MOST_FACETS`` of ``total``.
+    Its facets are the first ``results.MOST_FACETS`` of ``total``.
     """
 
     name: str

@@ -1,18 +1,21 @@
-"""Plots on their way: as files and as parts of the page, drawn by whoever has the time."""
+"""Draw the plots of a report, as files and as parts of the page, in whichever process is free."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from harness.report.plots import images
+from harness.report.analysis.report import Report
+from harness.report.plots import accuracy, curves, images, style
+from harness.report.plots.diagram import average_ranks, describe
 from harness.report.plots.figure import Plot
+from harness.report.plots.reliability import reliability
 from harness.report.plots.style import Look
-from harness.report.workers import Submit
+from harness.report.workers import Submit, serial
 
 Looks = Mapping[str, Look]
 Files = Callable[[], dict[str, bytes]]
@@ -26,13 +29,66 @@ class Rendering:
     files: Files
     facets: Callable[[], list[Markup]]
 
-    @classmethod
-    def of(cls, plot: Plot, looks: Looks, submit: Submit) -> Rendering:
-        files = submit(render, partial(plot.figure, looks))
-        return cls(plot, files, submit(_facets, plot, looks))
+
+@dataclass(frozen=True)
+class Renderings:
+    """The plots of a report by the chapter that they are in, and the diagram of average ranks: its
+    files and its ``<svg>``, where strategies are ranked."""
+
+    looks: Looks
+    chapters: Mapping[str, Sequence[Rendering]]
+    ranks: Files | None
+    diagram: Markup | None
+
+    def files(self) -> dict[str, bytes]:
+        """The content of every file by its name; waits until all are drawn."""
+        named = {one.plot.name: one.files for plots in self.chapters.values() for one in plots}
+        if self.ranks:
+            named["ranks"] = self.ranks
+        return {
+            f"{name}.{ending}": content
+            for name, files in named.items()
+            for ending, content in files().items()
+        }
 
 
-def render(draw: Callable[[], Figure]) -> dict[str, bytes]:
+def render_plots(report: Report, submit: Submit = serial) -> Renderings:
+    """Begin to draw every plot that has something to show."""
+    table, tuned, looks = report.table, report.tuning, style.looks(report.strategies)
+    plots = {
+        "results": [
+            accuracy.by_shots(table),
+            accuracy.by_seconds(table, report.by_seconds),
+            accuracy.by_memory(table, report.by_memory),
+        ],
+        "tuning": [
+            curves.best_by_trials(table, tuned.by_trials, as_run=tuned.as_run),
+            curves.best_by_seconds(table, tuned.by_seconds),
+            curves.learning(table, tuned.learning),
+        ],
+        "predictions": [reliability(report.predicted, table, report.unread)],
+    }
+    chapters = {
+        chapter: [
+            Rendering(
+                plot,
+                submit(_formats, partial(plot.figure, looks)),
+                submit(_facets, plot, looks),
+            )
+            for plot in drawn
+            if plot.facets
+        ]
+        for chapter, drawn in plots.items()
+    }
+    ranking, apart = report.decisions.ranking, report.decisions.apart
+    if ranking.ranks is None:
+        return Renderings(looks, chapters, None, None)
+    draw = partial(average_ranks, ranking, apart, looks)
+    diagram = images.inline_svg(draw(), "ranks", describe(ranking, apart))
+    return Renderings(looks, chapters, submit(_formats, draw), diagram)
+
+
+def _formats(draw: Callable[[], Figure]) -> dict[str, bytes]:
     """A figure as PNG and as SVG."""
     figure = draw()
     return {"png": images.png(figure), "svg": images.svg(figure)}

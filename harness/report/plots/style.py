@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
-from harness.report.analysis.results import baseline, labels
+from harness.report.analysis.results import Strategies
 
 INK, PAPER, RULE = "#24292e", "#fffffe", "#dfe2e6"
 """Text and axes, what lies behind, and grid lines. No other thing is drawn in these colours, so
@@ -76,14 +75,14 @@ class Look:
         return Line2D([], [], label=label, **self.line)
 
 
-def looks(frame: pd.DataFrame) -> dict[str, Look]:
+def looks(strategies: Strategies) -> dict[str, Look]:
     """A look for each label, in the suite's order; the baseline is grey.
 
     Colours come round again after seven, with other marks and dashes.
     """
-    reference = baseline(frame)
+    reference = strategies.baseline
     found: dict[str, Look] = {}
-    for label in labels(frame):
+    for label in strategies.labels:
         place = len(found.keys() - {reference})
         found[label] = (
             Look(_BASELINE_COLOUR, _MARKERS[0], ())

@@ -12,7 +12,7 @@ from harness_plugins.executors.local import Local
 
 from harness.api import HarnessError
 from harness.record.store import Store
-from harness.report.page import page
+from harness.report import write
 
 CRASH = """
     import os
@@ -93,7 +93,7 @@ def test_a_suite_may_ask_for_more_attempts(crashing, crashes, status):
 
 
 def test_inline_needs_no_process(harness, tiny_suite, plugin_file, monkeypatch, tmp_path):
-    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
     where = """
         import os
         from harness.api import hookimpl

@@ -15,7 +15,7 @@ from harness_plugins.executors.ray import Ray
 
 from harness.api import HarnessError
 from harness.record.store import Store
-from harness.report.page import page
+from harness.report import write
 
 ray = pytest.importorskip("ray")
 
@@ -104,8 +104,8 @@ problems = [{ dataset = "digits", shots = 2 }]
 
 COMMAND = """
 from harness.cli import main
-from harness.report.page import page
-page.write_report = lambda directory, *rest: directory
+from harness.report import write
+write.write_report = lambda report, *rest: report.directory
 main()
 """
 """The command line, without drawing a report."""
@@ -196,7 +196,7 @@ def test_events_of_a_cell_arrive_whole_and_in_order(records, folder):
 def test_records_are_bit_for_bit_those_of_the_local_executor(
     records, folder, harness, unmeasured, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
     (tmp_path / "spread_plugin.py").write_text(PLUGIN)
     only = ("--only", "label=witness,full_finetune")
     alone = harness("suite", folder / "spread.toml", "--plugin", "spread_plugin.py", *only)

@@ -3,7 +3,7 @@
 import pytest
 
 from harness.record.store import Store
-from harness.report.page import page
+from harness.report import write
 
 pytest.importorskip("tensorboard")
 
@@ -29,7 +29,7 @@ FAILS = """
 @pytest.fixture
 def track(harness, tiny_suite, plugin_file, tmp_path, monkeypatch):
     """Runs one seed of the tiny suite and a strategy that fails; gives what was recorded."""
-    monkeypatch.setattr(page, "write_report", lambda directory, *rest: directory)
+    monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
 
     def run(strategies, *words, error="ValueError('it <b>broke</b>')", status=1):
         plugin = plugin_file("fails", FAILS.format(error=error))

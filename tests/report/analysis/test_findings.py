@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from harness.record.store import Store
-from harness.report.analysis.findings import findings, rank_findings, suite_findings
+from harness.report.analysis.findings import findings
 from harness.report.analysis.results import baseline, summary, tidy
 from harness.report.analysis.tests import decide
 
@@ -22,11 +22,9 @@ def told(frame: pd.DataFrame, folder: Path = Path("nowhere")) -> str:
     """All sentences about all settings, and of each."""
     table = summary(frame)
     decisions = decide(folder, frame, table)
-    sentences = [
-        *suite_findings(table, decisions, baseline(frame)),
-        *(one for found in findings(frame, table, decisions) for one in found.sentences),
-        *rank_findings(decisions.ranking),
-    ]
+    found = findings(table, decisions, baseline(frame))
+    settings = (sentence for setting in found.settings for sentence in setting.sentences)
+    sentences = [*found.suite, *settings, *found.ranks]
     return " ".join(sentence.striptags() for sentence in sentences).replace("\u00a0", " ")
 
 

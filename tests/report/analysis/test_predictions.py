@@ -16,7 +16,9 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from harness.report.analysis import predictions
 from harness.report.analysis.results import summary, tidy
-from harness.report.page import chapters
+from harness.report.page.predictions import CLASSES as CLASSES_SHOWN
+from harness.report.page.predictions import PAIRS, chapter
+from harness.report.plots.reliability import reliability
 
 FrameOf = Callable[..., pd.DataFrame]
 CLASSES = 4
@@ -92,7 +94,7 @@ def test_only_complete_groups_with_the_most_shots_are_read(frame_of: FrameOf, fo
     stored = {cell: made(0) for cell in frame["cell"] if "bare" not in cell}
     found, _ = predictions.read(folder(frame, stored), frame)
     assert [(p.label, p.shots) for p in found] == [("a", "all")]
-    (facet,) = predictions.reliability(found, summary(frame)).facets
+    (facet,) = reliability(found, summary(frame)).facets
     assert facet.absent == "failed (1 of 1 failed); bare (no predictions stored)"
 
 
@@ -137,7 +139,7 @@ def test_a_plot_tells_damaged_predictions_from_those_that_were_not_stored(
     file = directory / f"predictions/{torn}.npz"
     file.write_bytes(file.read_bytes()[:-9])
     found, unread = predictions.read(directory, frame)
-    (facet,) = predictions.reliability(found, summary(frame), unread).facets
+    (facet,) = reliability(found, summary(frame), unread).facets
     assert facet.absent == "torn (predictions damaged); bare (no predictions stored)"
 
 
@@ -164,11 +166,11 @@ def test_classes_are_named_by_the_split(frame_of: FrameOf, folder: Any) -> None:
 def test_many_classes_are_told_by_their_worst(frame_of: FrameOf, folder: Any) -> None:
     frame = frame_of({"a": [0.5]})
     found, _ = predictions.read(folder(frame, {frame["cell"][0]: made(1, classes=30)}), frame)
-    (place,) = chapters.predictions(found)
+    (place,) = chapter(found)
     assert place["classes"] == 30
-    assert place["by_class"]["class"].nunique() == chapters.CLASSES
+    assert place["by_class"]["class"].nunique() == CLASSES_SHOWN
     recall = found[0].by_class["recall"]
     told = recall[recall.index.isin(place["by_class"]["class"].astype(int))]
     assert told.max() <= recall.drop(told.index).min()
     assert place["confusions"][0]["matrix"] is None
-    assert len(place["confusions"][0]["pairs"]) == chapters.PAIRS
+    assert len(place["confusions"][0]["pairs"]) == PAIRS

@@ -14,7 +14,7 @@ from scipy import stats as scipy_stats
 from harness.report.analysis import problems, stats
 from harness.report.analysis.pairwise import paired_differences, pairwise
 from harness.report.analysis.problems import OverProblems, over_problems, ranking, told_apart
-from harness.report.analysis.results import baseline, gain_outcome, summary, tidy
+from harness.report.analysis.results import baseline, strategies, summary, tidy
 from harness.report.analysis.winners import Standing, standings
 from harness.report.plots.diagram import average_ranks, cliques, describe
 from harness.report.plots.style import looks
@@ -170,8 +170,8 @@ def test_of_one_pair_one_thing_is_said(frame_of: FrameOf) -> None:
     for group in table.to_dict("records"):
         standing = found[group["setting"]]
         if group["label"] == standing.ranking[0] and group["label"] != "from_scratch":
-            assert gain_outcome(group) == standing.outcome("from_scratch")
-            led += gain_outcome(group) == "better"
+            assert group["gain_outcome"] == standing.outcome("from_scratch")
+            led += group["gain_outcome"] == "better"
     assert led  # not all unclear
     leading = {(row.left, row.right): row for row in leader_against_rest(frame)}
     for gain in against_baseline(frame):
@@ -257,7 +257,7 @@ def test_every_two_are_one_family_over_all_problems(frame_of: FrameOf) -> None:
     assert len(found) == 6
     assert [row.p_holm for row in found] == pytest.approx(stats.holm([row.p for row in found]))
     (turned,) = (row.turned() for row in found if (row.left, row.right) == ("from_scratch", "b"))
-    assert (turned.left, turned.told) == ("b", "better")
+    assert (turned.left, turned.outcome) == ("b", "better")
     assert turned.probability == pytest.approx(1)
 
 
@@ -309,7 +309,7 @@ def test_only_what_is_complete_everywhere_is_ranked(frame_of: FrameOf) -> None:
     assert found.ranks is not None
     assert list(found.ranks.average) == [3, 2, 1]
     apart = told_apart(every_two(frame), found.labels)
-    figure = average_ranks(found, apart, looks(frame))
+    figure = average_ranks(found, apart, looks(strategies(frame)))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
         "c",
         "b",

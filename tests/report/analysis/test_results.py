@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness.errors import HarnessError
-from harness.report.analysis.results import baseline, gain_outcome, shots_order, summary, tidy
+from harness.report.analysis.results import baseline, shots_order, summary, tidy
 from harness.report.analysis.stats import holm
 
 FrameOf = Callable[..., pd.DataFrame]
@@ -197,8 +197,8 @@ def test_gains_are_judged_as_duels_of_the_suite(frame_of: FrameOf) -> None:
     got = {label: row(frame, label) for label in "abc"}
     for label in "abc":
         assert got[label]["gain_p"] == pytest.approx(expected["from_scratch", label])
-    assert [gain_outcome(got[label]) for label in "abc"] == ["better", "worse", "unclear"]
-    assert gain_outcome(row(frame, "from_scratch")) == ""
+    assert [got[label]["gain_outcome"] for label in "abc"] == ["better", "worse", "unclear"]
+    assert row(frame, "from_scratch")["gain_outcome"] == ""
 
 
 def test_who_starts_from_random_weights_pays_nothing_for_pretraining(frame_of: FrameOf) -> None:
@@ -220,8 +220,8 @@ def test_means_of_as_many_right_answers_are_equal(frame_of: FrameOf) -> None:
 def test_a_gain_that_is_real_alone_is_unclear_among_many(frame_of: FrameOf) -> None:
     scores = {"from_scratch": [0.50, 0.50, 0.50], "a": [0.60, 0.62, 0.61]}
     others = {f"copy {n}": [0.5 + 0.01 * n, 0.5, 0.5 - 0.011 * n] for n in range(1, 40)}
-    assert gain_outcome(row(frame_of(scores), "a")) == "better"
-    assert gain_outcome(row(frame_of({**scores, **others}), "a")) == "unclear"
+    assert row(frame_of(scores), "a")["gain_outcome"] == "better"
+    assert row(frame_of({**scores, **others}), "a")["gain_outcome"] == "unclear"
 
 
 @pytest.mark.parametrize("values", [[0.6], [0.6, 0.6, 0.6]], ids=["one seed", "no spread"])
@@ -229,7 +229,7 @@ def test_a_gain_that_cannot_be_tested_is_neither_better_nor_worse(
     frame_of: FrameOf, values: list[float]
 ) -> None:
     frame = frame_of({"from_scratch": [0.5] * len(values), "a": values})
-    assert gain_outcome(row(frame, "a")) == "untested"
+    assert row(frame, "a")["gain_outcome"] == "untested"
 
 
 # ── the whole folder ──────────────────────────────────────────────────────────────────────────

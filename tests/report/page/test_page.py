@@ -18,7 +18,8 @@ from scipy import stats as scipy_stats
 
 from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
-from harness.report.page.page import write_report
+from harness.report.analysis.report import analyse
+from harness.report.write import write_report
 
 Cell = Callable[..., Coordinates]
 Done = Callable[..., Record]
@@ -69,7 +70,7 @@ class Reader(HTMLParser):
 
 
 def written(directory: Path, *sections: Any) -> tuple[str, Reader]:
-    html = write_report(directory, lambda: sections).read_text()
+    html = write_report(analyse(Store(directory)), lambda: sections).read_text()
     return html, Reader(html)
 
 
@@ -155,7 +156,7 @@ def test_budget_provenance_settings_and_sections(page: tuple[str, Reader]) -> No
 def test_findings_name_no_winner_without_grounds(page: tuple[str, Reader]) -> None:
     words = page[1].words
     assert "No winner: linear_probe has the highest mean" in words
-    assert "Not decisions, because a result is missing: maml (1 of 3 pending)." in words
+    assert "Not judged, because a result is missing: maml (1 of 3 pending)." in words
     assert "A single seed can't tell whether that is more than luck" in words
 
 
@@ -165,7 +166,7 @@ def test_findings_name_no_winner_without_grounds(page: tuple[str, Reader]) -> No
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One facet a plot: drawing is what takes the time."""
-    monkeypatch.setattr("harness.report.plots.figure.MOST_FACETS", 1)
+    monkeypatch.setattr("harness.report.analysis.results.MOST_FACETS", 1)
 
 
 def test_the_same_records_give_the_same_files(folder: Folder, cell: Cell, done: Done) -> None:
@@ -173,7 +174,7 @@ def test_the_same_records_give_the_same_files(folder: Folder, cell: Cell, done: 
     directory = folder(records, records)
 
     def everything() -> dict[Path, bytes]:
-        write_report(directory)
+        write_report(analyse(Store(directory)))
         return {p: p.read_bytes() for p in (directory / "report").rglob("*.*")}
 
     assert everything() == everything()
@@ -400,15 +401,15 @@ def test_who_is_interrupted_still_has_the_report_that_there_was(
     def files() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in (directory / "report").rglob("*.*")}
 
-    write_report(directory)
+    write_report(analyse(Store(directory)))
     before = files()
     for record in records:
         Store(directory).write_record(record.model_copy(update={"metrics": {"accuracy": 0.75}}))
     with monkeypatch.context() as patch:
-        patch.setattr("harness.report.page._template", Mock(side_effect=KeyboardInterrupt))
+        patch.setattr("harness.report.page.page._template", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            write_report(directory)
+            write_report(analyse(Store(directory)))
     assert files() == before
-    write_report(directory)
+    write_report(analyse(Store(directory)))
     assert files().keys() == before.keys()
     assert files() != before

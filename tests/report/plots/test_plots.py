@@ -15,11 +15,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from harness.record.store import Store
-from harness.report.analysis import budget
-from harness.report.analysis.details import Details, collect
-from harness.report.analysis.results import summary, tidy
+from harness.report.analysis import fronts, results
+from harness.report.analysis.details import TRIAL, Details, collect
+from harness.report.analysis.results import strategies, summary, tidy
 from harness.report.analysis.tuning import consumed, tuning
-from harness.report.plots import accuracy, curves, figure, images
+from harness.report.plots import accuracy, curves, images
 from harness.report.plots.figure import Plot
 from harness.report.plots.style import INK, Look, looks
 
@@ -33,19 +33,21 @@ def details(results: Path) -> Details:
 
 @pytest.fixture(scope="module")
 def every(frame: pd.DataFrame, table: pd.DataFrame, details: Details) -> dict[str, Plot]:
-    of_tuning = tuning(frame, table, details, {}).plots
+    tuned = tuning(frame, table, details, {})()
     found = [
         accuracy.by_shots(table),
-        accuracy.by_seconds(table),
-        accuracy.by_memory(table),
-        *of_tuning,
+        accuracy.by_seconds(table, fronts.by_seconds(table)),
+        accuracy.by_memory(table, fronts.by_memory(table)),
+        curves.best_by_trials(table, tuned.by_trials, as_run=tuned.as_run),
+        curves.best_by_seconds(table, tuned.by_seconds),
+        curves.learning(table, tuned.learning),
     ]
     return {plot.name: plot for plot in found}
 
 
 @pytest.fixture(scope="module")
 def look(frame: pd.DataFrame) -> dict[str, Look]:
-    return looks(frame)
+    return looks(strategies(frame))
 
 
 def lines(ax: Axes, look: Look) -> list[np.ndarray]:
@@ -112,7 +114,9 @@ def test_a_strategy_keeps_its_look(every: dict[str, Plot], look: dict[str, Look]
 
 
 def test_many_strategies_look_different(frame_of: FrameOf) -> None:
-    many = looks(frame_of({"from_scratch": [0.5], **{f"s{n}": [0.5] for n in range(24)}}))
+    many = looks(
+        strategies(frame_of({"from_scratch": [0.5], **{f"s{n}": [0.5] for n in range(24)}}))
+    )
     assert len({(style.colour, style.marker, style.dash) for style in many.values()}) == 25
     assert sum(style.colour == many["from_scratch"].colour for style in many.values()) == 1
 
@@ -134,31 +138,37 @@ def test_nothing_overlaps(every: dict[str, Plot], look: dict[str, Look]) -> None
 def test_one_value_of_shots_is_a_row_of_dots(frame_of: FrameOf) -> None:
     frame = frame_of({"from_scratch": [0.1, 0.2], "a": [0.5, 0.6], "lost": [0.1, None]})
     plot = accuracy.by_shots(summary(frame))
-    ax = plot.figure(looks(frame)).axes[0]
+    ax = plot.figure(looks(strategies(frame))).axes[0]
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["from_scratch", "a"]
     assert "lost (1 of 2 failed)" in plot.facets[0].absent
 
 
 def test_nothing_complete_is_no_plot(frame_of: FrameOf) -> None:
     table = summary(frame_of({"a": [0.5, None]}))
-    assert not any(plot(table).facets for plot in (accuracy.by_shots, accuracy.by_seconds))
+    assert not accuracy.by_shots(table).facets
+    assert not accuracy.by_seconds(table, fronts.by_seconds(table)).facets
+
+
+def by_memory(frame: pd.DataFrame) -> Plot:
+    table = summary(frame)
+    return accuracy.by_memory(table, fronts.by_memory(table))
 
 
 def test_device_memory_where_all_have_it(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.5], "b": [0.6]}, peak_device_bytes=2e9)
-    plot = accuracy.by_memory(summary(frame))
+    plot = by_memory(frame)
     assert "at 2 GB" in plot.facets[0].alt
-    xlabel = plot.figure(looks(frame)).axes[0].get_xlabel()
+    xlabel = plot.figure(looks(strategies(frame))).axes[0].get_xlabel()
     assert xlabel.startswith("peak memory of the accelerator\n")
     frame.loc[1, "peak_device_bytes"] = np.nan
-    assert "at 1 GB" in accuracy.by_memory(summary(frame)).facets[0].alt
+    assert "at 1 GB" in by_memory(frame).facets[0].alt
 
 
 def test_more_facets_than_can_be_read_are_counted(frame_of: FrameOf) -> None:
     columns = ["setting", "facet", "counts"]
     parts = [frame_of({"a": [0.5]}, problem=f"p{n}").drop(columns=columns) for n in range(20)]
     plot = accuracy.by_shots(summary(tidy(pd.concat(parts))))
-    assert (len(plot.facets), plot.total) == (figure.MOST_FACETS, 20)
+    assert (len(plot.facets), plot.total) == (results.MOST_FACETS, 20)
 
 
 # ── Pareto fronts ─────────────────────────────────────────────────────────────────────────────
@@ -175,38 +185,18 @@ POINTS = {  # accuracy and seconds
 
 
 @pytest.fixture
-def fronts(frame_of: FrameOf) -> pd.DataFrame:
+def pareto(frame_of: FrameOf) -> pd.DataFrame:
     frame = frame_of({label: [accuracy] for label, (accuracy, _) in POINTS.items()})
     frame["seconds_total"] = [seconds for _, seconds in POINTS.values()]
     frame.loc[frame["label"] == "bound", "oracle"] = "labels"
     return summary(frame)
 
 
-def test_the_front_holds_who_is_beaten_by_none(fronts: pd.DataFrame) -> None:
-    found = fronts[accuracy.on_front(fronts.assign(x=fronts["seconds_total"]))]["label"]
-    ranked = {label: at for label, at in POINTS.items() if label != "bound"}
-    expected = [
-        label
-        for label, (accuracy, seconds) in ranked.items()
-        if not any(
-            a >= accuracy and s <= seconds and (a, s) != (accuracy, seconds)
-            for a, s in ranked.values()
-        )
-    ]
-    assert list(found) == expected == ["cheap", "twin", "good", "best"]
-
-
-def test_twins_on_the_front_are_known_in_spite_of_rounding(frame_of: FrameOf) -> None:
-    shares = {"a": [16 / 20, 19 / 20, 16 / 20], "b": [17 / 20, 18 / 20, 16 / 20]}
-    table = summary(frame_of(shares))
-    assert accuracy.on_front(table.assign(x=1.0)).all()
-
-
-def test_the_front_is_marked_and_told(fronts: pd.DataFrame, frame_of: FrameOf) -> None:
-    plot = accuracy.by_seconds(fronts)
+def test_the_front_is_marked_and_told(pareto: pd.DataFrame, frame_of: FrameOf) -> None:
+    plot = accuracy.by_seconds(pareto, fronts.by_seconds(pareto))
     assert plot.facets[0].note == "On the front: cheap, twin, good and best"
     assert plot.facets[0].note in plot.facets[0].alt
-    ax = plot.figure(looks(frame_of({label: [0.5] for label in POINTS}))).axes[0]
+    ax = plot.figure(looks(strategies(frame_of({label: [0.5] for label in POINTS})))).axes[0]
     paths = [points for points in ax.collections if isinstance(points, PathCollection)]
     rings = [points for points in paths if not len(points.get_facecolor())]
     assert [len(points.get_offsets()) for points in rings] == [4]
@@ -237,14 +227,24 @@ def test_bands_are_the_intervals(
             assert (place, round(100 * edge, 6)) in corners
 
 
+NO_CURVES = pd.DataFrame(columns=["cell", "step", "value"])
+
 # ── tuning ────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_best_curves_tell_their_ends(frame_of: FrameOf) -> None:
     frame = frame_of({"a": [0.5], "b": [None]})
-    tried = [budget.Search(np.array([0.2, 0.6]), np.array([1.0, 3.0]))]
-    for plot, end in ((curves.best_by_trials, "2 trials"), (curves.best_by_seconds, "4 s")):
-        (facet,) = plot(summary(frame), {(0, "a"): tried}, as_run=False).facets
+    tried = [
+        (frame["cell"][0], number, "complete", value, seconds, {}, True)
+        for number, (value, seconds) in enumerate([(0.2, 1.0), (0.6, 3.0)])
+    ]
+    nothing = Details(pd.DataFrame(tried, columns=TRIAL), NO_CURVES, {}, [], [], [])
+    table = summary(frame)
+    tuned = tuning(frame, table, nothing, {})()
+    by_trials = curves.best_by_trials(table, tuned.by_trials, as_run=False)
+    by_seconds = curves.best_by_seconds(table, tuned.by_seconds)
+    for plot, end in ((by_trials, "2 trials"), (by_seconds, "4 s")):
+        (facet,) = plot.facets
         assert f"a: 60.0 % after {end}" in facet.alt
         assert facet.absent == "b (1 of 1 failed)"
 
@@ -252,11 +252,12 @@ def test_best_curves_tell_their_ends(frame_of: FrameOf) -> None:
 def test_trials_that_depend_on_each_other_are_told_as_run(
     frame: pd.DataFrame, table: pd.DataFrame, details: Details
 ) -> None:
-    found = tuning(frame, table, details, {"sampler": "tpe"})
+    found = tuning(frame, table, details, {"sampler": "tpe"})()
+    plot = curves.best_by_trials(table, found.by_trials, as_run=found.as_run)
     assert found.as_run
-    assert "in the order that the trials were run" in found.plots[0].caption
+    assert "in the order that the trials were run" in plot.caption
     group = details.trials[details.trials["cell"] == frame["cell"][0]].sort_values("number")
-    drawn = found.plots[0].facets[0].data
+    drawn = plot.facets[0].data
     first = drawn[drawn["label"] == frame["label"][0]]
     cells = frame[(frame["setting"] == frame["setting"][0]) & (frame["label"] == "from_scratch")]
     values = details.trials[details.trials["cell"].isin(cells["cell"])]

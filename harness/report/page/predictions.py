@@ -1,19 +1,16 @@
-"""What the page and its files say of predictions and of defaults, made of what was counted."""
+"""What the page shows of predictions: classes and confusions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness.report import format, tables
-from harness.report.analysis.details import Default
+from harness.report import format
 from harness.report.analysis.predictions import Predicted
-from harness.report.analysis.results import SETTING
 from harness.report.analysis.stats import exact_ties
-from harness.report.analysis.tuning import Tuning
 
 CLASSES = 20
 """Classes that a matrix or a table of the page has, at most."""
@@ -22,31 +19,7 @@ PAIRS = 12
 """Kinds of mistake that are listed where there are more classes than a matrix can show."""
 
 
-def files(tuned: Tuning, predicted: Sequence[Predicted], table: pd.DataFrame) -> dict[str, str]:
-    """Tables of tuning in every format, and those of predictions as CSV, by file name."""
-    found: dict[str, str] = {}
-    for name, rows in tuned.numbers.items():
-        found[f"{name}.csv"] = _csv(rows)
-        found[f"{name}.md"] = tables.markdown(tuned.shown[name])
-        found[f"{name}.tex"] = tables.latex(tuned.shown[name])
-    places = table.drop_duplicates("setting")[["setting", *SETTING]]
-    for name in ("by_class", "confused") if predicted else ():
-        parts = [
-            getattr(p, name)
-            .assign(setting=p.setting, label=p.label)
-            .set_index(["setting", "label"])
-            for p in predicted
-        ]
-        merged = places.merge(pd.concat(parts).reset_index(), on="setting")
-        found[f"{name}.csv"] = _csv(merged.drop(columns="setting"))
-    return found
-
-
-def _csv(rows: pd.DataFrame) -> str:
-    return rows.to_csv(index=False, lineterminator="\n")
-
-
-def predictions(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
+def chapter(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
     """For each place, its classes as a table, and for each strategy what it confuses."""
     found = []
     for setting in dict.fromkeys(p.setting for p in predicted):
@@ -102,28 +75,4 @@ def _confusion(predicted: Predicted) -> dict[str, Any]:
         (name, [(f"{100 * share:.0f}", f"{share**0.5:.2f}") if share else None for share in row])
         for name, row in zip(predicted.classes, shares, strict=True)
     ]
-    return found
-
-
-def defaults(found: Sequence[Default]) -> pd.DataFrame:
-    """A row for each part of the suite: everything it was set to, or a part at a time."""
-    rows: dict[tuple[str, str], list[str]] = {}
-    for default in found:
-        text = f"{default.setting} = {format.listing(default.values, 'or')}"
-        rows.setdefault((default.part, default.name), []).append(text)
-    return pd.DataFrame(
-        [(part, name, ", ".join(texts)) for (part, name), texts in rows.items()],
-        columns=["part", "name", "settings"],
-    )
-
-
-def machines(facts: Sequence[Any]) -> list[str]:
-    """What differs between the machines that cells ran on: ``host: a (3 cells), b (5 cells)``."""
-    found = []
-    for fact in facts:
-        if fact.warns and fact.of_machine:
-            values: Mapping[str, int] = fact.values
-            told = [f"{value} ({format.plural(n, 'cell')})" for value, n in values.items()]
-            more = f" and {len(told) - 4} more" if len(told) > 4 else ""
-            found.append(f"{fact.name}: {', '.join(told[:4])}{more}")
     return found

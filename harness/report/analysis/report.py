@@ -1,0 +1,109 @@
+"""The report of a results folder as data: read, analyse, and then render.
+
+Whatever a sentence, a table or a plot tells is decided here; the terminal, the files of tables and
+the page render one :class:`Report` and decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from harness.data.leakage import WORDS
+from harness.record.schema import Plan
+from harness.record.store import Store
+from harness.report.analysis import fronts, predictions
+from harness.report.analysis.details import Details, collect
+from harness.report.analysis.findings import Findings, findings
+from harness.report.analysis.fronts import Front
+from harness.report.analysis.predictions import Predicted, Unread
+from harness.report.analysis.results import Strategies, strategies, summary, tidy
+from harness.report.analysis.tests import Decisions, decide
+from harness.report.analysis.tuning import Tuning, tuning
+from harness.report.workers import Submit, serial
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the records of a results folder tell.
+
+    ``records``: the frame of ``Store.frame``, a row a cell, and ``frame`` made tidy · ``table``:
+    its ``summary``, a row a strategy in a setting · ``details``: what the records hold besides ·
+    ``decisions`` and ``findings``: what the tests say, and in sentences · ``by_seconds`` and
+    ``by_memory``: Pareto fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and
+    those that can't be used · ``leaks`` and ``unused``: by problem, sentences on identical inputs
+    in two splits, and one on data left out.
+    """
+
+    directory: Path
+    plan: Plan
+    records: pd.DataFrame
+    frame: pd.DataFrame
+    table: pd.DataFrame
+    details: Details
+    strategies: Strategies
+    decisions: Decisions
+    findings: Findings
+    by_seconds: Front
+    by_memory: Front
+    tuning: Tuning
+    predicted: list[Predicted]
+    unread: list[Unread]
+    leaks: Mapping[str, list[str]]
+    unused: Mapping[str, str]
+
+
+def analyse(store: Store, submit: Submit = serial) -> Report:
+    """Read a results folder and work out all that its report tells.
+
+    Args:
+        submit: takes what other processes can do meanwhile.
+
+    Raises:
+        HarnessError: the plan or the records can't be read, or two cells can't be told apart.
+    """
+    plan = store.plan()
+    records, details = collect(store, submit)
+    frame = tidy(records)
+    table = summary(frame)
+    tuned = tuning(frame, table, details, plan.config.get("budget") or {}, submit)
+    predicted, unread = predictions.read(store.directory, frame)
+    decisions, known = decide(store.directory, frame, table), strategies(frame)
+    noted = frame[frame["notes"] != ""].groupby("problem", sort=False)["notes"]
+    return Report(
+        directory=store.directory,
+        plan=plan,
+        records=records,
+        frame=frame,
+        table=table,
+        details=details,
+        strategies=known,
+        decisions=decisions,
+        findings=findings(table, decisions, known.baseline),
+        by_seconds=fronts.by_seconds(table),
+        by_memory=fronts.by_memory(table),
+        tuning=tuned(),
+        predicted=predicted,
+        unread=unread,
+        leaks=_leaks(frame),
+        unused={str(problem): str(text) for problem, text in noted.first().items()},
+    )
+
+
+def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """For each problem with identical inputs where there should be none, a sentence for each kind:
+    of the cell with most of them."""
+    most: dict[str, Counter[str]] = {}
+    leaking = frame[frame["leaks"] != ""]
+    for problem, text in zip(leaking["problem"], leaking["leaks"], strict=True):
+        counts = (part.split() for part in text.split(", "))
+        most.setdefault(problem, Counter())
+        most[problem] |= Counter({where: int(count) for count, where in counts})
+    return {
+        problem: [WORDS[where].format(f"{count:,}") for where, count in counts.items()]
+        for problem, counts in most.items()
+    }

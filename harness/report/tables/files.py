@@ -1,0 +1,120 @@
+"""Every table in every format, as files.
+
+Markdown and LaTeX show them as the page does; CSV holds the plain numbers, a row an observation, so
+that a program needn't take text apart.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from harness.record.table import to_csv
+from harness.report.analysis.predictions import Predicted
+from harness.report.analysis.problems import OverProblems, Ranking
+from harness.report.analysis.report import Report
+from harness.report.analysis.results import COUNTS, METRICS, SECONDS, SETTING
+from harness.report.tables import text, tuning
+from harness.report.tables.markup import latex, markdown
+
+MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_params", "trials"]
+"""What a strategy costs besides seconds."""
+
+MOST_PAIRS = 10_000
+"""Pairs that are shown as text, at most; CSV has all."""
+
+PAIRS = ["left", "right", "difference", "sd", "n", "half", "p", "p_holm"]
+"""What a file has of each pair of strategies, besides the setting."""
+
+
+def render_tables(report: Report) -> dict[str, str]:
+    """The content of every file by its name."""
+    numbers, shown = _numbers(report), _shown(report)
+    return {
+        **{f"{name}.csv": _csv(rows) for name, rows in numbers.items()},
+        "cells.csv": to_csv(report.records),
+        **{f"{name}.md": markdown(rows) for name, rows in shown.items()},
+        **{f"{name}.tex": latex(rows) for name, rows in shown.items()},
+    }
+
+
+def _shown(report: Report) -> dict[str, pd.DataFrame]:
+    """Tables for people, by name."""
+    table, decisions = report.table, report.decisions
+    return {
+        "results": text.results_table(report.strategies, table),
+        "metrics": text.metrics_table(table),
+        "cost": text.cost_table(table),
+        "cells": text.cells_table(report.frame),
+        "comparisons": text.pairwise_table(table, decisions.pairwise[:MOST_PAIRS]),
+        "overall": text.problems_table([*decisions.gains, *decisions.leader]),
+        "ranks": text.ranks_table(decisions.ranking, decisions.apart),
+        "best": tuning.best_table(report.tuning.best),
+        "tuned": tuning.chosen_table(report.tuning.chosen),
+        "consumed": tuning.consumed_table(report.tuning.consumed),
+    }
+
+
+def _numbers(report: Report) -> dict[str, pd.DataFrame]:
+    """Tables for programs, by name."""
+    table, decisions, tuned = report.table, report.decisions, report.tuning
+    group = [*SETTING, "label", "strategy", "oracle", "planned", "ok", "gap", "reasons"]
+    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval"]
+    accuracies += ["gain", "gain_half", "gain_p"]
+    places = table.drop_duplicates("setting")[["setting", *SETTING]]
+    pairs = decisions.pairwise[["setting", *PAIRS]]
+    found = {
+        "results": table[[*group, *accuracies]],
+        "metrics": table[[*group, "accuracy", *METRICS]],
+        "cost": table[[*group, *SECONDS, "cached", *MEASURES, *COUNTS, "trials_failed"]],
+        "comparisons": pairs.merge(places, on="setting").drop(columns="setting"),
+        "overall": pd.DataFrame(
+            [*decisions.gains, *decisions.leader],
+            columns=[each.name for each in dataclasses.fields(OverProblems)],
+        ),
+        "ranks": rank_tests(decisions.ranking),
+    }
+    for name, rows in (("best", tuned.best), ("tuned", tuned.chosen), ("consumed", tuned.consumed)):
+        found[name] = rows.drop(columns=["setting", "facet"])
+    return found | (_of_predictions(report.predicted, places) if report.predicted else {})
+
+
+def _of_predictions(
+    predicted: Sequence[Predicted], places: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    found = {}
+    for name in ("by_class", "confused"):
+        parts = [
+            getattr(p, name)
+            .assign(setting=p.setting, label=p.label)
+            .set_index(["setting", "label"])
+            for p in predicted
+        ]
+        merged = places.merge(pd.concat(parts).reset_index(), on="setting")
+        found[name] = merged.drop(columns="setting")
+    return found
+
+
+def rank_tests(found: Ranking) -> pd.DataFrame:
+    """A row a strategy with its average rank, Friedman's p and Nemenyi's against the first: numbers
+    for who reports them, that nothing else in the report goes by."""
+    if found.ranks is None:
+        return pd.DataFrame({"strategy": [], "average rank": [], "p against the first": []})
+    order = np.argsort(found.ranks.average, kind="stable")
+    against = found.ranks.nemenyi[order[0], order]
+    against[0] = np.nan
+    return pd.DataFrame(
+        {
+            "strategy": [found.labels[row] for row in order],
+            "average rank": found.ranks.average[order],
+            "p against the first": against,
+            "p of any difference": found.ranks.friedman,
+        }
+    )
+
+
+def _csv(rows: pd.DataFrame) -> str:
+    return rows.to_csv(index=False, lineterminator="\n")
