@@ -18,7 +18,7 @@ from harness.record.store import Store
 from harness.report.analysis import predictions, trained
 from harness.report.analysis.details import collect
 from harness.report.analysis.results import summary, tidy
-from harness.report.tables import cells_table
+from harness.report.tables.text import cells_table
 
 LABELS, SEEDS = ("from_scratch", "linear_probe"), (0, 1)
 
@@ -189,7 +189,7 @@ def test_a_damaged_record_is_the_original_or_a_gap_with_a_reason(store, watched,
         content = draw.choice(JSON)(whole[cell.cell], whole[other.cell], draw)
         files[cell.cell].write_bytes(content)
         with watched(content):
-            found, doubted = store.tested(cell)
+            found, doubted = store.judged(cell)
             doubt = f"its record {doubted}"
             if found is None:
                 gaps += 1

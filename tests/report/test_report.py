@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +64,12 @@ def test_renderers_take_decisions_as_they_are(report: Report) -> None:
     page, table = marks("unclear")
     assert '<td class="bad">' not in page
     assert "| worse |" not in table
+
+
+def test_a_report_needs_no_pytorch() -> None:
+    code = "import sys, harness.report.write; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 @pytest.mark.parametrize("part", LOWER)

@@ -15,15 +15,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.metrics import CALIBRATION_BINS, class_shares, confidence_bins
 from harness.record.arrays import read_arrays
 from harness.record.belief import Doubt
 from harness.record.durable import read_file
 from harness.report import format
 from harness.report.analysis import results
 from harness.report.analysis.results import shots_order
-
-BINS = 15
-"""Bins of equal width that confidences are counted in."""
 
 MOST_BYTES = 100_000_000
 """Bytes of predictions that are read, at most."""
@@ -39,7 +37,7 @@ class Predicted:
 
     ``confusion``: ``[C, C]``, how many examples of the row's class were taken for the column's ·
     ``bins``: for each bin of confidence, the examples in it, the sum of their confidences, and how
-    many were right, each ``[BINS]``.
+    many were right, each ``[CALIBRATION_BINS]``.
     """
 
     setting: int
@@ -59,17 +57,10 @@ class Predicted:
     def by_class(self) -> pd.DataFrame:
         """``class``, ``examples``, ``precision``, ``recall`` and ``f1`` (0–1); NaN where nothing
         was predicted, or nothing was there, to take a share of."""
-        right = self.confusion.diagonal().astype(np.float64)
         true, taken = self.confusion.sum(1), self.confusion.sum(0)
-        return pd.DataFrame(
-            {
-                "class": self.classes,
-                "examples": true,
-                "precision": _share(right, taken),
-                "recall": _share(right, true),
-                "f1": _share(2 * right, true + taken),
-            }
-        )
+        precision, recall, f1 = class_shares(true, taken, self.confusion.diagonal())
+        shares = {"precision": precision, "recall": recall, "f1": f1}
+        return pd.DataFrame({"class": self.classes, "examples": true, **shares})
 
     @property
     def confused(self) -> pd.DataFrame:
@@ -117,12 +108,6 @@ class Unread:
     why: str
 
 
-def _share(part: Floats, whole: Counts) -> Floats:
-    share = np.full(len(part), np.nan)
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share
-
-
 def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
     """The confusion matrix and the bins of ``logits`` ``[N, C]`` for ``labels`` ``[N]``."""
     classes = logits.shape[1]
@@ -130,11 +115,11 @@ def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
     guess = scores.argmax(1)
     confidence = 1 / np.exp(scores - scores.max(1, keepdims=True)).sum(1)
     confusion = np.bincount(labels * classes + guess, minlength=classes**2)
-    place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    place = confidence_bins(confidence)
     return confusion.reshape(classes, classes), (
-        np.bincount(place, minlength=BINS),
-        np.bincount(place, weights=confidence, minlength=BINS).astype(np.float64),
-        np.bincount(place[guess == labels], minlength=BINS),
+        np.bincount(place, minlength=CALIBRATION_BINS),
+        np.bincount(place, weights=confidence, minlength=CALIBRATION_BINS).astype(np.float64),
+        np.bincount(place[guess == labels], minlength=CALIBRATION_BINS),
     )
 
 
@@ -166,6 +151,23 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
     return found, unread
 
 
+def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
+    """The ``logits`` [N, C] or, of episodes, [E, N, C] that a cell left, their ``labels``, and the
+    arrays that ``more`` names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        Doubt: it is damaged, or its arrays don't fit together.
+    """
+    arrays = read_arrays(path, "logits", "labels", *more)
+    logits, labels = arrays["logits"], arrays["labels"]
+    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
+        raise Doubt("does not hold logits and labels")
+    if logits.ndim not in (2, 3) or logits.shape[:-1] != labels.shape or not logits.size:
+        raise Doubt("does not hold logits and a label for each")
+    return arrays
+
+
 def _counted(path: Path) -> tuple[Counts, Bins]:
     """The counts of one cell.
 
@@ -173,13 +175,11 @@ def _counted(path: Path) -> tuple[Counts, Bins]:
         Doubt: they can't be had from what is there.
     """
     try:
-        arrays = read_arrays(path, "logits", "labels")
+        arrays = read_predictions(path)
     except Doubt as doubt:
         raise Doubt(f"{path.name} {doubt}") from None
     logits, labels = arrays["logits"], arrays["labels"]
-    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
-        raise Doubt(f"{path.name} does not hold logits and labels")
-    if logits.ndim != 2 or logits.shape[:1] != labels.shape or not len(labels):
+    if logits.ndim != 2:
         raise Doubt(f"{path.name} does not hold logits and a label for each")
     if not np.isfinite(logits).all():
         raise Doubt(f"{path.name} holds logits that are no numbers")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from harness.record.arrays import read_arrays
 from harness.record.belief import Doubt
 from harness.report.analysis import stats
+from harness.report.analysis.predictions import read_predictions
 from harness.report.analysis.stats import Models
 from harness.report.analysis.winners import Standing
 
@@ -24,8 +22,9 @@ def compared(left: Path, right: Path) -> Models | None:
 
     The files hold ``logits`` [N, C] or, of episodes, [E, N, C], ``labels`` and ``ids``.
     """
-    one, other = _read(left), _read(right)
-    if one is None or other is None:
+    try:
+        one, other = read_predictions(left, "ids"), read_predictions(right, "ids")
+    except (FileNotFoundError, Doubt):
         return None
     if not all(np.array_equal(one[name], other[name]) for name in ("ids", "labels")):
         return None
@@ -33,18 +32,6 @@ def compared(left: Path, right: Path) -> Models | None:
     if right_of[0].ndim == 2:
         right_of = [episodes.mean(axis=1) for episodes in right_of]
     return stats.models(*right_of)
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]] | None:
-    """The arrays, if they are there, can be believed and fit together."""
-    try:
-        arrays = read_arrays(path, "ids", "labels", "logits")
-    except (FileNotFoundError, Doubt):
-        return None
-    logits, labels = arrays["logits"], arrays["labels"]
-    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu" or logits.ndim not in (2, 3):
-        return None
-    return arrays if logits.shape[:-1] == labels.shape and logits.size else None
 
 
 def of_single_seeds(

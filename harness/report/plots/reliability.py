@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from harness.metrics import CALIBRATION_BINS
 from harness.report import format
-from harness.report.analysis.predictions import BINS, Predicted, Unread
+from harness.report.analysis.predictions import Predicted, Unread
 from harness.report.plots import axes
 from harness.report.plots.figure import Facet, Plot
 
@@ -42,10 +43,10 @@ def reliability(
     return Plot(
         "reliability",
         "Is confidence deserved?",
-        f"Test predictions in {BINS} bins of equal width by their confidence, the seeds together:"
-        " how many of a bin are right. On the dotted line confidence is deserved; below it a"
-        " strategy is surer than it should be. A larger mark holds more of the predictions. The"
-        " calibration error is the mean distance from the line.",
+        f"Test predictions in {CALIBRATION_BINS} bins of equal width by their confidence, the seeds"
+        " together: how many of a bin are right. On the dotted line confidence is deserved; below"
+        " it a strategy is surer than it should be. A larger mark holds more of the predictions."
+        " The calibration error is the mean distance from the line.",
         axes.reliability,
         facets,
         len(facets),

@@ -14,6 +14,7 @@ from scipy.special import softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from harness.metrics import CALIBRATION_BINS
 from harness.report.analysis import predictions
 from harness.report.analysis.results import summary, tidy
 from harness.report.page.predictions import CLASSES as CLASSES_SHOWN
@@ -76,10 +77,10 @@ def test_reliability_is_scikit_learns(frame_of: FrameOf, folder: Any) -> None:
     (arrays,) = stored.values()
     odds = softmax(arrays["logits"].astype(np.float64), axis=1)
     right = odds.argmax(1) == arrays["labels"]
-    accuracy, confidence = calibration_curve(right, odds.max(1), n_bins=predictions.BINS)
+    accuracy, confidence = calibration_curve(right, odds.max(1), n_bins=CALIBRATION_BINS)
     assert found.reliability["accuracy"].to_numpy() == pytest.approx(accuracy)
     assert found.reliability["confidence"].to_numpy() == pytest.approx(confidence)
-    edges = np.linspace(0, 1, predictions.BINS + 1)
+    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     counts = np.histogram(odds.max(1), edges)[0]
     share = counts[counts > 0] / 200
     assert found.reliability["share"].to_numpy() == pytest.approx(share)
