@@ -73,7 +73,8 @@ def class_shares(
     """
     parts, wholes = np.stack([right, right, 2 * right]), np.stack([taken, true, true + taken])
     shares = np.full(parts.shape, np.nan)
-    return np.divide(parts, wholes, out=shares, where=wholes > 0)
+    np.divide(parts, wholes, out=shares, where=wholes > 0)
+    return shares
 
 
 def area_under_roc(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

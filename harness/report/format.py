@@ -1,4 +1,4 @@
-"""Numbers, names and conditions as a reader wants them: one place for how they are put."""
+"""Format numbers, names and statuses for readers."""
 
 from __future__ import annotations
 

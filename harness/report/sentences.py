@@ -1,4 +1,4 @@
-"""What a comparison says, in sentences for people and as data for programs."""
+"""Put a comparison into sentences for people, and into data for programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.report.analysis.stats import Estimate
 
 
 def sentences(found: Comparison) -> list[str]:
-    """What the tests say, a sentence each: over all, setting by setting, and of trained models."""
+    """Tell what the tests say: over all problems, setting by setting, and of trained models."""
     sentences = [_over_all(found)]
     if len(found.settings) > 1:
         counts = [sum(c.outcome == kind for c in found.settings) for kind in format.OUTCOMES]
@@ -70,7 +70,7 @@ def amount(found: Comparison, value: float, half: float = math.nan) -> str:
 
 
 def as_json(found: Comparison) -> dict[str, Any]:
-    """The whole comparison as numbers, with its sentences."""
+    """Make data of the whole comparison, for JSON."""
     return {
         "left": found.left,
         "right": found.right,
@@ -83,7 +83,7 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 
 def _rows(found: Comparison) -> list[dict[str, Any]]:
-    """A row a setting, as numbers in the metric's own units; what can't be had is None."""
+    """Make a row a setting, in the metric's own units; NaN becomes None."""
     return [
         {
             "setting": setting.title,

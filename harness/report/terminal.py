@@ -13,14 +13,14 @@ from harness.report.tables.text import results_table
 
 
 def results(report: Report) -> str:
-    """The table of results, one for each facet: side by side they are too wide."""
+    """Render the results, a table for each facet: side by side they are too wide."""
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
     return "".join(f"{table}\n\n" for table in tables)
 
 
 def comparison(found: Comparison) -> str:
-    """A row for each setting, and what the tests say."""
+    """Render a row for each setting, and what the tests say."""
     unit = "\n(%)" if found.unit else ""
     heads = ["setting", f"{found.left}{unit}", f"{found.right}{unit}"]
     heads += [f"difference\n({found.unit})" if found.unit else "difference"]
@@ -51,6 +51,6 @@ def comparison(found: Comparison) -> str:
 
 
 def _finding(found: Comparison, outcome: str) -> str:
-    """What is surely so of one setting."""
+    """Tell who is surely higher in one setting, if one is."""
     higher = {"better": found.left, "worse": found.right}.get(outcome)
     return f"{higher} is higher" if higher else format.OUTCOMES[outcome]

@@ -1,7 +1,6 @@
-"""Work shared with other processes: most of a long report's time goes into what needs nothing else
-of it.
+"""Share a long report's work with other processes.
 
-Workers are started anew, not forked: this process may have threads, of PyTorch for one.
+Workers are spawned, not forked: this process may have threads, of PyTorch for one.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ T = TypeVar("T")
 
 
 class Submit(Protocol):
-    """Takes a function and its arguments, and gives what waits for its result, or its error."""
+    """Takes a function and its arguments, and returns a function that waits for its result or
+    raises its error."""
 
     def __call__(
         self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
@@ -35,33 +35,33 @@ class Submit(Protocol):
 
 
 def serial(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Callable[[], T]:
-    """The work is done by who asks for the result."""
+    """Run the function in this process, when its result is asked for."""
     return partial(function, *args, **kwargs)
 
 
 @contextmanager
 def pool(processes: int) -> Iterator[Submit]:
-    """So many processes, this one among them, that share the work; with fewer than two, none other.
+    """Share work among so many processes, this one included; with one, run all of it here.
 
-    The others begin with what was given first. This one goes on, and when it asks for what is not
-    done yet it takes part, from the end, instead of waiting. What a process was doing when it was
-    killed is done here.
+    Workers take tasks in the order of their submission. When this process asks for a result that
+    is not ready, it runs waiting tasks itself, the last first. It runs again what a killed worker
+    left unfinished.
     """
     if processes < 2:
         yield serial
         return
-    others = _Pool(processes - 1)
+    workers = _Pool(processes - 1)
     try:
-        with _deaf():
-            for _ in range(processes - 1):  # all begin now, with the imports that drawing needs
-                others.submit(import_module, "harness.report.plots.render")
-        yield others.submit
+        with _interrupts_held():
+            for _ in range(processes - 1):  # start all now, with the imports that drawing needs
+                workers.submit(import_module, "harness.report.plots.render")
+        yield workers.submit
     finally:
-        others.dismiss()
+        workers.shut_down()
 
 
 class _Task(Generic[T]):
-    """Something to do, and what came of it."""
+    """A call, and its result or error."""
 
     def __init__(self, work: Callable[[], T]) -> None:
         self.work, self.future = work, Future[T]()
@@ -74,17 +74,17 @@ class _Task(Generic[T]):
 
 
 class _Pool:
-    """Other processes, and the tasks that none has begun.
+    """Worker processes, and the tasks that wait for one.
 
-    Each is given one task at a time: an executor would queue one more behind it, which this process
-    could not take when it has nothing to do.
+    A worker is given one task at a time: an executor would queue one more behind it, which this
+    process could not take when it is idle.
     """
 
-    def __init__(self, others: int) -> None:
-        self._pool = ProcessPoolExecutor(others, get_context("spawn"), initializer=_begin)
-        self._idle = others
+    def __init__(self, processes: int) -> None:
+        self._pool = ProcessPoolExecutor(processes, get_context("spawn"), initializer=_set_up)
+        self._idle = processes
         self._waiting: deque[_Task[Any]] = deque()
-        # Reentrant: a task may be done before it is listened for.
+        # Reentrant: a task may end before its callback is added, which then runs at once.
         self._lock = threading.RLock()
 
     def submit(
@@ -92,58 +92,58 @@ class _Pool:
     ) -> Callable[[], T]:
         task = _Task(partial(function, *args, **kwargs))
         self._waiting.append(task)
-        self._hand_out()
+        self._assign()
         return partial(self._result, task)
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         with self._lock:
             self._waiting.clear()
         self._pool.shutdown(cancel_futures=True)
 
-    def _hand_out(self) -> None:
+    def _assign(self) -> None:
         with self._lock:
             while self._idle and self._waiting:
                 task = self._waiting.popleft()
                 try:
-                    begun = self._pool.submit(task.work)
+                    future = self._pool.submit(task.work)
                 except (RuntimeError, OSError):  # no process could be started, or none is left
                     self._waiting.appendleft(task)
                     return
                 self._idle -= 1
-                begun.add_done_callback(partial(self._learn, task))
+                future.add_done_callback(partial(self._collect, task))
 
-    def _learn(self, task: _Task[T], begun: Future[T]) -> None:
-        """What came of a task in another process."""
-        if begun.cancelled():
+    def _collect(self, task: _Task[T], future: Future[T]) -> None:
+        """Take over a task's result from a worker, and give that worker the next task."""
+        if future.cancelled():
             return
-        error = begun.exception()
+        error = future.exception()
         if error is None:
-            task.future.set_result(begun.result())
+            task.future.set_result(future.result())
         else:
             task.future.set_exception(error)
         if not isinstance(error, BrokenProcessPool):
             with self._lock:
                 self._idle += 1
-                self._hand_out()
+                self._assign()
 
     def _result(self, task: _Task[T]) -> T:
-        while not task.future.done() and (mine := self._last()):
+        while not task.future.done() and (mine := self._take_last()):
             mine.do()
         try:
             return task.future.result()
         except BrokenProcessPool:
             return task.work()
 
-    def _last(self) -> _Task[Any] | None:
+    def _take_last(self) -> _Task[Any] | None:
         with self._lock:
             return self._waiting.pop() if self._waiting else None
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Interrupts wait, and processes that are started meanwhile never get any: they would complain
-    of one that comes before :func:`_begin`."""
-    if sys.platform == "win32":  # it can't hold them back
+def _interrupts_held() -> Iterator[None]:
+    """Hold interrupts back, also from processes started meanwhile: one that comes before
+    :func:`_set_up` would print a traceback."""
+    if sys.platform == "win32":  # has no signal masks
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -153,19 +153,18 @@ def _deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
-    """Leave interrupts to the process that this one works for, and end with it.
+def _set_up() -> None:
+    """Set a worker up: ignore interrupts, end when the main process ends, collect no garbage.
 
-    Nor is garbage collected, at the end neither: a few plots leave little, and to look for it takes
-    a sixth of the time.
+    A few plots leave little garbage, and looking for it takes a sixth of the time.
     """
     gc.disable()
     atexit.register(gc.freeze)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _follow() -> None:
+def _end_with_parent() -> None:
     parent = parent_process()
     assert parent is not None
     parent.join()

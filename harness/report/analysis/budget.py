@@ -1,4 +1,4 @@
-"""What a tuning budget brings: the best validation score to be expected after so much of it.
+"""Estimate what a tuning budget brings: the best validation score to be expected after it.
 
 A cell's trials are run in one order among many that were as likely: under random search all but
 the first, the strategy's defaults, are independent draws. The best after ``b`` trials is therefore
@@ -38,13 +38,13 @@ Floats = NDArray[np.float64]
 
 
 def exchangeable(budget: Mapping[str, Any]) -> bool:
-    """Whether a cell's trials after the first are independent draws; ``budget`` is the suite's."""
+    """Tell whether a cell's trials after the first are independent draws, by the suite's budget."""
     independent = {"sampler": "random", "pruner": "none", "prepare_trials": 1}
     return all(budget.get(name, value) == value for name, value in independent.items())
 
 
 def budgets(most: int) -> tuple[int, ...]:
-    """Numbers of trials to look at, from 1 to ``most``: all, if they are not too many."""
+    """Choose numbers of trials to look at, from 1 to ``most``: all, if they are not too many."""
     if most <= _MOST:
         return tuple(range(1, most + 1))
     spaced = np.geomspace(1, most, _MOST).round().astype(int).tolist()
@@ -57,7 +57,7 @@ def budgets(most: int) -> tuple[int, ...]:
 def after_trials(
     values: ArrayLike, after: Sequence[int], *, replace: bool = False, as_run: bool = False
 ) -> Floats:
-    """The expected best of ``values`` after so many trials.
+    """Estimate the best of ``values`` after so many trials.
 
     Args:
         values: ``[n]``, the trials' scores as they were run, the defaults' first; NaN for one
@@ -104,7 +104,7 @@ def _weights(draws: int, after: tuple[int, ...], replace: bool) -> Floats:
 def after_seconds(
     values: ArrayLike, seconds: ArrayLike, after: ArrayLike, *, as_run: bool = False, seed: int = 0
 ) -> Floats:
-    """The expected best of ``values`` after so many seconds of tuning.
+    """Estimate the best of ``values`` after so many seconds of tuning.
 
     Over all orders of the trials, or ``ORDERS`` of them that ``seed`` draws; a trial counts from
     when it ends.
@@ -175,7 +175,9 @@ Searches = Mapping[tuple[int, str], Sequence[Search]]
 
 
 def searches(cells: pd.DataFrame, trials: pd.DataFrame) -> Searches:
-    """``cells`` are of complete groups: ``cell``, ``setting``, ``label`` and ``planned``.
+    """Collect what each group's cells tried.
+
+    ``cells`` are of complete groups: ``cell``, ``setting``, ``label`` and ``planned``.
 
     A group is left out where a cell has no trial that is scored by accuracy.
     """
@@ -203,7 +205,7 @@ def searches(cells: pd.DataFrame, trials: pd.DataFrame) -> Searches:
 
 
 def over_trials(group: Sequence[Search], *, as_run: bool) -> pd.DataFrame:
-    """``x`` (trials) and ``expected`` best (0–1), the mean over cells.
+    """Draw a group's curve: ``x`` (trials) and ``expected`` best (0–1), the mean over cells.
 
     It starts where every cell has a finished trial and goes as far as the shortest of them.
     """
@@ -213,7 +215,7 @@ def over_trials(group: Sequence[Search], *, as_run: bool) -> pd.DataFrame:
 
 
 def over_seconds(group: Sequence[Search], *, as_run: bool, points: int = 48) -> pd.DataFrame:
-    """``x`` (seconds of tuning, evenly spaced by their logarithm) and ``expected`` best.
+    """Draw a group's curve: ``x`` (seconds, evenly spaced by logarithm) and ``expected`` best.
 
     It starts where every cell has a finished trial, whatever the order, and ends where all trials
     of all cells have ended.
@@ -242,7 +244,7 @@ def _mean(curves: Sequence[Floats]) -> Floats:
 
 
 def table(found: Searches, *, as_run: bool) -> pd.DataFrame:
-    """A row for each setting, label and budget that some cell spent.
+    """Make a row for each setting, label and budget that some cell spent.
 
     ``budget`` and its ``unit``, ``trials`` (of ``TRIALS``, and all where all cells have as many)
     or ``seconds`` (of ``SECONDS``); ``expected`` best (0–1), NaN where a cell may have no finished

@@ -1,4 +1,4 @@
-"""Two strategies of one results folder, or two folders, against each other."""
+"""Compare two strategies of one results folder, or two folders."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NO_METRICS = {"seed", "ways", "shots", "setting"}
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: its name, its folder and its tidy cells."""
+    """One side of a comparison: its name, its folder and its tidy cells."""
 
     name: str
     folder: Path
@@ -75,7 +75,10 @@ class InSetting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """``scale`` makes the metric's units those of ``unit``; ``notes`` say what was not compared."""
+    """Two sides in every setting that both have, and over all problems.
+
+    ``scale`` makes the metric's units those of ``unit``; ``notes`` say what was not compared.
+    """
 
     left: str
     right: str
@@ -94,7 +97,7 @@ class Comparison:
 
 
 def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
-    """Two strategies of a folder, by what its suite calls them.
+    """Compare two strategies of a folder, by what its suite calls them.
 
     Raises:
         HarnessError: there is no such label or metric, or nothing to compare.
@@ -113,7 +116,7 @@ def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
 
 
 def two_folders(left: Path, right: Path, metric: str) -> Comparison:
-    """All that two folders have in common: cells of one label, problem, shots, backbone, seed.
+    """Compare two folders, by cells of one label, problem, shots, backbone and seed.
 
     Raises:
         HarnessError: there is no such metric, or nothing to compare.
@@ -125,7 +128,7 @@ def two_folders(left: Path, right: Path, metric: str) -> Comparison:
 
 
 def _cells(folder: Path, metric: str) -> pd.DataFrame:
-    """The tidy frame, in which only cells with the metric count, as ``value``."""
+    """Read the tidy frame, in which only cells with the metric count, as ``value``."""
     frame = tidy(Store(folder).frame())
     if not frame["counts"].any():
         raise HarnessError(f"{folder} has no finished cell", "Run its suite first")
@@ -158,7 +161,7 @@ def _comparison(
 
 
 def _settings(left: Side, right: Side, key: list[str], notes: list[str]) -> Iterator[InSetting]:
-    """The settings in the order of ``left``; what can't be compared is added to ``notes``."""
+    """Pair the settings, in the order of ``left``; add what can't be compared to ``notes``."""
     groups = [
         {
             _key(name): cells.set_index("seed")
@@ -215,7 +218,7 @@ def _models(left: Side, right: Side, one: pd.DataFrame, other: pd.DataFrame) -> 
 
 
 def _correct_models(settings: list[InSetting]) -> None:
-    """Holm's correction for all pairs of trained models together."""
+    """Correct the p-values of all pairs of trained models as one family (Holm)."""
     places = [(setting, seed) for setting in settings for seed in setting.models]
     adjusted = stats.holm([setting.models[seed].p for setting, seed in places])
     for (setting, seed), p in zip(places, adjusted, strict=True):
@@ -223,7 +226,7 @@ def _correct_models(settings: list[InSetting]) -> None:
 
 
 def _over_problems(settings: list[InSetting]) -> tuple[Estimate, str]:
-    """Over all problems, each counted alike; its settings are averaged seed by seed first."""
+    """Compare over all problems, each counted alike, its settings averaged seed by seed first."""
     by_problem: dict[str, list[InSetting]] = {}
     for setting in settings:
         by_problem.setdefault(setting.problem, []).append(setting)

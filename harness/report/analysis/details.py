@@ -1,6 +1,6 @@
-"""What a report needs of the records beyond the tidy frame, collected record by record.
+"""Collect what a report needs of the records beyond the tidy frame.
 
-Ten thousand records hold too much to keep whole: each is read, used and let go.
+Ten thousand records hold too much to keep whole, so each is read, used and dropped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PARTS = ("strategy", "backbone", "source", "problem", "budget")
 """The parts of a suite, in the order that their defaults are told in."""
 
 SHARE = 500
-"""Cells whose records are read at a time, by whoever has the time."""
+"""Cells whose records one task reads."""
 
 MOST_NAMED = 12
 """Strategies, problems or seeds that a fault names."""
@@ -41,8 +41,8 @@ TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that went wrong, and the cells that it befell, each with the name of its log; the
-    traceback is the first cell's."""
+    """One thing that went wrong, and the cells that it happened to, each with the name of its log.
+    The traceback is the first cell's."""
 
     status: str
     reason: str
@@ -51,7 +51,7 @@ class Fault:
 
     @property
     def where(self) -> str:
-        """The cells in a few words: how many, and of which strategies, problems and seeds."""
+        """Tell the cells in a few words: how many, and of which strategies, problems and seeds."""
         labels, problems, seeds = (
             abridged(dict.fromkeys(str(getattr(cell, name)) for cell, _ in self.cells), MOST_NAMED)
             for name in ("label", "problem", "seed")
@@ -63,7 +63,7 @@ class Fault:
         return f"{plural(len(self.cells), 'cell')}, {told}"
 
     def among(self, keys: Collection[str]) -> Fault:
-        """The same of some cells alone."""
+        """Keep the cells with these keys alone."""
         return replace(self, cells=[one for one in self.cells if one[0].cell in keys])
 
 
@@ -110,8 +110,7 @@ class Details:
 
 
 def collect(store: Store, submit: Submit = serial) -> tuple[pd.DataFrame, Details]:
-    """The tidy frame of :meth:`Store.frame` and what goes beyond it, from one reading, which is
-    shared with others by ``later``.
+    """Read all records once: the frame of :meth:`Store.frame`, and what goes beyond it.
 
     Raises:
         HarnessError: as ``Store.frame``.
@@ -231,7 +230,7 @@ class _Gathered:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """A nested mapping as one of dotted names, such as ``versions.torch``."""
+    """Flatten a nested mapping to dotted names, such as ``versions.torch``."""
     found: dict[str, str] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What was found, in plain sentences: nothing is said that the statistics don't."""
+"""Put decisions into plain sentences, which say nothing that the tests don't."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def findings(table: pd.DataFrame, decisions: Decisions, baseline: str | None) ->
 def setting_findings(
     table: pd.DataFrame, decisions: Decisions, reference: str | None
 ) -> list[Finding]:
-    """For each setting: who is ahead, what transfer brings, what it costs, what is missing."""
+    """Tell for each setting who is ahead, what transfer brings and costs, and what is missing."""
     settings = by_setting(table)
     found = []
     for standing in decisions.standings:
@@ -73,7 +73,7 @@ def setting_findings(
 def suite_findings(
     table: pd.DataFrame, decisions: Decisions, reference: str | None
 ) -> list[Markup]:
-    """What holds over all settings; only what tests could judge."""
+    """Tell what holds over all settings; only what could be tested."""
     tested = [standing for standing in decisions.standings if standing.tested]
     if not tested:
         return []
@@ -82,7 +82,7 @@ def suite_findings(
 
 
 def _over_all(decisions: Decisions) -> list[Markup]:
-    """Who has the highest mean over all problems, and whom it can be told apart from."""
+    """Tell who has the highest mean over all problems, and whom it is told apart from."""
     rows, ranking = decisions.leader, decisions.ranking
     if all(row.outcome == "untested" for row in rows):
         return []
@@ -105,7 +105,7 @@ def _over_all(decisions: Decisions) -> list[Markup]:
 def _standing(
     first: str, equal: Sequence[str], mean: str, told: Mapping[str, Sequence[Markup]]
 ) -> list[Markup]:
-    """Who has the highest ``mean``, and what the tests of the first against others have ``told``.
+    """Tell who has the highest ``mean``, and what the tests of it against others have ``told``.
 
     ``equal``: those with the very same mean, of which nothing more is said.
     """
@@ -135,7 +135,7 @@ def _wins(tested: Sequence[Standing]) -> list[Markup]:
 
 
 def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
-    """Negative transfer: where a strategy is worse than the baseline, or that it nowhere is."""
+    """Tell of negative transfer: where a strategy is worse than the baseline, or that none is."""
     told = {setting: groups.values() for setting, groups in by_setting(table).items()}
     gains = [group for groups in told.values() for group in groups if not np.isnan(group["gain_p"])]
     if reference is None or not gains:
@@ -158,7 +158,7 @@ def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
 
 
 def _power(pairwise: pd.DataFrame) -> list[Markup]:
-    """How large a difference the suite can find, and what more seeds would change."""
+    """Tell how large a difference the suite can find, and what more seeds would change."""
     tests = int(pairwise["p"].notna().sum())
     if not tests:
         return []
@@ -179,7 +179,7 @@ def _power(pairwise: pd.DataFrame) -> list[Markup]:
 
 
 def rank_findings(found: Ranking) -> list[Markup]:
-    """Who has the best average rank, which is no test."""
+    """Tell who has the best average rank, which is no test."""
     left_out = []
     if found.left_out:
         text = "Not ranked, because a result is missing: {}."
@@ -229,7 +229,7 @@ def _lead(standing: Standing, groups: Groups) -> list[Markup]:
 
 
 def _models(standing: Standing, tested: Models | None) -> list[Markup]:
-    """Of a single seed: whether the first two trained models differ."""
+    """Tell of a single seed whether the first two trained models differ."""
     if tested is None:
         return []
     first, second = map(_b, standing.ranking[:2])
@@ -246,7 +246,7 @@ def _models(standing: Standing, tested: Models | None) -> list[Markup]:
 
 
 def _gain(standing: Standing, groups: Groups, reference: str | None) -> list[Markup]:
-    """What transfer is worth: strategies that gain over the baseline, lose, or do neither."""
+    """Tell which strategies gain over the baseline, lose, or do neither."""
     others = [label for label in standing.ranking if label != reference]
     if reference is None or not others:
         return []
@@ -272,7 +272,7 @@ def _gain(standing: Standing, groups: Groups, reference: str | None) -> list[Mar
 
 
 def _bounds(groups: Groups) -> list[Markup]:
-    """What labels of the target would have brought, and whether they were used to select."""
+    """Tell what labels of the target would have brought, and whether they selected anything."""
     bounds = [
         _b(label) + f" ({_score(group)})"
         for label, group in groups.items()
@@ -311,7 +311,7 @@ def _score(group: Group) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """With spaces that no line ends at."""
+    """Replace spaces by ones that no line breaks at."""
     return text.replace(" ", "\u00a0")
 
 

@@ -1,4 +1,4 @@
-"""Who is on the Pareto front of accuracy and a cost."""
+"""Find the Pareto fronts of accuracy and a cost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Front:
 
 
 def by_seconds(table: pd.DataFrame) -> Front:
-    """Against the median seconds of a cell, tuning included."""
+    """Find the front against the median seconds of a cell, tuning included."""
     return _front(table, "seconds_total")
 
 
 def by_memory(table: pd.DataFrame) -> Front:
-    """Against peak bytes: the accelerator's if every group used one."""
+    """Find the front against peak bytes: the accelerator's if every group used one."""
     whole = table[table["gap"] == ""]
     device = bool(len(whole)) and bool((whole["peak_device_bytes"] > 0).all())
     return _front(table, "peak_device_bytes" if device else "peak_host_bytes")
@@ -35,7 +35,7 @@ def _front(table: pd.DataFrame, cost: str) -> Front:
 
 
 def on_front(table: pd.DataFrame) -> pd.Series[bool]:
-    """Whether a group is on its setting's Pareto front: ``accuracy`` up, ``x`` down.
+    """Tell which groups are on their setting's Pareto front: ``accuracy`` up, ``x`` down.
 
     A group is on it if no other is at least as accurate for at most the cost and better in one of
     the two. Groups with a gap, and bounds, are not considered.

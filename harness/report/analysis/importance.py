@@ -1,4 +1,4 @@
-"""Which hyperparameters matter, and what tuning chose: a row a strategy's hyperparameter."""
+"""Tell which hyperparameters matter, and what tuning chose."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def tuned(
     chosen: Mapping[str, Mapping[str, Any]],
     submit: Submit = serial,
 ) -> Callable[[], pd.DataFrame]:
-    """What waits for a row for each hyperparameter that was tuned, of each strategy in each
-    setting; importances are estimated ``later``.
+    """Begin a table with a row for each tuned hyperparameter of each strategy in each setting, and
+    return what waits for it. Importances are estimated by ``submit``.
 
     ``cells``: ``cell``, ``setting`` and ``label`` in the order of the rows; ``trials``: ``cell``,
     ``number``, ``state``, ``value`` and ``settings``; ``chosen``: the selected settings, by cell.
@@ -111,7 +111,7 @@ def _estimated(
 
 
 def _varies(values: Sequence[Any]) -> bool:
-    """Whether there are several, and one in each trial."""
+    """Tell whether there are several values, and one in each trial."""
     return None not in values and len({*map(repr, values)}) > 1
 
 
@@ -124,7 +124,7 @@ def _hindrance(finished: int, varied: int, estimated: int) -> str:
 
 
 def importances(settings: pd.DataFrame, scores: Floats) -> dict[str, float]:
-    """How much of the scores' variance each hyperparameter explains by itself.
+    """Estimate how much of the scores' variance each hyperparameter explains by itself.
 
     Functional ANOVA of a random forest (Hutter et al. 2014), by Optuna. Numbers go in as their
     ranks, so that they are weighed as they were drawn, on whichever scale that was.

@@ -11,14 +11,14 @@ from harness.report.analysis.stats import half_width, holm, outcome, paired_p
 
 
 def competing(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cells of strategies that compete: not those that learn from the target's labels where
-    others are not shown them."""
+    """Select the cells of strategies that compete: not those that learn from the
+    target's labels where others are not shown them."""
     return frame[frame["oracle"] != "labels"]
 
 
 def pairwise(frame: pd.DataFrame) -> pd.DataFrame:
-    """The paired differences of all that compete, with ``p_holm``: corrected for all pairs of the
-    suite, and ``outcome``, what that test says of the left (``stats.outcome``).
+    """Test every two strategies that compete: ``paired_differences`` with ``p_holm``, corrected for
+    all pairs of the suite, and ``outcome``, what that test says of the left (``stats.outcome``).
 
     All that a report says of two strategies in one setting goes by these: who wins it, and who
     gains over the baseline.
@@ -30,7 +30,7 @@ def pairwise(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def seen_from(pairwise: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
-    """The rows of one label, or of one for each setting by its number, seen from its side:
+    """Select the rows of one label, or of one for each setting by its number, seen from its side:
     ``label`` is always the left."""
     mine = pairwise["setting"].map(label) if isinstance(label, pd.Series) else label
     turned = pairwise["right"] == mine
@@ -50,7 +50,7 @@ def _from_other_side(outcome: str) -> str:
 def paired_differences(
     frame: pd.DataFrame, against: str | None = None, value: str = "accuracy"
 ) -> pd.DataFrame:
-    """Every two complete groups of each setting, or each but ``against`` with that one.
+    """Pair every two complete groups of each setting, or each but ``against`` with that one.
 
     ``frame`` is tidy. One row a pair: ``setting``, ``left``, ``right``; ``difference`` (the mean of
     left minus right over the seeds, in the units of ``value``), ``sd`` between seeds, ``n`` of
@@ -94,7 +94,8 @@ def paired_differences(
 
 
 def _rows_of_pairs(setting: Any, label: Any, against: str | None) -> tuple[Any, Any]:
-    """The rows of the left and of the right of each pair; rows of a setting follow each other."""
+    """Find the rows of the left and of the right of each pair, given that rows of a setting follow
+    each other."""
     if against is not None:
         base = np.flatnonzero(label == against)
         at = np.searchsorted(setting[base], setting).clip(max=max(len(base) - 1, 0))

@@ -1,6 +1,6 @@
-"""What stored predictions tell: recall by class, confusions, and whether confidence is deserved.
+"""Count stored predictions: recall by class, confusions, and how far confidence is deserved.
 
-Read for what a report shows and no further: ten thousand cells hold gigabytes of them.
+Only those that a report shows are read: ten thousand cells hold gigabytes of them.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Unread:
-    """A strategy's test predictions in one setting, which are there and can't be believed."""
+    """A strategy's test predictions in one setting, which are stored and can't be used."""
 
     setting: int
     place: str
@@ -109,7 +109,7 @@ class Unread:
 
 
 def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
-    """The confusion matrix and the bins of ``logits`` ``[N, C]`` for ``labels`` ``[N]``."""
+    """Count the confusion matrix and the bins of ``logits`` ``[N, C]`` for ``labels`` ``[N]``."""
     classes = logits.shape[1]
     scores = logits.astype(np.float64)
     guess = scores.argmax(1)
@@ -124,7 +124,7 @@ def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
 
 
 def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Unread]]:
-    """What the results folder ``directory`` holds for what is shown of the tidy ``frame``.
+    """Read the predictions in ``directory`` that are shown of the tidy ``frame``.
 
     That is, of the first ``results.MOST_FACETS`` facets, the setting with the most shots, and in it
     each strategy whose cells are all ok and have predictions of the same classes. Episodes have
@@ -152,8 +152,8 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
 
 
 def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
-    """The ``logits`` [N, C] or, of episodes, [E, N, C] that a cell left, their ``labels``, and the
-    arrays that ``more`` names.
+    """Read the ``logits`` [N, C] or, of episodes, [E, N, C] that a cell left, their ``labels``, and
+    the arrays that ``more`` names.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -169,10 +169,10 @@ def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
 
 
 def _counted(path: Path) -> tuple[Counts, Bins]:
-    """The counts of one cell.
+    """Count one cell.
 
     Raises:
-        Doubt: they can't be had from what is there.
+        Doubt: its predictions can't be used.
     """
     try:
         arrays = read_predictions(path)
@@ -189,10 +189,10 @@ def _counted(path: Path) -> tuple[Counts, Bins]:
 
 
 def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Predicted:
-    """The predictions of one group's cells, added up.
+    """Add up the counts of one group's cells.
 
     Raises:
-        Doubt: one of them can't be believed.
+        Doubt: one of them can't be used.
     """
     counted = [_counted(path) for path in paths]
     if len({confusion.shape for confusion, _ in counted}) > 1:
@@ -214,7 +214,7 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
 
 
 def _classes(directory: Path, split: Any, number: int) -> tuple[str, ...]:
-    """The classes' names from the split's manifest, or numbers where it has none."""
+    """Read the classes' names from the split's manifest, or number them where it has none."""
     try:
         content = read_file(directory / f"splits/{split}.json", MOST_BYTES)
         names = json.loads(content).get("classes")

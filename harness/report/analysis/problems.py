@@ -1,9 +1,10 @@
-"""The tests that a suite's results are judged by: which families there are, and what they find.
+"""Test strategies over all problems, and rank them.
 
-There are two, each corrected by Holm's method, and all that a report says goes by them: every two
-strategies in every setting (``pairwise``), and every two over all problems (``over_problems``),
-with the problems as independent blocks: settings of one problem share data and splits. Who leads
-and what is gained over the baseline is read off these, so that of one pair one thing is said.
+There are two families of tests, each corrected by Holm's method, and all that a report says goes by
+them: every two strategies in every setting (``pairwise``), and every two over all problems
+(``over_problems``), with the problems as independent blocks: settings of one problem share data and
+splits. Who leads and what is gained over the baseline is read off these, so that of one pair one
+thing is said.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MOST_STRATEGIES = 40
 
 
 def detectable_points(pairwise: pd.DataFrame, seeds: int | None = None) -> float:
-    """The difference, in points, from which two strategies of a setting are told apart.
+    """Estimate the difference, in points, from which two strategies of a setting are told apart.
 
     With the median spread between seeds, as many ``seeds`` (else the median number), and all
     pairs as one family; NaN where none is tested.
@@ -65,7 +66,7 @@ class Scores:
 
 
 def scores(frame: pd.DataFrame) -> Scores:
-    """``frame`` is tidy; the first ``MOST_STRATEGIES`` labels that compete."""
+    """Take the accuracies of the tidy ``frame``, of the first ``MOST_STRATEGIES`` that compete."""
     frame = competing(frame)
     names = labels(frame)[:MOST_STRATEGIES]
     frame = frame[frame["label"].isin(names)]
@@ -125,7 +126,7 @@ class OverProblems:
 
 
 def over_problems(frame: pd.DataFrame, ranking: Ranking) -> list[OverProblems]:
-    """Every two strategies that compete and are both complete in some setting.
+    """Test every two strategies that compete and are both complete in some setting.
 
     Intervals for problems like these, which take long, are for pairs with the leader of the
     ``ranking`` or the baseline: those that are shown.
@@ -142,13 +143,13 @@ def over_problems(frame: pd.DataFrame, ranking: Ranking) -> list[OverProblems]:
 
 
 def against_baseline(found: Sequence[OverProblems], reference: str | None) -> list[OverProblems]:
-    """Of ``over_problems``, each strategy against the baseline."""
+    """Select the tests of each strategy against the baseline."""
     rows = [row for row in found if reference in (row.left, row.right)]
     return [row if row.right == reference else row.turned() for row in rows]
 
 
 def leader_against_rest(found: Sequence[OverProblems], ranking: Ranking) -> list[OverProblems]:
-    """Of ``over_problems``, the leader against the others that are complete everywhere."""
+    """Select the tests of the leader against the others that are complete everywhere."""
     leader, whole = ranking.leader, {*ranking.labels}
     rows = [row for row in found if leader in (row.left, row.right)]
     return [
@@ -159,7 +160,7 @@ def leader_against_rest(found: Sequence[OverProblems], ranking: Ranking) -> list
 
 
 def told_apart(found: Sequence[OverProblems], labels: Sequence[str]) -> NDArray[np.bool_]:
-    """Which two of ``labels`` are told apart over all problems [k, k]."""
+    """Tell which two of ``labels`` are told apart over all problems [k, k]."""
     place = {label: number for number, label in enumerate(labels)}
     apart = np.zeros((len(place), len(place)), dtype=bool)
     for row in found:
@@ -213,7 +214,7 @@ def _over_problems(
 
 
 def tested(paired: list[Floats], family: int) -> tuple[stats.Estimate, float, str]:
-    """The mean difference over problems with its interval; a p-value, and the test that it is of.
+    """Estimate the mean difference over problems, and test it: an interval, p, and the test's name.
 
     A block, a problem and a seed, is what the null hypothesis lets exchange: all its settings have
     one split, so their differences change sign together. The permutation test needs blocks enough
@@ -260,7 +261,7 @@ def ranking(frame: pd.DataFrame) -> Ranking:
 
 
 def _problem_means(given: Scores) -> Floats:
-    """Mean accuracy on each problem [problems, labels]; NaN where a setting is not complete."""
+    """Average the accuracies of each problem [problems, labels]; NaN where a setting has a gap."""
     known = ~np.isnan(given.values)
     n = known.sum(axis=2)
     sums = np.where(known, given.values, 0.0).sum(axis=2)

@@ -1,4 +1,4 @@
-"""What a suite's accuracies say, and how surely: pure functions on the tidy frame.
+"""Summarise a suite's results: pure functions on the tidy frame.
 
 A *setting* is what strategies compete on: a problem, its shots and a backbone. A *group* is one
 strategy, by its label, in one setting: its cells differ by seed alone. Nothing here averages
@@ -62,7 +62,7 @@ _OK: Status = "ok"
 
 
 def tidy(frame: pd.DataFrame) -> pd.DataFrame:
-    """``Store.frame()`` made ready for what follows: numbers as floats, settings numbered.
+    """Make the frame of ``Store.frame`` tidy: numbers as floats, settings numbered.
 
     Adds ``setting`` (a number; settings of one problem and backbone follow each other, fewest
     shots first), ``facet`` (its problem and, where there are several, protocol and backbone, in
@@ -106,17 +106,17 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def shots_order(shots: Any) -> float:
-    """A sort key: 1, 5, …, then ``vtab1k``, then ``all``."""
+    """Return a sort key: 1, 5, …, then ``vtab1k``, then ``all``."""
     return {"vtab1k": 1e9, "all": float("inf")}.get(shots) or float(shots)
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
-    """What the suite calls its strategies, in its order."""
+    """List what the suite calls its strategies, in its order."""
     return [str(label) for label in frame["label"].unique()]
 
 
 def baseline(frame: pd.DataFrame) -> str | None:
-    """The label that gains are over: a baseline's own name, or the first label of it."""
+    """Find the label that gains are over: a baseline's own name, or the first label of it."""
     for name in BASELINES:
         if found := labels(frame[frame["strategy"] == name]):
             return name if name in found else found[0]
@@ -138,7 +138,7 @@ def strategies(frame: pd.DataFrame) -> Strategies:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a group, ordered by setting and then as the suite orders its strategies.
+    """Summarise each group in a row, by setting and then in the suite's order of strategies.
 
     - ``oracle``: what the target's labels were used for, where the protocol does not show them;
     - ``planned``, ``ok``: cells; ``gap``: what is missing in words, empty where nothing is, and
@@ -152,7 +152,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
       cells of the same seed; ``gain_p``: of the paired t test, corrected as one of the suite's
       :func:`pairwise`; ``gain_outcome``: what that test says, as ``stats.outcome``. NaN and empty
-      for who does not compete.
+      where a strategy does not compete.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
     table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
@@ -211,7 +211,7 @@ Group = Mapping[str, Any]
 
 
 def by_setting(table: pd.DataFrame) -> dict[int, dict[str, Group]]:
-    """The groups of each setting by their label: rows of thousands are read much faster so."""
+    """Map each setting to its groups by label: thousands of rows are read much faster so."""
     found: dict[int, dict[str, Group]] = {}
     for row in table.to_dict("records"):
         found.setdefault(row["setting"], {})[row["label"]] = {str(k): v for k, v in row.items()}
@@ -219,13 +219,13 @@ def by_setting(table: pd.DataFrame) -> dict[int, dict[str, Group]]:
 
 
 def facet_and_shots(groups: Mapping[str, Group]) -> tuple[str, Any]:
-    """The facet and the shots of a setting, from its groups."""
+    """Read the facet and the shots of a setting from its groups."""
     first = next(iter(groups.values()))
     return first["facet"], first["shots"]
 
 
 def _facets(places: pd.DataFrame) -> list[str]:
-    """What a setting is called, shots aside: no more than tells the suite's settings apart."""
+    """Name each setting, shots aside, by no more than tells the suite's settings apart."""
     backbones = places["backbone"].nunique() > 1
     protocols = places.groupby("problem")["protocol"].transform("nunique") > 1
     return [
@@ -251,13 +251,13 @@ def _index(frame: pd.DataFrame) -> pd.MultiIndex:
 
 
 def _gap(cells: pd.DataFrame) -> str:
-    """``1 of 3 failed, 1 of 3 pending``."""
+    """Tell what is missing: ``1 of 3 failed, 1 of 3 pending``."""
     states = ["without accuracy" if s == _OK else str(s) for s in cells["status"][~cells["counts"]]]
     return ", ".join(f"{n} of {len(cells)} {state}" for state, n in Counter(states).items())
 
 
 def _phases(frame: pd.DataFrame) -> pd.Series[str]:
-    """The phases that any cell of a group found ready, one space between them."""
+    """Join the phases that any cell of a group found ready, by one space."""
     marked = frame[frame["cached"] != ""]
     found = marked.groupby(["setting", "label"])["cached"].agg(
         lambda texts: " ".join(sorted({phase for text in texts for phase in str(text).split()}))

@@ -1,4 +1,4 @@
-"""Two trained models on the same test examples, from the predictions that their cells left."""
+"""Test two trained models on the same examples, from the predictions that their cells left."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def compared(left: Path, right: Path) -> Models | None:
 def of_single_seeds(
     directory: Path, frame: pd.DataFrame, standings: list[Standing]
 ) -> dict[int, Models]:
-    """For each setting that has one seed: the models of its first and its second strategy.
+    """Test, in each setting that has one seed, the models of its first and second strategy.
 
     The p-values are Holm's for these settings together.
     """

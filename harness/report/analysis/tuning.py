@@ -1,4 +1,4 @@
-"""What tuning did: what a budget brings, what was chosen, and what it consumed."""
+"""Work out what tuning did: what a budget brings, what was chosen, and what it consumed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def tuning(
 
 
 def tuned_cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """For each cell of a complete group, what its curves need to know."""
+    """Select the cells of complete groups, with what their curves need."""
     groups = frame.groupby(["setting", "label"])
     rank = {label: place for place, label in enumerate(labels(frame))}
     known = frame.assign(planned=groups["cell"].transform("size"), rank=frame["label"].map(rank))
@@ -91,8 +91,7 @@ def tuned_cells(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _expected(found: Searches, curve: Callable[[Sequence[Search]], pd.DataFrame]) -> Curves:
-    """The best to be expected in the settings that are drawn: others would cost time for
-    nothing."""
+    """Estimate the best to be expected in the settings that are drawn, which alone are shown."""
     settings = list(dict.fromkeys(setting for setting, _ in found))
     curves = [
         curve(group).assign(setting=setting, label=label, unit=0)
@@ -105,7 +104,7 @@ def _expected(found: Searches, curve: Callable[[Sequence[Search]], pd.DataFrame]
 
 
 def _learning(cells: pd.DataFrame, curves: pd.DataFrame) -> Curves:
-    """Validation accuracy after so many steps of the selected trial, a line a seed."""
+    """Take validation accuracy after each step of the selected trial, a line a seed."""
     points = curves.merge(cells, on="cell").sort_values(["rank", "cell", "step"])
     points["y"] = 100 * points["value"].astype("float64")
     points = points.rename(columns={"step": "x", "seed": "unit"})
@@ -113,7 +112,7 @@ def _learning(cells: pd.DataFrame, curves: pd.DataFrame) -> Curves:
 
 
 def consumed(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
-    """What tuning took, of every cell that has a record, whatever became of it.
+    """Count what tuning took, of every cell that has a record, whatever its status.
 
     ``setting``, ``label``; ``cells``; trials by state (``STATES``); ``seconds_sum`` and
     ``seconds_median`` (of a cell), features and preparation included where a trial needed them.
@@ -132,6 +131,6 @@ def consumed(frame: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def _placed(rows: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` with what their setting is, in the order of the summary."""
+    """Add to ``rows`` what their setting is, in the order of the summary."""
     places = table[["setting", "label", *SETTING, "facet"]]
     return places.merge(rows, on=["setting", "label"], how="inner")

@@ -1,4 +1,4 @@
-"""Who is ahead in a setting: a winner is named only where the tests name one."""
+"""Find who is ahead in a setting: a winner is named only where the tests name one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Standing:
 
 
 def standings(table: pd.DataFrame, pairwise: pd.DataFrame) -> list[Standing]:
-    """A standing for each setting, from ``summary`` and ``pairwise.pairwise`` of one frame."""
+    """Make a standing for each setting, from ``summary`` and ``pairwise`` of one frame."""
     ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
         ["setting", "accuracy"], ascending=[True, False], kind="stable"
     )
@@ -78,7 +78,7 @@ def standings(table: pd.DataFrame, pairwise: pd.DataFrame) -> list[Standing]:
 def _margins(
     pairwise: pd.DataFrame, leaders: dict[int, str]
 ) -> dict[tuple[int, str], tuple[float, float, str]]:
-    """For each setting and each label but the first's: how far the first is above it, in points,
+    """Map each setting and each label but the first's to how far the first is above it, in points,
     the half width of the interval, and what the test says (``stats.outcome``)."""
     rows = seen_from(pairwise, pd.Series(leaders, dtype=object))
     points, half = 100 * rows["difference"], 100 * rows["half"]

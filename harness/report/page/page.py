@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing but itself."""
+"""Render a report as a page: one HTML file that loads nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ LONG_TABLE = 200
 
 
 def render_page(report: Report, renderings: Renderings, sections: Sequence[Section] = ()) -> str:
-    """The page of a report, with plugins' sections at its end; waits until its plots are drawn."""
+    """Render the page, with plugins' sections at its end; wait until its plots are drawn."""
     found, table, details, tuned = report.findings, report.table, report.details, report.tuning
     told: dict[str, Any] = {
         **_lead(report),
@@ -90,7 +90,7 @@ def _template() -> jinja2.Template:
 
 
 def _lead(report: Report) -> dict[str, Any]:
-    """What was compared, and how many of its cells are in which state."""
+    """Tell what was compared, and how many of its cells have which status."""
     frame = report.frame
     counts = Counter(frame["status"])
     return {
@@ -113,7 +113,7 @@ def _lead(report: Report) -> dict[str, Any]:
 
 
 def _tests(report: Report) -> dict[str, Any]:
-    """The tables of tests."""
+    """Make the tables of tests."""
     decisions = report.decisions
     found = decisions.ranking
     return {
@@ -131,7 +131,7 @@ def _tests(report: Report) -> dict[str, Any]:
 
 
 def _results(report: Report) -> list[dict[str, Any]]:
-    """A table for each facet: a row a strategy, accuracy and gain for each shots."""
+    """Make a table for each facet: a row a strategy, accuracy and gain for each shots."""
     winners = {standing.setting: standing.winner for standing in report.decisions.standings}
     facets: dict[str, list[tuple[int, Any, dict[str, Group]]]] = {}
     for setting, groups in by_setting(report.table).items():
@@ -163,7 +163,7 @@ def _results(report: Report) -> list[dict[str, Any]]:
 
 
 def _result(group: Group, wins: bool) -> tuple[str, str, str, str]:
-    """Accuracy and its class, gain and its class."""
+    """Format accuracy and gain, each with its CSS class."""
     return (
         text.accuracy_text(group),
         "gap" if group["gap"] else "best" if wins else "",
@@ -205,7 +205,7 @@ def _fault(fault: Fault) -> dict[str, Any]:
 
 
 def _chosen(report: Report) -> pd.DataFrame:
-    """A row for each cell that chose a setting: what it chose."""
+    """Make a row for each cell that chose a setting: what it chose."""
     frame = report.frame
     shown = text.cells_table(frame)[
         ["problem", "shots", "strategy", "seed", "validation accuracy (%)"]
@@ -217,7 +217,7 @@ def _chosen(report: Report) -> pd.DataFrame:
 
 
 def _budget(budget: Any) -> str:
-    """The suite's budget in words, as far as they are known here; empty if there is none."""
+    """Tell the suite's budget, or nothing if there is none."""
     if not isinstance(budget, Mapping):
         return ""
     parts = {

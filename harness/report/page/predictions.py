@@ -1,4 +1,4 @@
-"""What the page shows of predictions: classes and confusions."""
+"""Show predictions on the page: classes and confusions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAIRS = 12
 
 
 def chapter(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
-    """For each place, its classes as a table, and for each strategy what it confuses."""
+    """Show for each setting its classes as a table, and for each strategy what it confuses."""
     found = []
     for setting in dict.fromkeys(p.setting for p in predicted):
         mine = [p for p in predicted if p.setting == setting]
@@ -36,7 +36,7 @@ def chapter(predicted: Sequence[Predicted]) -> list[dict[str, Any]]:
 
 
 def _by_class(mine: Sequence[Predicted]) -> pd.DataFrame:
-    """A row a class and strategy; of many classes, those with the lowest mean recall."""
+    """Make a row a class and strategy; of many classes, those with the lowest mean recall."""
     rows = pd.concat(
         [p.by_class.assign(strategy=p.label, place=range(len(p.classes))) for p in mine]
     )
@@ -56,7 +56,7 @@ def _by_class(mine: Sequence[Predicted]) -> pd.DataFrame:
 
 
 def _confusion(predicted: Predicted) -> dict[str, Any]:
-    """A matrix of percentages with a shade for each, or the most frequent mistakes."""
+    """Show a matrix of percentages with a shade for each, or the most frequent mistakes."""
     found: dict[str, Any] = {"label": predicted.label, "matrix": None, "pairs": None}
     if len(predicted.classes) > CLASSES:
         pairs = predicted.confused.head(PAIRS)

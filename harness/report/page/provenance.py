@@ -1,4 +1,4 @@
-"""What the page shows of where results come from: settings in force and machines."""
+"""Show on the page where results come from: settings in force and machines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report.analysis.details import Default
 
 
 def defaults(found: Sequence[Default]) -> pd.DataFrame:
-    """A row for each part of the suite: everything it was set to, or a part at a time."""
+    """Make a row for each part of the suite, with all settings that were in force."""
     rows: dict[tuple[str, str], list[str]] = {}
     for default in found:
         text = f"{default.setting} = {format.listing(default.values, 'or')}"
@@ -24,7 +24,7 @@ def defaults(found: Sequence[Default]) -> pd.DataFrame:
 
 
 def machines(facts: Sequence[Any]) -> list[str]:
-    """What differs between the machines that cells ran on: ``host: a (3 cells), b (5 cells)``."""
+    """Tell what differs between the machines of cells: ``host: a (3 cells), b (5 cells)``."""
     found = []
     for fact in facts:
         if fact.warns and fact.of_machine:

@@ -1,4 +1,4 @@
-"""The plots of results and of what they cost: a facet for each problem and backbone.
+"""Plot results and what they cost: a facet for each problem and backbone.
 
 Only groups that are complete are drawn; what is left out is named under its facet.
 """

@@ -1,4 +1,4 @@
-"""Filling one pair of axes: marks with intervals, rows of dots, marks over a cost, curves."""
+"""Fill one pair of axes: marks with intervals, rows of dots, marks over a cost, curves."""
 
 from __future__ import annotations
 

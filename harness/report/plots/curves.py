@@ -1,4 +1,4 @@
-"""Curves of tuning and of training: a facet a setting."""
+"""Plot curves of tuning and of training: a facet a setting."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def learning(table: pd.DataFrame, curves: Curves) -> Plot:
 def _facets(
     table: pd.DataFrame, points: pd.DataFrame, what: str, unit: Callable[[float], str]
 ) -> list[Facet]:
-    """A facet a setting.
+    """Make a facet for each setting.
 
-    The text for who can't see a curve tells where it ends, mean over its lines.
+    Its text tells readers who can't see a curve where it ends, mean over its lines.
     """
     table = table[table["setting"].isin(points["setting"])]
     facets = []

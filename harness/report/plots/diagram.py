@@ -1,4 +1,4 @@
-"""Average ranks drawn, with which strategies the report's tests do not tell apart."""
+"""Draw average ranks, and which strategies the report's tests do not tell apart."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.report.plots.style import INK, STYLE, Look
 
 
 def average_ranks(found: Ranking, apart: NDArray[np.bool_], looks: Mapping[str, Look]) -> Figure:
-    """A row a strategy, so that labels of any length have room, by average rank.
+    """Draw a row a strategy, so that labels of any length have room, by average rank.
 
     Lines beside the rows join strategies that are not ``apart`` [k, k], by a dot in the row of
     each. Demšar's diagram (2006, fig. 1) has them for Nemenyi's test; here they are for the tests
@@ -46,8 +46,8 @@ def average_ranks(found: Ranking, apart: NDArray[np.bool_], looks: Mapping[str, 
 
 
 def cliques(apart: NDArray[np.bool_]) -> list[list[int]]:
-    """Groups of rows in which no two are ``apart`` [k, k]: none could have one more, and every two
-    that are not apart are together in one."""
+    """Group rows of which no two are ``apart`` [k, k], so that no group could have one more, and
+    every two that are not apart share one."""
     groups: list[list[int]] = []
     for first, second in zip(*np.nonzero(np.triu(~apart, 1)), strict=True):
         if any(first in group and second in group for group in groups):
@@ -61,7 +61,7 @@ def cliques(apart: NDArray[np.bool_]) -> list[list[int]]:
 
 
 def describe(found: Ranking, apart: NDArray[np.bool_]) -> str:
-    """The diagram in words, for who can't see it."""
+    """Tell the diagram in words, for readers who can't see it."""
     assert found.ranks is not None
     order = np.argsort(found.ranks.average, kind="stable")
     ranks = "; ".join(f"{found.labels[i]}: {found.ranks.average[i]:.2f}" for i in order)

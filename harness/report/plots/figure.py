@@ -1,4 +1,4 @@
-"""A plot: facets that are drawn one way and told in words, as a figure with a legend."""
+"""A plot: facets that are drawn one way and told in words, and the figure of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from harness.report.plots.style import STYLE, Look
 
 @dataclass(frozen=True)
 class Facet:
-    """One pair of axes: what is drawn, what is told to who can't see it, what is left out, and
-    what is noted below."""
+    """One pair of axes: what is drawn, what is told to readers who can't see it, what is left out,
+    and what is noted below."""
 
     title: str
     data: pd.DataFrame
@@ -37,7 +37,7 @@ class Facet:
         lost: Iterable[str],
         note: str = "",
     ) -> Facet:
-        """A facet whose words are ``what`` on its title: ``told``, the note, then ``lost``."""
+        """Make a facet whose text is ``what`` on its title: ``told``, the note, then ``lost``."""
         absent = "; ".join(lost)
         said = [f"{what} on {title}. {'; '.join(told)}", note]
         said += [f"Not shown: {absent}"] if absent else []
@@ -64,7 +64,7 @@ class Plot:
         return {str(label) for facet in self.facets for label in facet.data["label"]}
 
     def figure(self, looks: Mapping[str, Look]) -> Figure:
-        """All facets that are drawn, with a legend below."""
+        """Draw all facets, with a legend below."""
         with mpl.rc_context(STYLE):
             handles = [
                 look.handle(format.shortened(label, 40))
@@ -80,7 +80,7 @@ class Plot:
         return figure
 
     def single(self, facet: Facet, looks: Mapping[str, Look]) -> Figure:
-        """One facet's axes, for a page that sets legend and notes itself."""
+        """Draw one facet, for a page that sets legend and notes itself."""
         with mpl.rc_context(STYLE):
             return self._grid([facet], looks, 1, notes=False, legend=0)
 

@@ -1,4 +1,4 @@
-"""A figure as a file or as part of a page: the same bytes for the same figure."""
+"""Save a figure as a file or as part of a page: the same bytes for the same figure."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _WITHOUT = dict.fromkeys(["Creator", "Date", "Format", "Type"])
 
 
 def png(figure: Figure) -> bytes:
-    """On white, sharp on a screen of twice the usual density."""
+    """Save a figure on white, sharp on a screen of twice the usual density."""
     return _saved(figure, format="png", dpi=160, facecolor="white", metadata={"Software": None})
 
 
 def svg(figure: Figure) -> bytes:
-    """On white."""
+    """Save a figure on white."""
     return _saved(figure, format="svg", facecolor="white", metadata=_WITHOUT)
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> Markup:
-    """An ``<svg>`` for a page: nothing behind it, inks that follow the page's, ids of its own.
+    """Make an ``<svg>`` for a page: transparent, in the page's inks, with ids of its own.
 
     ``name`` keeps its ids apart from those of the page's other plots.
     """
@@ -45,7 +45,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> Markup:
 
 
 def inline_mark(look: Look) -> Markup:
-    """The look of one strategy as a small ``<svg>``, for a legend in a page."""
+    """Draw the look of one strategy as a small ``<svg>``, for a legend in a page."""
     marker = MarkerStyle(look.marker)
     path = marker.get_transform().transform_path(marker.get_path())
     outline = np.asarray(path.to_polygons()[0])

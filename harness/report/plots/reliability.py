@@ -1,4 +1,4 @@
-"""The plot of confidence: accuracy against it, a facet for each problem and backbone."""
+"""Plot accuracy against confidence."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Renderings:
     diagram: Markup | None
 
     def files(self) -> dict[str, bytes]:
-        """The content of every file by its name; waits until all are drawn."""
+        """Map every file's name to its content; wait until all are drawn."""
         named = {one.plot.name: one.files for plots in self.chapters.values() for one in plots}
         if self.ranks:
             named["ranks"] = self.ranks
@@ -89,7 +89,7 @@ def render_plots(report: Report, submit: Submit = serial) -> Renderings:
 
 
 def _formats(draw: Callable[[], Figure]) -> dict[str, bytes]:
-    """A figure as PNG and as SVG."""
+    """Save a figure as PNG and as SVG."""
     figure = draw()
     return {"png": images.png(figure), "svg": images.svg(figure)}
 

@@ -15,7 +15,7 @@ INK, PAPER, RULE = "#24292e", "#fffffe", "#dfe2e6"
 that a page can put its own in their place."""
 
 # From seaborn's colour-blind palette: those that can be seen on white and on black. Marks differ
-# in shape too, for who can't tell the colours apart.
+# in shape too, for readers who can't tell the colours apart.
 _COLOURS = ["#0173b2", "#d55e00", "#029e73", "#cc78bc", "#ca9161", "#de8f05", "#56b4e9"]
 _BASELINE_COLOUR = "#8c8c8c"
 _MARKERS = ["o", "s", "D", "^", "v", "P", "X", "p"]

@@ -1,4 +1,4 @@
-"""Every table in every format, as files.
+"""Render a report's tables as files, in every format.
 
 Markdown and LaTeX show them as the page does; CSV holds the plain numbers, a row an observation, so
 that a program needn't take text apart.
@@ -31,7 +31,7 @@ PAIRS = ["left", "right", "difference", "sd", "n", "half", "p", "p_holm"]
 
 
 def render_tables(report: Report) -> dict[str, str]:
-    """The content of every file by its name."""
+    """Map every file's name to its content."""
     numbers, shown = _numbers(report), _shown(report)
     return {
         **{f"{name}.csv": _csv(rows) for name, rows in numbers.items()},
@@ -42,7 +42,7 @@ def render_tables(report: Report) -> dict[str, str]:
 
 
 def _shown(report: Report) -> dict[str, pd.DataFrame]:
-    """Tables for people, by name."""
+    """Make the tables for people, by name."""
     table, decisions = report.table, report.decisions
     return {
         "results": text.results_table(report.strategies, table),
@@ -59,7 +59,7 @@ def _shown(report: Report) -> dict[str, pd.DataFrame]:
 
 
 def _numbers(report: Report) -> dict[str, pd.DataFrame]:
-    """Tables for programs, by name."""
+    """Make the tables for programs, by name."""
     table, decisions, tuned = report.table, report.decisions, report.tuning
     group = [*SETTING, "label", "strategy", "oracle", "planned", "ok", "gap", "reasons"]
     accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval"]
@@ -99,8 +99,8 @@ def _of_predictions(
 
 
 def rank_tests(found: Ranking) -> pd.DataFrame:
-    """A row a strategy with its average rank, Friedman's p and Nemenyi's against the first: numbers
-    for who reports them, that nothing else in the report goes by."""
+    """Make a row a strategy with its average rank, Friedman's p and Nemenyi's against the first:
+    numbers to be cited, that nothing else in the report goes by."""
     if found.ranks is None:
         return pd.DataFrame({"strategy": [], "average rank": [], "p against the first": []})
     order = np.argsort(found.ranks.average, kind="stable")

@@ -1,4 +1,4 @@
-"""A table of texts as Markdown, as LaTeX and for a terminal."""
+"""Render a table of texts as Markdown, as LaTeX and for a terminal."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ TEXT = {
 
 
 def lines(shown: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table. Columns of text give up their values much faster all at once."""
+    """Iterate over the rows of a table. Whole columns give up their values much faster."""
     return zip(*(column.tolist() for _, column in shown.items()), strict=True)
 
 
 def terminal(shown: pd.DataFrame) -> str:
-    """A table for a terminal: long headings are broken where they have a comma or a colon."""
+    """Render for a terminal: long headings are broken where they have a comma or a colon."""
     headings = [re.sub(r"[,:] | (?=\()", "\n", str(name)) for name in shown.columns]
     align = ["left", *("right" for _ in headings[1:])]
     rows = shown.to_numpy().tolist()
@@ -55,7 +55,7 @@ _MARKDOWN = re.compile(r"([\\`*|\[\]~])|(?<![^\W_])(_)|(_)(?![^\W_])")
 
 
 def markdown(shown: pd.DataFrame) -> str:
-    """A pipe table, as GitHub renders it."""
+    """Render as a pipe table, which GitHub shows."""
     rules = [":---" if name in TEXT else "---:" for name in shown.columns]
     head = [markdown_escape(str(name)) for name in shown.columns]
     body = [[markdown_escape(str(value)) for value in row] for row in lines(shown)]
@@ -63,7 +63,7 @@ def markdown(shown: pd.DataFrame) -> str:
 
 
 def markdown_escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, with no HTML taken for such."""
+    """Escape text so that Markdown shows it as it is, on one line, and takes none for HTML."""
     escaped = _MARKDOWN.sub(lambda match: "\\" + match[0], " ".join(text.split()))
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -96,7 +96,7 @@ _LATEX = str.maketrans(
 
 
 def latex(shown: pd.DataFrame) -> str:
-    """A booktabs ``longtable``: it breaks over pages, so that no row is lost off the foot."""
+    """Render as a booktabs ``longtable``, which breaks over pages."""
     columns = "".join("l" if name in TEXT else "r" for name in shown.columns)
     head = " & ".join(latex_escape(str(name)) for name in shown.columns)
     body = [" & ".join(latex_escape(str(v)) for v in row) for row in lines(shown)]
@@ -118,5 +118,5 @@ def latex(shown: pd.DataFrame) -> str:
 
 
 def latex_escape(text: str) -> str:
-    """Text that LaTeX prints as it is, on one line."""
+    """Escape text so that LaTeX prints it as it is, on one line."""
     return " ".join(text.split()).translate(_LATEX)

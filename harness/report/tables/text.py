@@ -1,4 +1,4 @@
-"""The tables of a suite's results as text for people.
+"""Make the tables of a suite's results, as text for people.
 
 ``results`` (a row a strategy, a column a problem and its shots), ``cost`` (a row a strategy in a
 setting), ``cells`` (a row a cell), and what is tested: ``comparisons`` (a row every two strategies
@@ -30,7 +30,7 @@ METRIC_TITLES = {"auroc_macro": "AUROC macro", "ece": "calibration error"}
 
 
 def results_table(strategies: Strategies, table: pd.DataFrame) -> pd.DataFrame:
-    """A row a strategy; for each setting its accuracy in percent and its gain in points.
+    """Make a row a strategy; for each setting its accuracy in percent and its gain in points.
 
     A group with a gap shows the gap's words instead.
     """
@@ -61,7 +61,7 @@ def gain_text(group: Group) -> str:
 
 
 def cost_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Seconds by phase, bytes and parameters; phases that were found ready carry a †.
+    """Show seconds by phase, bytes and parameters; phases that were found ready carry a †.
 
     A group with a gap has the gap's words for a total.
     """
@@ -92,7 +92,7 @@ def cost_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def metrics_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Every metric of a complete group, mean over seeds: fractions in percent, log loss in nats."""
+    """Show every metric of complete groups, mean over seeds: in percent, log loss in nats."""
     table = table[table["gap"] == ""]
     shown = where(table)
     shown["accuracy (%)"] = table["accuracy"].map(format.percent)
@@ -106,7 +106,7 @@ def metrics_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def cells_table(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a planned cell."""
+    """Make a row a planned cell."""
     shown = where(frame)
     shown["seed"] = frame["seed"].astype(str)
     shown["status"] = frame["status"]
@@ -121,7 +121,7 @@ def cells_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairwise_table(table: pd.DataFrame, pairwise: pd.DataFrame) -> pd.DataFrame:
-    """A row for every two strategies in a setting: how far apart they are, and whether surely."""
+    """Make a row for every two strategies in a setting: how far apart, and whether surely."""
     first = table.drop_duplicates("setting").set_index("setting")
     points, half = 100 * pairwise["difference"], 100 * pairwise["half"]
     return pd.DataFrame(
@@ -140,7 +140,7 @@ def pairwise_table(table: pd.DataFrame, pairwise: pd.DataFrame) -> pd.DataFrame:
 
 
 def problems_table(rows: Sequence[OverProblems]) -> pd.DataFrame:
-    """A row for every two strategies that are compared over all problems."""
+    """Make a row for every two strategies that are compared over all problems."""
     general = {}
     if any(not np.isnan(row.low) for row in rows):
         ends = [(format.signed(row.low), format.signed(row.high)) for row in rows]
@@ -165,7 +165,7 @@ def problems_table(rows: Sequence[OverProblems]) -> pd.DataFrame:
 
 
 def ranks_table(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
-    """A row a strategy, the best average rank first, and which others are not ``apart`` from it
+    """Make a row a strategy, the best average rank first, with the others not ``apart`` from it
     [k, k] by the tests over all problems; none where strategies could not be ranked."""
     shown: dict[str, list[str]] = {"strategy": [], "average rank": [], "not told apart from": []}
     if found.ranks is None:
@@ -185,7 +185,7 @@ def _differences(points: pd.Series[float], half: pd.Series[float]) -> list[str]:
 
 
 def where(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns that say which setting and strategy a row is of."""
+    """Make the columns that say which setting and strategy a row is of."""
     return pd.DataFrame(
         {
             "problem": table["facet"],

@@ -1,4 +1,4 @@
-"""The tables of what tuning did, as text for people."""
+"""Make the tables of what tuning did, as text for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.report.tables.text import where
 
 
 def best_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row a strategy in a setting, a column a budget; empty if no cell was scored by accuracy."""
+    """Make a row a strategy in a setting, a column a budget; empty if none has accuracies."""
     if rows.empty:
         return pd.DataFrame()
     text = [
@@ -50,7 +50,7 @@ def chosen_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _middle(values: Sequence[Any]) -> str:
-    """The median of numbers; of other things how often each was chosen."""
+    """Tell the median of numbers; of other values how often each was chosen."""
     if not values:
         return format.GAP
     if _numbers(values):
