@@ -209,18 +209,18 @@ class _Gathered:
         known = self.faults.setdefault((status, fault.reason), fault)
         known.cells.append((cell, log))
 
-    def join(self, later: _Gathered) -> None:
+    def join(self, more: _Gathered) -> None:
         """Add what was gathered from the cells that come next."""
-        self.trials += later.trials
-        self.curves += later.curves
-        self.tuned |= later.tuned
-        for told, fault in later.faults.items():
+        self.trials += more.trials
+        self.curves += more.curves
+        self.tuned |= more.tuned
+        for told, fault in more.faults.items():
             self.faults.setdefault(told, replace(fault, cells=[])).cells.extend(fault.cells)
-        for name, counts in later.seen.items():
+        for name, counts in more.seen.items():
             self.seen[name].update(counts)
-        for place, values in later.in_force.items():
+        for place, values in more.in_force.items():
             self.in_force.setdefault(place, {}).update(values)
-        self.records += later.records
+        self.records += more.records
 
     def facts(self) -> list[Fact]:
         for values in self.seen.values():
