@@ -137,8 +137,9 @@ def test_the_core_names_no_plugin() -> None:
         ("harness.record.provenance", "timm"),  # a package, of which the version is noted
         ("harness.record.provenance", "torchvision"),
         ("harness.registry", "folder"),  # where a plugin comes from
-        ("harness.report.results", "from_scratch"),  # baselines, of which records say nothing
-        ("harness.report.results", "source_only"),
+        # Baselines, of which records say nothing.
+        ("harness.report.analysis.results", "from_scratch"),
+        ("harness.report.analysis.results", "source_only"),
         ("harness.run.preload", "timm"),  # a package
         ("harness.testing", "digits"),  # a function
     }
