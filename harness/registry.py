@@ -270,12 +270,12 @@ def _misspelt(plugin: object) -> Iterator[str]:
         function = getattr(plugin, name, None)
         if not inspect.isroutine(function):
             continue
-        marked = hasattr(function, "harness_impl")
+        marked: Any = getattr(function, "harness_impl", None)
         if marked and name not in specified:
             yield f"there is no hook '{name}'{did_you_mean(name, specified)}"
         elif name.startswith("harness_") and not marked:
             yield f"'{name}' lacks @hookimpl, so nothing calls it"
-        elif marked and (function.harness_impl["wrapper"] or function.harness_impl["hookwrapper"]):
+        elif marked and (marked["wrapper"] or marked["hookwrapper"]):
             yield f"'{name}' wraps the calls of others, which is not done here: use plain @hookimpl"
 
 
