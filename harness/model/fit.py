@@ -17,7 +17,6 @@ from harness.data.examples import Inputs, sent
 from harness.data.resident import held
 from harness.data.task import Task
 from harness.errors import Diverged, Unsupported
-from harness.metrics import information
 from harness.model.classifier import Classifier, Entering, Index
 from harness.model.descend import descend
 from harness.model.groups import parameter_groups
