@@ -9,6 +9,7 @@ from harness.contract import (
     BackboneFactory,
     Configured,
     Dataset,
+    Finished,
     GradientStrategy,
     Plugin,
     Predictor,
@@ -63,7 +64,7 @@ from harness.model.objective import Batch, Regulariser
 from harness.model.probes import fit_heads
 from harness.model.recipe import Recipe
 from harness.model.restoring import restore, stand_in
-from harness.model.run import Resumable, Run
+from harness.model.run import Resumable, Run, SecondModel
 from harness.model.text import TextBackbone
 from harness.model.training import Training, constant, cosine
 from harness.model.views import DRAWS, Augment
@@ -93,6 +94,7 @@ __all__ = [
     "Examples",
     "Executor",
     "FileInputs",
+    "Finished",
     "FloatDistribution",
     "GradientStrategy",
     "HarnessError",
@@ -114,6 +116,7 @@ __all__ = [
     "Regulariser",
     "Resumable",
     "Run",
+    "SecondModel",
     "Section",
     "Settings",
     "Source",

@@ -134,6 +134,16 @@ class Predictor(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A trial that came to its end: the settings of ``adapt``, what it validated to, by the measure
+    that selects, and its predictor."""
+
+    hp: Settings
+    value: float
+    predictor: Predictor
+
+
 class Pretraining(Configured):
     """A way to make weights from a source: ``weights = { source = …, method = "NAME" }``.
 
@@ -177,6 +187,11 @@ class Strategy(Configured):
     space: ClassVar[Space] = {}
     defaults: ClassVar[Settings] = {}
     """Trial 0: a value for every name in the two spaces."""
+
+    def backbones(self) -> Mapping[str, str]:
+        """Arguments that name another model of the suite, such as a teacher, each with its label:
+        :meth:`Run.backbone` gives it to ``adapt``, and a cell's key counts its weights."""
+        return {}
 
     def check_source(self, sizes: Sequence[int]) -> None:
         """Refuse a source that ``prepare`` cannot learn from, before anything runs.
@@ -223,6 +238,16 @@ class Strategy(Configured):
         """
         for task, hp in batch:
             yield self.adapt(backbone, task, hp, run)
+
+    def conclude(self, trials: Sequence[Finished], task: Task, run: Run) -> Predictor:
+        """Make one predictor of those of all trials, such as an ensemble, where there is one task:
+        not in ``episodes``. By default it is that of the best trial; where this is overridden, the
+        predictors are kept in memory until then, and the cell is billed for it as for a trial.
+
+        Args:
+            trials: the best first; those that were pruned or failed are not among them.
+        """
+        return trials[0].predictor
 
     def restore(
         self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
@@ -331,3 +356,10 @@ class Section:
 
     title: str
     html: str
+
+
+def overrides(plugin: Plugin | type[Plugin], method: str) -> bool:
+    """Whether a plugin has another ``method`` than the class that first had one."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    first = next(base for base in reversed(cls.__mro__) if method in vars(base))
+    return getattr(cls, method) is not vars(first)[method]

@@ -356,6 +356,11 @@ def check(kind: Kind, cls: Any) -> str | None:
     if issubclass(cls, contract.Strategy):
         if twice := set(cls.prepare_space) & set(cls.space):
             return f"strategy '{cls.name}' has {sorted(twice)} in both spaces"
+        if contract.overrides(cls, "conclude") and "episodes" in cls.protocols:
+            return (
+                f"strategy '{cls.name}' defines conclude, which takes one task: leave 'episodes' "
+                "out of its protocols"
+            )
         return _check_space(kind, cls, {**cls.prepare_space, **cls.space})
     if issubclass(cls, contract.Trick):
         return _check_space(kind, cls, cls.space)

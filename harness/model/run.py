@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from harness.data.examples import Inputs
+from harness.data.examples import Inputs, Pool
 from harness.model.backbone import Backbone
 from harness.model.views import Augment
 
@@ -28,6 +29,25 @@ class Resumable(Protocol):
             Exception: it does not fit; the training then starts anew.
         """
         ...
+
+
+@dataclass(frozen=True)
+class SecondModel:
+    """Another model of the suite with its weights, and the task's inputs as it takes them."""
+
+    backbone: Backbone
+    pools: Mapping[str, Pool]
+    """By the digest of a pool of the cell's own inputs, the same inputs prepared for this one."""
+
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """The same inputs, prepared for this model.
+
+        Raises:
+            ValueError: they are none of the task's.
+        """
+        if inputs.pool.digest not in self.pools:
+            raise ValueError("a second model takes the inputs of its cell's task, and no others")
+        return Inputs(self.pools[inputs.pool.digest], inputs.rows)
 
 
 class Run(Protocol):
@@ -80,6 +100,15 @@ class Run(Protocol):
 
     def fresh(self, backbone: Backbone) -> Backbone:
         """The same model with random weights, drawn from the cell's seed; the same each time."""
+        ...
+
+    def backbone(self, label: str) -> SecondModel:
+        """Another model of the suite, such as a teacher, by its label: one that the strategy's
+        ``backbones`` names. It is shared: copy what you change.
+
+        Raises:
+            ValueError: ``backbones`` names none of that label.
+        """
         ...
 
     def report(self, step: int, value: float | Sequence[float]) -> None:

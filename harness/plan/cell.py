@@ -19,6 +19,8 @@ class Cell(Coordinates):
     problem_spec: Problem
     backbone_spec: BackboneSpec
     source_spec: SourceSpec | None
+    further_specs: dict[str, BackboneSpec]
+    """Models besides the one that is adapted, by their labels."""
     budget: Budget
     save_predictors: bool
     meaning: dict[str, Any]
@@ -32,6 +34,7 @@ class Cell(Coordinates):
                 "problem_spec",
                 "backbone_spec",
                 "source_spec",
+                *(["further_specs"] if self.further_specs else []),
                 "budget",
                 "seed",
                 "shots",

@@ -8,7 +8,7 @@ from typing import Any
 
 from harness import __version__
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
-from harness.plan import keys
+from harness.plan import configure, keys
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
 from harness.plan.meaning import (
@@ -64,10 +64,19 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
     amended = suite.with_tricks()
     if mistakes := refusals(amended, registry, datasets):
         raise Mistakes(where, mistakes)
-    strategies = [(spec, strategy_meaning(registry, spec)) for spec in amended.strategies]
+    strategies = [
+        (
+            spec,
+            strategy_meaning(registry, datasets, spec, further := _further(suite, registry, spec)),
+            further,
+        )
+        for spec in amended.strategies
+    ]
     every_split = [split_meanings(suite, datasets, problem) for problem in suite.problems]
     cells = []
     for backbone in suite.backbones:
+        if not backbone.compared:
+            continue
         weights = backbone_meaning(registry, datasets, backbone)
         for problem, splits in zip(suite.problems, every_split, strict=True):
             loaded = datasets.load(problem.dataset, problem.args)
@@ -88,6 +97,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                     problem,
                     source,
                     strategy,
+                    further,
                     {
                         **shared,
                         **split,
@@ -108,11 +118,17 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 )
                 for seed in suite.seeds
                 for shots, split in splits[seed].items()
-                for strategy, meaning in strategies
+                for strategy, meaning, further in strategies
             ]
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
     return Planned(suite, tuple(cells))
+
+
+def _further(suite: Suite, registry: Registry, spec: StrategySpec) -> dict[str, BackboneSpec]:
+    """The models that a strategy's arguments name, by their labels."""
+    labels = configure.strategy(registry, spec).strategy.backbones().values()
+    return {backbone.title: backbone for backbone in suite.backbones if backbone.title in labels}
 
 
 def _doubles(cells: Sequence[Cell]) -> Iterator[str]:
@@ -136,6 +152,7 @@ def _cell(
     problem: Problem,
     source: SourceSpec | None,
     strategy: StrategySpec,
+    further: dict[str, BackboneSpec],
     meaning: dict[str, Any],
     oracle: Oracle | None,
 ) -> Cell:
@@ -156,6 +173,7 @@ def _cell(
         problem_spec=problem,
         backbone_spec=backbone,
         source_spec=source,
+        further_specs=further,
         budget=suite.budget,
         save_predictors=suite.save_predictors,
         meaning=meaning,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.data.examples import Fit
@@ -27,13 +28,21 @@ if TYPE_CHECKING:
     from harness.contract import Configured
 
 
-def strategy_meaning(registry: Registry, spec: StrategySpec) -> dict[str, Any]:
-    """What a strategy and its tricks do; the defaults of tricks are among those of the strategy."""
+def strategy_meaning(
+    registry: Registry,
+    datasets: Datasets,
+    spec: StrategySpec,
+    further: Mapping[str, BackboneSpec],
+) -> dict[str, Any]:
+    """What a strategy and its tricks do; the defaults of tricks are among those of the strategy.
+    ``further`` are the models that its arguments name, which count by what they are."""
     configured = configure.strategy(registry, spec)
     meaning = {
         **_code_and_args(registry, "strategy", spec, configured.strategy),
         "defaults": configured.defaults(),
     }
+    for argument, label in configured.strategy.backbones().items():
+        meaning["args"][argument] = backbone_meaning(registry, datasets, further[label])
     if spec.tricks:
         meaning["tricks"] = {
             each.name: {

@@ -13,7 +13,7 @@ from harness.data.examples import Data
 from harness.data.loaded import Loaded
 from harness.data.protocols import class_numbers, class_split, source_classes, source_split
 from harness.data.splits import Shots, shots_told
-from harness.errors import HarnessError, located
+from harness.errors import HarnessError, did_you_mean, located
 from harness.model.image import channels_fit
 from harness.plan import backbones, configure
 from harness.plan.datasets import Datasets
@@ -82,7 +82,29 @@ def _complaint(function: Any, *args: Any) -> Iterator[str]:
         yield from error.each()
 
 
+def _further(suite: Suite, registry: Registry) -> Iterator[str]:
+    """Models that strategies name and that are not there, and those that nobody asks for."""
+    labels = [backbone.title for backbone in suite.backbones]
+    named: set[str] = set()
+    for spec in suite.strategies:
+        for argument, label in configure.strategy(registry, spec).strategy.backbones().items():
+            named.add(label)
+            if label not in labels:
+                yield (
+                    f"strategy '{spec.title}': argument '{argument}' names the backbone '{label}', "
+                    f"which the suite does not have{did_you_mean(label, labels)}"
+                )
+    for backbone in suite.backbones:
+        if not backbone.compared and backbone.title not in named:
+            yield (
+                f"backbone '{backbone.title}' is not compared, and no strategy names it: remove it"
+            )
+    if not any(backbone.compared for backbone in suite.backbones):
+        yield "no backbone is compared: leave compared = false out of one"
+
+
 def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
+    yield from _further(suite, registry)
     for backbone in suite.backbones:
         yield from backbones.mistakes(backbone, registry, datasets)
     for problem in suite.problems:

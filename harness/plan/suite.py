@@ -186,13 +186,15 @@ Weights: TypeAlias = Annotated[
 
 
 class BackboneSpec(_Table):
-    """A model and where its weights come from."""
+    """A model and where its weights come from. With ``compared = false`` it is there only for
+    strategies whose arguments name it, such as a teacher."""
 
     model: str
     weights: Weights = "hub"
     input_size: PositiveInt | None = None
     args: Args = Field(default_factory=dict)
     label: str = ""
+    compared: bool = True
 
     @property
     def title(self) -> str:

@@ -71,9 +71,15 @@ def _narrowed(suite: Suite, asked: Sequence[Coordinates]) -> Suite:
     labels, problems, backbones = (
         {getattr(cell, name) for cell in asked} for name in ("label", "problem", "backbone")
     )
+    args = (value for spec in suite.strategies for value in spec.args.values())
+    named = {value for value in args if isinstance(value, str)}
     kept = {
         "strategies": tuple(spec for spec in suite.strategies if spec.title in labels),
         "problems": tuple(spec for spec in suite.problems if spec.title in problems),
-        "backbones": tuple(spec for spec in suite.backbones if spec.title in backbones),
+        "backbones": tuple(
+            spec if spec.title in backbones else spec.model_copy(update={"compared": False})
+            for spec in suite.backbones
+            if spec.title in backbones or spec.title in named
+        ),
     }
     return suite.model_copy(update=kept) if all(kept.values()) else suite

@@ -14,7 +14,7 @@ from harness.hashing import seed_of
 from harness.model.backbone import Backbone
 from harness.model.features import FeatureStore
 from harness.model.precision import Precision, autocast
-from harness.model.run import Resumable
+from harness.model.run import Resumable, SecondModel
 from harness.model.views import Augment
 from harness.run import stopping
 from harness.run.chance import seeded
@@ -63,6 +63,8 @@ class CellRun:
         self.features_reused = False
         """Whether some activations were computed by an earlier cell, and billed again."""
         self.checkpoint = checkpoint
+        self.models: dict[str, SecondModel] = {}
+        """What :meth:`backbone` gives, by label."""
         self._seed, self._store, self._progress = seed, store, progress
         self._storing = True
         self._fresh: Backbone | None = None
@@ -85,6 +87,11 @@ class CellRun:
                 self._fresh = backbone.rebuild().to(self.device).eval()
         self._fresh.derive_from(backbone)
         return self._fresh
+
+    def backbone(self, label: str) -> SecondModel:
+        if label not in self.models:
+            raise ValueError(f"the strategy's backbones() does not name '{label}'")
+        return self.models[label]
 
     def autocast(self) -> AbstractContextManager[object]:
         return autocast(self.precision, self.device)

@@ -68,6 +68,7 @@ class CountedRun:
         self.at_once, self.evaluations, self.patience = run.at_once, run.evaluations, run.patience
         self.augment, self.autocast = run.augment, run.autocast
         self.generator, self.seeded, self.fresh = run.generator, run.seeded, run.fresh
+        self.backbone = run.backbone
         self._run, self._count = run, count
         self._counted: dict[tuple[str, str, int], set[int]] = {}
         self._after: list[tuple[int, float]] = []

@@ -35,6 +35,7 @@ from harness.hashing import seed_of
 from harness.metrics import mean_scores
 from harness.model.backbone import Backbone
 from harness.model.precision import products, suited
+from harness.model.run import SecondModel
 from harness.model.views import Augment
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
@@ -136,6 +137,10 @@ class Experiment:
         if made.cached and made.seconds and "pretrain" not in self.record.cached:
             self.record.cached.append("pretrain")
         self.record.total_params = made.backbone.num_parameters
+        for label in self.cell.further_specs:
+            second = self.bench.backbone(self.cell, self.progress, label)
+            self.clock.seconds["pretrain"] += second.seconds
+            self.run_context.models[label] = SecondModel(second.backbone, {})
         loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
         self.record.notes = notes(self.bench.datasets, self.cell)
         run, precision = self.run_context, self.cell.budget.precision
@@ -152,8 +157,14 @@ class Experiment:
             self.record.cached.append("features")
 
     def _pool(self, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
+        """The inputs of a part of the data, which second models are given too."""
         pool = self.bench.pool_of(self.cell, loaded, backbone, part)
         self.inputs_held.add(pool.held)
+        run = self.run_context
+        for label, spec in self.cell.further_specs.items():
+            other, known = self.cell.model_copy(update={"backbone_spec": spec}), run.models[label]
+            own = self.bench.pool_of(other, loaded, known.backbone, part)
+            run.models[label] = replace(known, pools={**known.pools, pool.digest: own})
         return pool
 
     def _transfer(self, loaded: Loaded, backbone: Backbone) -> None:

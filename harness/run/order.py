@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import TypeAlias
 
+from harness.contract import overrides
 from harness.plan.cell import Cell
 from harness.plan.suite import SourceWeights
 from harness.registry import Registry
-from harness.run.workbench import overrides
 
 Shared: TypeAlias = "tuple[object, ...]"
 """Something that the first cell to need it makes, and all others find made."""

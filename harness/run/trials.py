@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from harness.choices import own_settings
-from harness.contract import Predictor, Strategy
+from harness.contract import Finished, Predictor, Strategy, overrides
 from harness.data.examples import Inputs
 from harness.data.task import Task
 from harness.errors import Diverged, HarnessError, Unsupported
@@ -34,7 +34,7 @@ from harness.run.meters import Clock, Meters
 from harness.run.resuming import Curve, curves_of_each
 from harness.run.selection import Score, Validation
 from harness.run.tune import Tuner
-from harness.run.workbench import Made, overrides
+from harness.run.workbench import Made
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
@@ -56,7 +56,9 @@ class Selected:
 class _Search:
     """What has become of the trials of this process so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps: bool) -> None:
+        self.keeps, self.predictors = keeps, dict[int, Predictor]()
+        """Whether all predictors are kept, and those that were, by trial."""
         self.best: Selected | None = None
         self.failures: dict[int, Exception] = {}
         self.ended: dict[int, Trial] = {}
@@ -64,6 +66,8 @@ class _Search:
     def offer(self, record: Trial, score: Score, backbone: Backbone, predictor: Predictor) -> None:
         """A trial came to an end: note its score, and keep what is better than all before."""
         record.value, record.loss = score[0], -score[1]
+        if self.keeps:
+            self.predictors[record.number] = predictor
         if self.best is None or score > self.best.score:
             settings = record.settings
             self.best = Selected(score, record.number, settings, backbone, predictor, 0.0)
@@ -133,7 +137,8 @@ class Trials:
         # Neither views of inputs nor the moment at which training ends are shared.
         together = together and budget.augment is None and budget.patience is None
         tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=_single(val))
-        search = _Search()
+        concludes = _single(val) and overrides(self._strategy, "conclude")
+        search = _Search(keeps=concludes)
         for opened in tuner.rounds(self.spent, at_once=AT_ONCE if together else 1):
             if stopping.asked():
                 raise KeyboardInterrupt
@@ -148,7 +153,8 @@ class Trials:
                 self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
             self._keep()
         self._run.end()
-        return self._best(search, backbone, val)
+        best = self._best(search, backbone, val)
+        return self._conclude(best, search, backbone, val) if concludes else best
 
     def _try_alone(
         self,
@@ -245,6 +251,27 @@ class Trials:
             best = Selected(_score(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
         best.fit_seconds = chosen.fit_seconds
         return best
+
+    def _conclude(
+        self, best: Selected, search: _Search, backbone: Backbone, val: Validation
+    ) -> Selected:
+        """What the strategy makes of all trials that came to an end, scored as they were."""
+        finished = [trial for trial in self._record.trials if trial.state == "complete"]
+        finished.sort(key=lambda trial: (*_score(trial), -trial.number), reverse=True)
+        trials = []
+        for trial in finished:
+            predictor = search.predictors.get(trial.number)
+            if predictor is None:  # an earlier process finished it
+                with self._clock.aside():
+                    predictor = self._again(trial, self._prepare(backbone, trial.settings), val)
+            trials.append(Finished(self.own(trial.settings), _score(trial)[0], predictor))
+        before = self._clock.read("fit")
+        with self._run.seeded("conclude"), self._clock.phase("fit"):
+            concluded = self._strategy.conclude(trials, val.tasks[0], self._run)
+        took = self._clock.read("fit") - before
+        with self._clock.phase("score"):
+            score = val.score([self.logits(concluded, val.inputs[0], val.tasks[0])])
+        return replace(best, score=score, predictor=concluded, fit_seconds=best.fit_seconds + took)
 
     def _again(self, chosen: Trial, backbone: Backbone, val: Validation) -> Predictor:
         """What a finished trial came to, in the company that it had."""

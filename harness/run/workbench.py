@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from harness.contract import BackboneFactory, Plugin, Strategy
+from harness.contract import BackboneFactory, Strategy, overrides
 from harness.data.examples import Fit, Pool, RawRows
 from harness.data.loaded import Loaded
 from harness.data.protocols import make_source, source_inputs
@@ -133,7 +133,11 @@ class Workbench:
 
     def warm(self, cell: Cell, threads: int) -> None:
         """Prepare a cell's inputs by so many threads, and fetch its weights, for processes that
-        are forked from this one: the threads have ended by then."""
+        are forked from this one: the threads have ended by then. So for its further models."""
+        for spec in (cell.backbone_spec, *cell.further_specs.values()):
+            self._warm(cell.model_copy(update={"backbone_spec": spec}), threads)
+
+    def _warm(self, cell: Cell, threads: int) -> None:
         loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
         parts = loaded.data.parts
         model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
@@ -199,10 +203,12 @@ class Workbench:
                 found = dict(json.loads(content))
         return found
 
-    def backbone(self, cell: Cell, progress: Progress) -> Made:
-        """The cell's backbone with its weights; random ones where its strategy uses none."""
-        spec = cell.backbone_spec
-        bare = not self.registry.get("strategy", cell.strategy).cls.uses_weights
+    def backbone(self, cell: Cell, progress: Progress, label: str | None = None) -> Made:
+        """The cell's backbone with its weights, random ones where its strategy uses none; or, by
+        its label, a second one, which always has its weights."""
+        spec = cell.backbone_spec if label is None else cell.further_specs[label]
+        uses = self.registry.get("strategy", cell.strategy).cls.uses_weights
+        bare = label is None and not uses
         meaning = {
             "backbone": backbone_meaning(self.registry, self.datasets, spec),
             "bare": bare,
@@ -385,10 +391,3 @@ def _read_json(file: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def overrides(plugin: Plugin | type[Plugin], method: str) -> bool:
-    """Whether a plugin has another ``method`` than the class that first had one."""
-    cls = plugin if isinstance(plugin, type) else type(plugin)
-    first = next(base for base in reversed(cls.__mro__) if method in vars(base))
-    return getattr(cls, method) is not vars(first)[method]

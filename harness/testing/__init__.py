@@ -22,6 +22,7 @@ from harness.testing.small import (
     digits,
     shots,
     small_backbone,
+    teacher,
     whole,
 )
 from harness.testing.strategies import StrategyChecks, TrickChecks
@@ -40,5 +41,6 @@ __all__ = [
     "digits",
     "shots",
     "small_backbone",
+    "teacher",
     "whole",
 ]

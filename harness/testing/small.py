@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from harness.api import (
 )
 from harness.data.resident import ResidentPool
 from harness.model.features import FeatureStore
+from harness.model.run import SecondModel
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun
 from harness.run.meters import Clock
@@ -83,8 +85,8 @@ def a_run(
     checkpoint: Checkpoint | None = None,
     device: torch.device = CPU,
 ) -> CellRun:
-    """A run outside any cell."""
-    return CellRun(
+    """A run outside any cell; :func:`teacher` is its second model."""
+    run = CellRun(
         device=device,
         seed=seed,
         steps=steps,
@@ -94,6 +96,22 @@ def a_run(
         progress=lambda stage, done, total: None,
         checkpoint=checkpoint,
     )
+    if device == CPU:
+        run.models["teacher"] = teacher()
+    return run
+
+
+@cache
+def teacher() -> SecondModel:
+    """Another model that takes images of another size, and the :func:`digits` of the
+    :func:`small_backbone` as it takes them."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        layers = nn.Sequential(nn.Flatten(), nn.Linear(144, 32)), nn.Sequential(nn.ReLU())
+    body = nn.Sequential(*layers)
+    other = ImageBackbone(body, blocks=[["0"], ["1"]], input_size=12, mean=[0.5], std=[0.5]).eval()
+    own = digits(small_backbone()).inputs.pool.digest
+    return SecondModel(other, {own: digits(other).inputs.pool})
 
 
 class CutShort(Checkpoint):

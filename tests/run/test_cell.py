@@ -744,3 +744,60 @@ class TestWhatAFileDoesNotHold:
         (record,) = bench.run(bench.add(misbehaving("tensors", report)))
         assert record.status == "ok", record.reason
         assert record.trials[0].curve[0] == (999, 0.5)
+
+
+class TestSecondModel:
+    """A strategy is lent another model of the suite, with its weights and its own inputs."""
+
+    TEACHER: ClassVar = {
+        "model": "conv4",
+        "label": "teacher",
+        "weights": {"source": "glyphs", "args": {"per_class": 4}, "steps": 2, "batch_size": 16},
+        "input_size": 32,
+        "args": {"width": 4},
+        "compared": False,
+    }
+
+    def test_has_the_same_examples_prepared_for_it(self, bench):
+        seen = []
+
+        def look(task, hp, run):
+            teacher = run.backbone("teacher")
+            own = teacher.inputs(task.train.inputs)
+            seen.append((task.train.inputs[:], own[:], teacher.backbone.features(own[:])))
+            with pytest.raises(ValueError, match="does not name 'other'"):
+                run.backbone("other")
+
+        strategy = misbehaving("taught", look)
+        strategy.backbones = lambda self: {"teacher": "teacher"}
+        student = {"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}
+        (record,) = bench.run(bench.add(strategy), backbones=[student, self.TEACHER])
+        assert record.status == "ok", record.reason
+        small, large, features = seen[0]
+        assert (small.shape[2:], large.shape[2:]) == ((16, 16), (32, 32))
+        # The same images in the same order: shrunk, each is nearest to its own.
+        shrunk = torch.nn.functional.avg_pool2d(large.float(), 2).flatten(1)
+        assert (
+            torch.cdist(shrunk, small.float().flatten(1)).argmin(1) == torch.arange(len(small))
+        ).all()
+        assert features.shape == (len(small), 4 * 2 * 2)
+        assert record.seconds["pretrain"] > 0
+        assert record.config["further_specs"]["teacher"]["input_size"] == 32
+
+    def test_episodes_have_it_too(self, bench):
+        asked = []
+
+        def look(task, hp, run):
+            asked.append(len(run.backbone("teacher").inputs(task.train.inputs)[:]))
+
+        strategy = misbehaving("taught", look)
+        strategy.backbones = lambda self: {"teacher": "teacher"}
+        student = {"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}
+        teacher = {**self.TEACHER, "weights": "random"}
+        problem = {"dataset": "digits", "protocol": "episodes", "shots": 1, "ways": 3, "queries": 2}
+        problem |= {"episodes": 2, "val_episodes": 2}
+        strategy = bench.add(strategy)
+        (record,) = bench.run(strategy, backbones=[student, teacher], problems=[problem])
+        assert record.status == "ok", record.reason
+        assert asked
+        assert set(asked) == {3}

@@ -257,3 +257,73 @@ class TestMemory:
 
         (record,) = bench.run(bench.add(Insatiable), limits={"accumulate": True})
         assert record.status == "oom"
+
+
+class TestConclude:
+    """One predictor of those of all trials."""
+
+    class Mean:
+        """Averages probabilities."""
+
+        def __init__(self, predictors):
+            self.predictors = predictors
+
+        @property
+        def trained(self):
+            return {
+                f"{number}.{name}": tensor
+                for number, each in enumerate(self.predictors)
+                for name, tensor in each.trained.items()
+            }
+
+        def logits(self, inputs):
+            shares = [each.logits(inputs).softmax(1) for each in self.predictors]
+            return torch.stack(shares).mean(0).log()
+
+    @pytest.fixture
+    def ensemble(self, bench):
+        mean, seen = self.Mean, []
+
+        @dataclass(frozen=True)
+        class Ensemble(FullFinetune):
+            name: ClassVar[str] = "ensemble"
+            protocols: ClassVar[frozenset[str]] = frozenset({"transfer"})
+
+            def conclude(self, trials, task, run):
+                seen.append([(trial.hp, trial.value) for trial in trials])
+                return mean([trial.predictor for trial in trials])
+
+        return bench.add(Ensemble), seen
+
+    def test_is_given_all_that_came_to_an_end_the_best_first(self, bench, ensemble):
+        name, seen = ensemble
+        (record,) = bench.run(name, budget={"trials": 3, "steps": 4, "batch_size": 16})
+        assert record.status == "ok", record.reason
+        (trials,) = seen
+        values = [value for _, value in trials]
+        assert values == sorted(values, reverse=True)
+        assert sorted(hp["lr"] for hp, _ in trials) == sorted(
+            trial.settings["lr"] for trial in record.trials
+        )
+
+    def test_what_it_gives_is_scored_tested_and_counted(self, bench, ensemble):
+        name, _ = ensemble
+        budget = {"trials": 3, "steps": 4, "batch_size": 16}
+        mean, single = bench.run(name, "full_finetune", budget=budget)
+        assert mean.trainable_params == 3 * single.trainable_params
+        assert mean.metrics["log_loss"] != single.metrics["log_loss"]
+        assert mean.metrics["log_loss_val"] != single.metrics["log_loss_val"]
+        assert [trial.value for trial in mean.trials] == [trial.value for trial in single.trials]
+
+    def test_trials_of_an_earlier_process_are_in_it_too(
+        self, bench, ensemble, unmeasured, monkeypatch
+    ):
+        name, _ = ensemble
+        given = {"budget": {"trials": 3, "steps": 4, "batch_size": 16}}
+        (whole,) = bench.run(name, **given)
+        with monkeypatch.context() as cut:
+            cut.setattr(Trials, "_best", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                bench.run(name, folder="cut", **given)
+        (gone_on,) = bench.run(name, folder="cut", **given)
+        assert unmeasured(gone_on) == unmeasured(whole)

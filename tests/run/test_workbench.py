@@ -16,6 +16,7 @@ from harness_plugins.strategies.linear_probe import LinearProbe
 from safetensors.torch import save_file
 
 from harness.api import GradientStrategy, Strategy
+from harness.contract import overrides
 from harness.errors import HarnessError
 from harness.model.weights import load_weights
 from harness.plan.cells import plan
@@ -25,7 +26,7 @@ from harness.plan.suite import Limits
 from harness.registry import Registered, Sources, load_once
 from harness.run.resuming import Resuming
 from harness.run.sealed import read_sealed, write_sealed
-from harness.run.workbench import Workbench, overrides
+from harness.run.workbench import Workbench
 from harness.testing import small_backbone
 
 

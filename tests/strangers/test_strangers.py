@@ -1,13 +1,17 @@
 """Published methods as strangers write them: a short file each, from the face for authors alone."""
 
 import ast
+import itertools
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from harness.api import Batch, OneClass, Task
+from harness.api import Batch, Classifier, OneClass, Recipe, Task, fit
+from harness.model.classifier import trainable_copy
 from harness.registry import Sources, load
 from harness.testing import RegulariserChecks, StrategyChecks, a_run, digits, shots, small_backbone
 
@@ -104,6 +108,102 @@ class TestEma(Checked, StrategyChecks):
 
 class TestEmaRegulariser(Checked, RegulariserChecks):
     name = "finetune_ema"
+
+
+class TestDelta(Checked, StrategyChecks):
+    name = "delta"
+
+
+class TestDeltaRegulariser(Checked, RegulariserChecks):
+    name = "delta"
+
+    def test_it_is_half_the_mean_squared_distance_of_what_leaves_each_block(self):
+        backbone, task = self.given_task()
+        penalty = self.given(backbone, task, a_run())
+        moved = trainable_copy(backbone, set(backbone.parameters_from(0))).eval()
+        with torch.no_grad():
+            moved.body[1][0].weight.mul_(1.5)
+        model = Classifier(Recipe(moved, (), lr=0.0), task, a_run())
+        taps = frozenset(penalty.taps) - {3}
+        index = torch.arange(10)
+        batch = Batch(
+            model, task.train.inputs[index], None, index, 0.0, torch.Generator(), taps=taps
+        )
+        expected = 0.0
+        for block in (1, 2, 3):
+            one, other = (each.activations(batch.inputs, block) for each in (moved, backbone))
+            expected += 0.05 * (one - other).square().mean().item()
+        assert expected > 0
+        assert penalty.penalty(batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+class TestDistillation(Checked, StrategyChecks):
+    name = "distillation"
+
+    def test_the_student_comes_to_answer_as_its_teacher_does(self):
+        backbone = small_backbone()
+        task = Task(shots(digits(backbone), 12, 5), OneClass.of(5))
+        run = a_run(steps=100)
+        strategy = self.strategy
+        found = strategy.recipe(backbone, task, strategy.defaults, run).regularisers[0].logits
+        answers = (found / 2).softmax(1)
+        tuned = {**strategy.defaults, "lr": 1e-2}
+        mine = strategy.adapt(backbone, task, tuned, run).logits(task.train.inputs)
+        plain = replace(strategy.recipe(backbone, task, tuned, run), regularisers=())
+        alone = fit(plain, task, a_run(steps=100)).logits(task.train.inputs)
+        apart = [(answers - (each / 2).softmax(1)).abs().sum(1).mean() for each in (mine, alone)]
+        assert apart[0] < apart[1]
+
+
+class TestDistillationRegulariser(Checked, RegulariserChecks):
+    name = "distillation"
+
+
+class TestMcc(Checked, StrategyChecks):
+    name = "mcc"
+
+
+class TestMccRegulariser(Checked, RegulariserChecks):
+    name = "mcc"
+
+    def test_it_is_the_paper_s_formula_written_out(self):
+        class Answers:
+            unlabelled = None
+            logits = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.5], [1.0, 1.0, 1.0]]).double()
+
+        batch = Answers()
+        batch.unlabelled = Answers
+        shares = (Answers.logits / 2.5).softmax(1).numpy()
+        entropy = -(shares * np.log(shares)).sum(1)
+        weights = 3 * (1 + np.exp(-entropy)) / (1 + np.exp(-entropy)).sum()
+        confused = np.zeros((3, 3))
+        for i, j, k in itertools.product(range(3), repeat=3):
+            confused[j, k] += shares[i, j] * weights[i] * shares[i, k]
+        confused /= confused.sum(1, keepdims=True)
+        expected = (confused.sum() - np.trace(confused)) / 3
+        backbone, task = self.given_task()
+        penalty = self.given(backbone, task, a_run())
+        assert penalty.penalty(batch).item() == pytest.approx(expected)
+
+
+class TestGradualUnfreezing(Checked, StrategyChecks):
+    name = "gradual_unfreezing"
+
+    def test_stages_train_one_block_more_each_and_earlier_ones_more_slowly(self):
+        backbone = small_backbone()
+        task = Task(shots(digits(backbone), 8, 5), OneClass.of(5))
+        hp = {**self.strategy.defaults, "factor": 0.5}
+        recipe = self.strategy.recipe(backbone, task, hp, a_run(steps=8))
+        assert set(recipe.trainable) == set(backbone.parameters_from(0))
+        rates = {backbone.block_of(name): recipe.lr[name] for name in recipe.trainable}
+        assert rates == {block: pytest.approx(1e-3 * 0.5 ** (3 - block)) for block in range(3)}
+        start, before_last = dict(backbone.body_parameters()), recipe.backbone
+        same = {
+            before_last.block_of(name)
+            for name, p in before_last.body_parameters()
+            if torch.equal(p, start[name])
+        }
+        assert same == {0}  # the last stage is still to come
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
