@@ -179,6 +179,9 @@ class Strategy(Configured):
     """Whether, under ``adaptation``, its task is the labelled target: an upper bound, marked so."""
     needs_source: ClassVar[bool] = False
     """Whether ``prepare`` learns from the source: without one the cell is unsupported."""
+    baseline: ClassVar[bool] = False
+    """Whether it is what others have to beat, such as training without transfer: gains are over the
+    first baseline that a suite has."""
     uses_weights: ClassVar[bool] = True
     """Whether it starts from the backbone's weights. Where it does not, it is given random ones,
     and what the weights cost is no cost of its own."""

@@ -138,8 +138,8 @@ def test_the_core_names_no_plugin() -> None:
         ("harness.record.provenance", "torchvision"),
         ("harness.registry", "folder"),  # where a plugin comes from
         # Baselines, of which records say nothing.
-        ("harness.report.analysis.results", "from_scratch"),
-        ("harness.report.analysis.results", "source_only"),
+        ("harness.record.migrate", "from_scratch"),  # as old files have it
+        ("harness.record.migrate", "source_only"),
         ("harness.run.preload", "timm"),  # a package
         ("harness.testing", "digits"),  # a function
     }

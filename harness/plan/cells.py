@@ -115,6 +115,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                         ),
                     },
                     _oracle(registry, strategy, problem),
+                    registry.get("strategy", strategy.name).cls.baseline,
                 )
                 for seed in suite.seeds
                 for shots, split in splits[seed].items()
@@ -155,6 +156,7 @@ def _cell(
     further: dict[str, BackboneSpec],
     meaning: dict[str, Any],
     oracle: Oracle | None,
+    baseline: bool,
 ) -> Cell:
     return Cell(
         cell=keys.key(meaning),
@@ -165,6 +167,7 @@ def _cell(
         problem=problem.title,
         protocol=problem.protocol,
         oracle=oracle,
+        baseline=baseline,
         shots=meaning["shots"],
         ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
         backbone=backbone.title,

@@ -35,5 +35,34 @@ def _unchanged(content: Content) -> Content:
     return content
 
 
-RECORD: dict[int, Step] = {1: _tried_once, 2: _unchanged}  # version 3 may say the CPU time
-PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged}  # a checksum is no part of a plan
+BASELINES = ("from_scratch", "source_only")
+"""The strategies that gains were over when the report knew them by name."""
+
+
+def _baseline(cell: Content) -> Content:
+    """Version 4 says which strategies are baselines."""
+    return {**cell, "baseline": cell["strategy"] in BASELINES}
+
+
+def _baseline_without_weights(record: Content) -> Content:
+    """What uses no weights is no longer told what they cost."""
+    record = _baseline(record)
+    if record["strategy"] != BASELINES[0]:
+        return record
+    cached = [phase for phase in record.get("cached", []) if phase != "pretrain"]
+    seconds = dict(record.get("seconds", {}))
+    if "pretrain" in seconds:
+        seconds["pretrain"] = 0.0
+    return {**record, "cached": cached, "seconds": seconds}
+
+
+def _baselines(plan: Content) -> Content:
+    return {**plan, "cells": [_baseline(cell) for cell in plan["cells"]]}
+
+
+RECORD: dict[int, Step] = {
+    1: _tried_once,
+    2: _unchanged,  # version 3 may say the CPU time
+    3: _baseline_without_weights,
+}
+PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
@@ -68,7 +68,8 @@ class Coordinates(BaseModel):
     """Where a cell stands in its suite. ``cell`` is its key, ``label`` what the suite calls the
     strategy, ``problem`` what it calls the dataset with its protocol. ``oracle`` tells what a
     target's labels were used for under ``adaptation``, which does not show them: to select
-    hyperparameters, or all of them to learn from; such results are bounds."""
+    hyperparameters, or all of them to learn from; such results are bounds. Gains are over a
+    ``baseline``."""
 
     cell: Key
     suite: str
@@ -78,6 +79,7 @@ class Coordinates(BaseModel):
     problem: str
     protocol: str
     oracle: Oracle | None = None
+    baseline: bool = False
     shots: Whole | Literal["vtab1k", "all"]
     ways: Whole | None = None
     backbone: str

@@ -18,6 +18,8 @@ WHOLE = set(
     "trials_failed attempts".split()
 )
 
+FLAGS = {"baseline"}
+
 
 def to_csv(frame: pd.DataFrame) -> str:
     return typed(frame).to_csv(index=False, lineterminator="\n")
@@ -41,4 +43,5 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Every column of one type, which does not depend on the cells that happen to be done."""
     types = dict.fromkeys(frame.columns, "float64")
     types |= dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64")
+    types |= dict.fromkeys(FLAGS, "boolean")
     return frame.astype(types)

@@ -8,7 +8,7 @@ import pytest
 from harness.plan import keys
 from harness.record import belief, migrate
 from harness.record.belief import Doubt, checksum
-from harness.record.schema import SCHEMA_VERSION, Plan, Record
+from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan, Record
 from harness.record.store import Store
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/reference-cpu"
@@ -53,6 +53,7 @@ def test_a_record_of_version_1_is_read(written):
         "schema_version": SCHEMA_VERSION,
         "attempts": 1,
         "log": None,
+        "baseline": False,
     }
     assert path.read_bytes() == before
 
@@ -62,8 +63,36 @@ def test_a_record_that_version_1_wrote_is_read_with_all_that_it_says():
     content = json.loads(path.read_bytes())
     record = belief.record(path, content["cell"])
     said = json.loads(record.model_dump_json(exclude_unset=True))
-    changed = {"schema_version": SCHEMA_VERSION, "attempts": 1, "log": None}
+    changed = {"schema_version": SCHEMA_VERSION, "attempts": 1, "log": None, "baseline": False}
     assert said | {"checksum": content["checksum"]} == content | changed
+
+
+def test_a_record_that_version_3_wrote_is_read_with_all_that_it_says():
+    path = Path(__file__).with_name("record_3.json")
+    content = json.loads(path.read_bytes())
+    record = belief.record(path, content["cell"])
+    said = json.loads(record.model_dump_json(exclude_unset=True))
+    changed = {"schema_version": SCHEMA_VERSION, "baseline": True}
+    assert said | {"checksum": content["checksum"]} == content | changed
+
+
+def test_before_version_4_a_baseline_without_weights_was_told_what_they_cost(written):
+    told = RECORD_1 | {
+        "strategy": "from_scratch",
+        "schema_version": 3,
+        "seconds": {"pretrain": 30.0, "total": 2.0},
+        "cached": ["pretrain", "features"],
+    }
+    record = belief.record(written({**told, "checksum": checksum(told)}), "abc")
+    assert (record.baseline, record.cached) == (True, ["features"])
+    assert record.seconds == {"pretrain": 0.0, "total": 2.0}
+
+
+def test_before_version_4_a_plan_named_no_baselines(written):
+    cell = {name: RECORD_1[name] for name in Coordinates.model_fields if name in RECORD_1}
+    cells = [cell | {"strategy": name} for name in ("source_only", "linear_probe")]
+    plan = belief.plan(written(PLAN_1 | {"cells": cells}))
+    assert [cell.baseline for cell in plan.cells] == [True, False]
 
 
 def test_an_old_record_that_was_edited_is_not_believed(written):

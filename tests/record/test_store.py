@@ -121,8 +121,8 @@ def edited(change):
         (lambda text: text.replace("0.75", "0.95"), "was changed after it was written"),
         (edited(lambda r: r | {"metrics": {"accuracy": 1.0}}), "was changed after it was written"),
         (edited(lambda r: r | {"checksum": None}), "was changed after it was written"),
-        (spoiled(lambda r: r | {"schema_version": NEWER}), "by a newer version of the harness (4;"),
-        (edited(lambda r: r | {"schema_version": 99}), "(99; this one reads up to 3)"),
+        (spoiled(lambda r: r | {"schema_version": NEWER}), f"by a newer version of the harness ({NEWER};"),
+        (edited(lambda r: r | {"schema_version": 99}), f"(99; this one reads up to {SCHEMA_VERSION})"),
         (spoiled(lambda r: r | {"schema_version": "2"}), "does not say of which version it is"),
         (spoiled(lambda r: r | {"status": "splendid"}), "is not a valid one"),
         (spoiled(lambda r: r | {"cell": "b"}), "is that of another cell, 'b'"),
@@ -169,8 +169,9 @@ def test_no_bytes_at_all_break_reading(tmp_path_factory, content):
         ('{"suite": "small", "schema_version": 2}', "was changed after it was written. Run the"),
         ('{"suite": 7, "schema_version": 1}', "is not a valid one: Input should be a valid string"),
         (
-            '{"suite": "small", "schema_version": 4}',
-            "was written by a newer version of the harness (4; this one reads up to 3). Use that",
+            f'{{"suite": "small", "schema_version": {NEWER}}}',
+            f"was written by a newer version of the harness ({NEWER}; this one reads up to "
+            f"{SCHEMA_VERSION}). Use that",
         ),
     ],
 )
@@ -291,7 +292,8 @@ def test_what_a_newer_harness_wrote_is_refused_and_left_alone(mixed, name):
     with pytest.raises(HarnessError) as caught:
         mixed.set_aside(cells)
     assert str(caught.value) == (
-        f"{path} was written by a newer version of the harness (4; this one reads up to 3). Use "
+        f"{path} was written by a newer version of the harness ({NEWER}; this one reads up to "
+        f"{SCHEMA_VERSION}). Use "
         "that version, or another folder (--results); nothing here was changed"
     )
     if name == "plan":
@@ -372,7 +374,7 @@ def test_a_row_tells_what_the_record_does(mixed):
 def test_what_a_cell_does_not_have_is_missing(mixed):
     pending = mixed.frame().set_index("cell").loc["c"]
     there = {"suite", "strategy", "label", "dataset", "problem", "protocol", "shots", "backbone"}
-    assert set(pending.dropna().index) == {*there, "seed", "status"}
+    assert set(pending.dropna().index) == {*there, "seed", "status", "baseline"}
 
 
 def test_the_plan_decides_what_a_cell_is_called(store, makes):

@@ -47,6 +47,7 @@ def coordinates(label: str, shots: Any, seed: int, **changes: Any) -> Coordinate
         "suite": "quickstart",
         "label": label,
         "strategy": label,
+        "baseline": changes.get("strategy", label) in ("from_scratch", "source_only"),
         "dataset": "digits",
         "problem": "digits",
         "protocol": "transfer",

@@ -24,12 +24,6 @@ from harness.report.analysis.pairwise import paired_differences, pairwise, seen_
 from harness.report.analysis.stats import exact_ties, half_width, outcome
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
-NO_WEIGHTS = "from_scratch"
-"""The strategy that uses nothing of what the backbone has learned."""
-
-BASELINES = (NO_WEIGHTS, "source_only")
-"""Strategies that gains are over, the first that a suite has: the other uses nothing of the domain
-that it is tested on."""
 
 PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
 SECONDS = [f"seconds_{phase}" for phase in PHASES]
@@ -116,11 +110,10 @@ def labels(frame: pd.DataFrame) -> list[str]:
 
 
 def baseline(frame: pd.DataFrame) -> str | None:
-    """Find the label that gains are over: a baseline's own name, or the first label of it."""
-    for name in BASELINES:
-        if found := labels(frame[frame["strategy"] == name]):
-            return name if name in found else found[0]
-    return None
+    """Find the label that gains are over: that of the first baseline, one by its own name first."""
+    found = frame[frame["baseline"].astype(bool)]
+    named = found[found["label"] == found["strategy"]]
+    return next(iter([*labels(named), *labels(found)]), None)
 
 
 @dataclass(frozen=True)
@@ -190,12 +183,6 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     table["gain_outcome"] = [
         "" if np.isnan(gain) else outcome(gain, p)
         for gain, p in zip(table["gain"], table["gain_p"], strict=True)
-    ]
-    fresh = table["strategy"] == NO_WEIGHTS
-    table.loc[fresh, "seconds_pretrain"] = 0.0
-    table.loc[fresh, "cached"] = [
-        " ".join(phase for phase in cached.split() if phase != "pretrain")
-        for cached in table.loc[fresh, "cached"]
     ]
     table.loc[short, [*_MEDIANS, *_PEAKS, *METRICS, "trials_failed"]] = np.nan
     table.loc[short, ["accuracy", "accuracy_sd", "accuracy_half"]] = np.nan

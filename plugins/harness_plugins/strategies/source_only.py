@@ -13,6 +13,7 @@ class SourceOnly(GradientStrategy):
     """Train all blocks on the labelled source domain: what domain adaptation has to beat."""
 
     name: ClassVar[str] = "source_only"
+    baseline: ClassVar[bool] = True
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:

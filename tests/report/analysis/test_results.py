@@ -173,11 +173,11 @@ def test_other_seeds_than_the_baselines_leave_no_gain(frame_of: FrameOf) -> None
     assert np.isnan(row(frame, "a")["gain"])
 
 
-def test_the_baseline_is_known_by_its_strategy(frame_of: FrameOf) -> None:
+def test_the_baseline_is_what_its_strategy_says_whatever_it_is_called(frame_of: FrameOf) -> None:
     frame = frame_of({"random start": [0.1], "a": [0.5]})
     assert baseline(frame) is None
     assert summary(frame)["gain"].isna().all()
-    frame.loc[frame["label"] == "random start", "strategy"] = "from_scratch"
+    frame.loc[frame["label"] == "random start", "baseline"] = True
     assert baseline(frame) == "random start"
     assert row(frame, "a")["gain"] == pytest.approx(40)
 
@@ -199,15 +199,6 @@ def test_gains_are_judged_as_duels_of_the_suite(frame_of: FrameOf) -> None:
         assert got[label]["gain_p"] == pytest.approx(expected["from_scratch", label])
     assert [got[label]["gain_outcome"] for label in "abc"] == ["better", "worse", "unclear"]
     assert row(frame, "from_scratch")["gain_outcome"] == ""
-
-
-def test_who_starts_from_random_weights_pays_nothing_for_pretraining(frame_of: FrameOf) -> None:
-    frame = frame_of({"mine": [0.5, 0.6], "a": [0.7, 0.8]}, seconds_pretrain=31.5)
-    frame["cached"] = "features pretrain"
-    frame.loc[frame["label"] == "mine", "strategy"] = "from_scratch"
-    assert (row(frame, "mine")["seconds_pretrain"], row(frame, "mine")["cached"]) == (0, "features")
-    assert row(frame, "a")["seconds_pretrain"] == 31.5
-    assert row(frame, "a")["cached"] == "features pretrain"
 
 
 def test_means_of_as_many_right_answers_are_equal(frame_of: FrameOf) -> None:
