@@ -98,7 +98,7 @@ def fresh_process(tmp_path, monkeypatch):
             if any(str(place).startswith(str(tmp_path)) for place in places):
                 del sys.modules[name]
         sys.path[:] = [folder for folder in sys.path if not folder.startswith(str(tmp_path))]
-        for cached in (keys.file_digest, keys.source_digest, configure._adapter, job._workbench):
+        for cached in (keys.file_digest, keys.source_digest, configure._adapter, job._resources):
             cached.cache_clear()
         load_once.cache_clear()
 

@@ -23,11 +23,13 @@ from harness.run.chance import seeded
 from harness.run.ends import KEPT, classify
 from harness.run.experiment import Experiment
 from harness.run.meters import Meters
+from harness.run.resources import Resources
 from harness.run.threads import computing_with
-from harness.run.workbench import Workbench
 
 
-def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: int = 1) -> Record:
+def run_cell(
+    cell: Cell, resources: Resources, store: Store, emit: Emit, attempts: int = 1
+) -> Record:
     """Run a cell, or go on with it, and write its record, whatever happens in it.
 
     Only a fault of the harness's own machine, such as a full disk, gets out, and an interrupt,
@@ -39,12 +41,12 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     emit("harness_cell_started", {"cell": cell})
     started = datetime.now(UTC)
     process = os.getpid()
-    meters = Meters(bench.device)
-    experiment = Experiment(cell, bench, store, meters, emit)
+    meters = Meters(resources.device)
+    experiment = Experiment(cell, resources, store, meters, emit)
     reason, trace = None, None
     status: Status
     interrupt: KeyboardInterrupt | None = None
-    with _seeded(cell.seed, bench.device), computing_with(cell.budget.threads):
+    with _seeded(cell.seed, resources.device), computing_with(cell.budget.threads):
         with meters:
             try:
                 experiment.run()
@@ -76,7 +78,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
             "seconds": experiment.seconds(),
             **meters.read(),
             "provenance": {
-                **provenance.of_run(str(bench.device), cell.budget.threads),
+                **provenance.of_run(str(resources.device), cell.budget.threads),
                 **experiment.means(),
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,7 +89,7 @@ def run_cell(cell: Cell, bench: Workbench, store: Store, emit: Emit, attempts: i
     if record.status not in KEPT:
         experiment.journal.drop()
     try:
-        bench.features.keep()
+        resources.features.keep()
     except Exception as error:  # a result does not depend on what others could be spared
         print(f"harness: activations were not kept: {one_line(error)}", file=sys.stderr)
     emit("harness_cell_finished", {"cell": cell, "record": record})

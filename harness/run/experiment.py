@@ -49,9 +49,9 @@ from harness.run import costs, stopping
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress
 from harness.run.meters import Clock, Meters
+from harness.run.resources import Resources
 from harness.run.selection import Validation
 from harness.run.trials import AT_ONCE, Selected, Trials
-from harness.run.workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Experiment:
     """The steps of one cell, filling in its record as they go."""
 
     cell: Cell
-    bench: Workbench
+    resources: Resources
     store: Store
     meters: Meters
     emit: Emit
@@ -84,23 +84,23 @@ class Experiment:
             **coordinates, status="failed", config=cell.config(), meaning=cell.meaning
         )
         self.journal = Journal(self.store.directory, cell.cell)
-        self.clock = Clock(self.bench.device)
+        self.clock = Clock(self.resources.device)
         self.progress = _teller(cell, self.emit)
         self.run_context = CellRun(
-            device=self.bench.device,
+            device=self.resources.device,
             seed=cell.seed,
             steps=cell.budget.steps,
             batch_size=cell.budget.batch_size,
-            store=self.bench.features,
+            store=self.resources.features,
             clock=self.clock,
             progress=self.progress,
-            checkpoint=Checkpoint(self.journal.checkpoint, self.bench.limits.checkpoint),
+            checkpoint=Checkpoint(self.journal.checkpoint, self.resources.limits.checkpoint),
         )
         budget, run = cell.budget, self.run_context
         run.evaluations, run.patience = budget.evaluations, budget.patience
         if budget.augment is not None:
             run.augment = Augment(**budget.augment.model_dump())
-        self.configured = configure.strategy(self.bench.registry, cell.strategy_spec)
+        self.configured = configure.strategy(self.resources.registry, cell.strategy_spec)
         self.outcome: Outcome | None = None
         self.inputs_held: set[str] = set()
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
@@ -108,7 +108,7 @@ class Experiment:
 
     @property
     def plugin_file(self) -> Path:
-        return self.bench.registry.get("strategy", self.cell.strategy).file
+        return self.resources.registry.get("strategy", self.cell.strategy).file
 
     @property
     def strategy(self) -> Strategy:
@@ -124,58 +124,58 @@ class Experiment:
             self.record,
             journal=self.journal,
             meters=self.meters,
-            prepare=lambda backbone, settings: self.bench.prepared(
+            prepare=lambda backbone, settings: self.resources.prepared(
                 self.cell, self.strategy, backbone, settings, self.progress
             ),
             plugin=self.plugin_file,
             emit=self.emit,
-            accumulate=self.bench.limits.accumulate,
+            accumulate=self.resources.limits.accumulate,
         )
-        made = self.bench.backbone(self.cell, self.progress)
+        weights = self.resources.backbone(self.cell, self.progress)
         self.meters.restart()  # all cells share the weights: they are no part of this one
-        self.clock.seconds["pretrain"] = made.seconds
-        if made.cached and made.seconds and "pretrain" not in self.record.cached:
+        self.clock.seconds["pretrain"] = weights.seconds
+        if weights.cached and weights.seconds and "pretrain" not in self.record.cached:
             self.record.cached.append("pretrain")
-        self.record.total_params = made.backbone.num_parameters
+        self.record.total_params = weights.backbone.num_parameters
         for label in self.cell.further_specs:
-            second = self.bench.backbone(self.cell, self.progress, label)
+            second = self.resources.backbone(self.cell, self.progress, label)
             self.clock.seconds["pretrain"] += second.seconds
             self.run_context.models[label] = SecondModel(second.backbone, {})
-        loaded = self.bench.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
-        self.record.notes = notes(self.bench.datasets, self.cell)
+        loaded = self.resources.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
+        self.record.notes = notes(self.resources.datasets, self.cell)
         run, precision = self.run_context, self.cell.budget.precision
-        run.precision = suited(made.backbone, run.device) if precision == "auto" else precision
+        run.precision = suited(weights.backbone, run.device) if precision == "auto" else precision
         with products(run.precision):
             match self.cell.problem_spec:
                 case TransferProblem():
-                    self._transfer(loaded, made.backbone)
+                    self._transfer(loaded, weights.backbone)
                 case EpisodesProblem() as problem:
-                    self._episodes(problem, loaded, made.backbone)
+                    self._episodes(problem, loaded, weights.backbone)
                 case AdaptationProblem() as problem:
-                    self._adaptation(problem, loaded, made.backbone)
+                    self._adaptation(problem, loaded, weights.backbone)
         if self.run_context.features_reused:
             self.record.cached.append("features")
 
     def _pool(self, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
         """The inputs of a part of the data, which second models are given too."""
-        pool = self.bench.pool_of(self.cell, loaded, backbone, part)
+        pool = self.resources.pool_of(self.cell, loaded, backbone, part)
         self.inputs_held.add(pool.held)
         run = self.run_context
         for label, spec in self.cell.further_specs.items():
             other, known = self.cell.model_copy(update={"backbone_spec": spec}), run.models[label]
-            own = self.bench.pool_of(other, loaded, known.backbone, part)
+            own = self.resources.pool_of(other, loaded, known.backbone, part)
             run.models[label] = replace(known, pools={**known.pools, pool.digest: own})
         return pool
 
     def _transfer(self, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
-        manifest = cell_manifest(self.bench.datasets, cell)
+        manifest = cell_manifest(self.resources.datasets, cell)
         self._keep_split(
             manifest.digest(loaded.digest), {"classes": data.classes, **manifest.to_json()}
         )
-        self.record.leaks = target_leaks(self.bench.datasets, cell, manifest)
+        self.record.leaks = target_leaks(self.resources.datasets, cell, manifest)
         task = transfer_task(
-            data, self._pool(loaded, backbone, "train"), manifest, self.bench.device
+            data, self._pool(loaded, backbone, "train"), manifest, self.resources.device
         )
         if data.unlabelled is not None:
             pool = self._pool(loaded, backbone, "unlabelled")
@@ -183,18 +183,18 @@ class Experiment:
         self._tune_and_test(backbone, _on_val(task), loaded, manifest)
 
     def _adaptation(self, problem: AdaptationProblem, loaded: Loaded, backbone: Backbone) -> None:
-        cell, device = self.cell, self.bench.device
-        source = self.bench.datasets.load(problem.source.dataset, problem.source.args)
+        cell, device = self.cell, self.resources.device
+        source = self.resources.datasets.load(problem.source.dataset, problem.source.args)
         labelled = source_split(
             source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
         )
-        target = cell_manifest(self.bench.datasets, cell)
+        target = cell_manifest(self.resources.datasets, cell)
         digest = keys.key(
             {"source": labelled.digest(source.digest), "target": target.digest(loaded.digest)}
         )
         parts = {"source": labelled.to_json(), "target": target.to_json()}
         self._keep_split(digest, {"classes": loaded.data.classes, **parts})
-        self.record.leaks = target_leaks(self.bench.datasets, cell, target)
+        self.record.leaks = target_leaks(self.resources.datasets, cell, target)
         pool = self._pool(loaded, backbone, "train")
         known = transfer_task(loaded.data, pool, target, device)
         task = adaptation_task(
@@ -272,14 +272,16 @@ class Experiment:
         }
         drawn_ids = {"data": loaded.digest, "episodes": episodes_digest([*val, *test])}
         self._keep_split(keys.key(drawn_ids), manifest)
-        self.record.leaks = episode_leakage(loaded, test, shown_before(self.bench.datasets, cell))
+        self.record.leaks = episode_leakage(
+            loaded, test, shown_before(self.resources.datasets, cell)
+        )
         pool = self._pool(loaded, backbone, "train")
 
         def queries(episode: Episode) -> Inputs:
             return data.train.placed(pool, torch.tensor(episode.query))
 
         def tasks_of(episodes: Sequence[Episode]) -> list[Task]:
-            device, names = self.bench.device, data.classes
+            device, names = self.resources.device, data.classes
             return [episode_task(e, data.train, pool, device, names) for e in episodes]
 
         tasks, inputs = tasks_of(val), [queries(e) for e in val]

@@ -27,8 +27,8 @@ from harness.registry import Sources, load_once
 from harness.run.cell import run_cell
 from harness.run.ends import KEPT
 from harness.run.heap import keep_freed
+from harness.run.resources import LRU, Resources
 from harness.run.threads import libraries
-from harness.run.workbench import Recent, Workbench
 
 GIB = 2**30
 
@@ -108,7 +108,7 @@ class CellJob:
             source_meaning(datasets, cell.source_spec, cell.problem_spec.fit)
             backbone_meaning(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
-            self._bench("cpu").warm(cell, provenance.cores() or 1)
+            self._resources("cpu").warm(cell, provenance.cores() or 1)
 
     def run(self, emit: Emit, device: str) -> None:
         with claimed(self.place.directory, self.cell.cell) as ours:
@@ -118,11 +118,11 @@ class CellJob:
             if device.startswith("cuda"):
                 share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
                 torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
-            run_cell(self.cell, self._bench(device), self._store, emit, self.attempts + 1)
+            run_cell(self.cell, self._resources(device), self._store, emit, self.attempts + 1)
 
-    def _bench(self, device: str) -> Workbench:
+    def _resources(self, device: str) -> Resources:
         place = self.place
-        return _workbench(place.sources, device, place.cache, place.limits, place.readers)
+        return _resources(place.sources, device, place.cache, place.limits, place.readers)
 
     def _neighbours(self, device: str) -> int:
         """How many workers share the device."""
@@ -154,21 +154,21 @@ class CellJob:
 
 @cache
 def _datasets(sources: Sources) -> Datasets:
-    """One a process, for workbenches on any device."""
+    """One a process, for resources on any device."""
     return Datasets(load_once(sources))
 
 
 @cache
-def _workbench(
+def _resources(
     sources: Sources, device: str, cache: Path, limits: Limits, readers: int
-) -> Workbench:
+) -> Resources:
     """One a process: cells that follow each other share data, weights and features."""
-    bench = Workbench(load_once(sources), torch.device(device), cache, limits, readers)
-    bench.datasets, bench.on_host = _datasets(sources), _on_host()
-    return bench
+    resources = Resources(load_once(sources), torch.device(device), cache, limits, readers)
+    resources.datasets, resources.on_host = _datasets(sources), _on_host()
+    return resources
 
 
 @cache
-def _on_host() -> Recent[Pool]:
+def _on_host() -> LRU[Pool]:
     """One a process, as above."""
-    return Recent(6)
+    return LRU(6)

@@ -31,10 +31,10 @@ from harness.run import stopping
 from harness.run.context import CellRun
 from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
+from harness.run.resources import Weights
 from harness.run.resuming import Curve, curves_of_each
 from harness.run.selection import Score, Validation
 from harness.run.tune import Tuner
-from harness.run.workbench import Made
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
@@ -91,7 +91,7 @@ class Trials:
         *,
         journal: Journal,
         meters: Meters,
-        prepare: Callable[[Backbone, Mapping[str, Any]], Made],
+        prepare: Callable[[Backbone, Mapping[str, Any]], Weights],
         plugin: Path,
         emit: Emit,
         accumulate: bool = False,
@@ -283,13 +283,13 @@ class Trials:
         """What ``prepare`` makes of the backbone under these settings, billed once a cell."""
         space = self._strategy.prepare_space
         own = {name: value for name, value in settings.items() if name in space}
-        made = self._make(backbone, own)
+        weights = self._make(backbone, own)
         billed = repr(sorted(own.items()))
         if billed not in self.prepare_seconds:
-            self.prepare_seconds[billed] = made.seconds
-            if made.cached and made.seconds and "prepare" not in self._record.cached:
+            self.prepare_seconds[billed] = weights.seconds
+            if weights.cached and weights.seconds and "prepare" not in self._record.cached:
                 self._record.cached.append("prepare")
-        return made.backbone
+        return weights.backbone
 
     def _try_smaller(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation, record: Trial

@@ -15,7 +15,7 @@ from harness.plan.targets import cell_manifest
 from harness.record.store import Store
 from harness.registry import Registered, Sources, load
 from harness.run.cell import run_cell
-from harness.run.workbench import Workbench
+from harness.run.resources import Resources
 from harness.testing import a_run
 
 SMALL = {
@@ -46,23 +46,23 @@ class Bench:
         suite = parse({**SMALL, "strategies": list(strategies), **changes}, "test")
         planned = plan(suite, self.registry, Datasets(self.registry), "test")
         cpu = torch.device("cpu")
-        bench = Workbench(self.registry, cpu, self.folder / cache, suite.limits)
+        resources = Resources(self.registry, cpu, self.folder / cache, suite.limits)
         self.store = Store(self.folder / folder)
         self.planned, self.cache = planned, self.folder / cache
 
         def emit(hook, arguments):
             self.events.append((hook, dict(arguments)))
 
-        return [run_cell(cell, bench, self.store, emit) for cell in planned.cells]
+        return [run_cell(cell, resources, self.store, emit) for cell in planned.cells]
 
     def restored(self, record):
-        """The predictor that was saved with a record, in another workbench; what it was tested on,
-        and the true labels."""
+        """The predictor that was saved with a record, restored with other resources; what it was
+        tested on, and the true labels."""
         (cell,) = (cell for cell in self.planned.cells if cell.cell == record.cell)
-        bench = Workbench(self.registry, torch.device("cpu"), self.cache)
-        backbone = bench.backbone(cell, lambda stage, done, total: None).backbone
-        loaded = bench.datasets.load(cell.dataset, cell.problem_spec.args)
-        rows = torch.tensor(cell_manifest(bench.datasets, cell).test)
+        resources = Resources(self.registry, torch.device("cpu"), self.cache)
+        backbone = resources.backbone(cell, lambda stage, done, total: None).backbone
+        loaded = resources.datasets.load(cell.dataset, cell.problem_spec.args)
+        rows = torch.tensor(cell_manifest(resources.datasets, cell).test)
         split = loaded.data.train
         restored = strategy(self.registry, cell.strategy_spec).strategy.restore(
             self.store.directory / f"predictors/{cell.cell}.safetensors",
@@ -71,7 +71,7 @@ class Bench:
             record.trials[record.selected].settings,
             a_run(steps=1, seed=cell.seed),
         )
-        inputs = split.placed(bench.pool_of(cell, loaded, backbone, "train"), rows)
+        inputs = split.placed(resources.pool_of(cell, loaded, backbone, "train"), rows)
         return restored, inputs, split.labels[rows]
 
 

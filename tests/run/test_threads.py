@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_info
 
 from harness.model.features import numerics
 from harness.plan.suite import Budget
+from harness.run.resources import Resources
 from harness.run.threads import computing_with
-from harness.run.workbench import Workbench
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -37,10 +37,10 @@ def test_one_thread_is_no_part_of_a_key_and_more_are():
 
 def test_what_is_kept_for_other_cells_tells_its_threads(tmp_path):
     """Neither weights nor activations of two threads are taken by a cell of one."""
-    bench, cpu = Workbench(None, torch.device("cpu"), tmp_path), torch.device("cpu")
+    resources, cpu = Resources(None, torch.device("cpu"), tmp_path), torch.device("cpu")
     found = []
     for threads in (1, 2, 1):
         with computing_with(threads):
-            found.append((json.dumps(bench._rounding()), numerics(cpu)))
+            found.append((json.dumps(resources._rounding()), numerics(cpu)))
     assert found[0] == found[2]
     assert all(one != two for one, two in zip(found[0], found[1], strict=True))

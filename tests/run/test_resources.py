@@ -24,9 +24,9 @@ from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
 from harness.registry import Registered, Sources, load_once
+from harness.run.resources import Resources
 from harness.run.resuming import Resuming
 from harness.run.sealed import read_sealed, write_sealed
-from harness.run.workbench import Workbench
 from harness.testing import small_backbone
 
 
@@ -167,8 +167,8 @@ def made_in(cache, **limits):
     """The weights of a suite's only backbone, made or found in a cache."""
     registry = load_once(Sources())
     (cell,) = plan(parse(PRETRAINED, "test"), registry, Datasets(registry), "test").cells
-    workbench = Workbench(registry, torch.device("cpu"), cache, Limits(**limits))
-    return workbench.backbone(cell, lambda stage, done, total: None)
+    resources = Resources(registry, torch.device("cpu"), cache, Limits(**limits))
+    return resources.backbone(cell, lambda stage, done, total: None)
 
 
 KILLED = """
@@ -293,11 +293,11 @@ class TestFiles:
 
     def test_of_the_model_within_the_body_fit_too(self, tmp_path, bench):
         from harness.plan.suite import BackboneSpec
-        from harness.run.workbench import Workbench
+        from harness.run.resources import Resources
 
         spec = BackboneSpec(model="test_resnet", weights="random", input_size=32)
-        workbench = Workbench(bench.registry, torch.device("cpu"), tmp_path)
-        one, other = (workbench.build(spec, pretrained=False, seed=seed) for seed in (0, 1))
+        resources = Resources(bench.registry, torch.device("cpu"), tmp_path)
+        one, other = (resources.build(spec, pretrained=False, seed=seed) for seed in (0, 1))
         save_file(contiguous(one.body.model.state_dict()), tmp_path / "w.safetensors")
         load_weights(other, tmp_path / "w.safetensors")
         assert other.digest() == one.digest()

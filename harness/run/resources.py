@@ -46,7 +46,7 @@ V = TypeVar("V")
 
 
 @dataclass(frozen=True)
-class Made:
+class Weights:
     """A backbone, the seconds its weights took when they were made, and whether that was an
     earlier cell's work."""
 
@@ -55,8 +55,8 @@ class Made:
     cached: bool
 
 
-class Recent(Generic[V]):
-    """The values last asked for, by key."""
+class LRU(Generic[V]):
+    """The values that were used last, by key."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -78,7 +78,7 @@ EXTRAS = "extras."
 """Begins the names of a backbone's extras among the tensors of an artefact."""
 
 
-class Workbench:
+class Resources:
     """Shared resources of one process, on one device."""
 
     def __init__(
@@ -94,10 +94,10 @@ class Workbench:
         self.datasets = Datasets(registry)
         kept = round(self.limits.features * 2**30)
         self.features = FeatureStore(DiskShelf(cache / "features", kept) if kept else None)
-        self.on_host: Recent[Pool] = Recent(6)
-        """Inputs on the host, which the workbenches of one process share."""
-        self._pools: Recent[Pool] = Recent(6)
-        self._made: Recent[Made] = Recent(4)
+        self.on_host: LRU[Pool] = LRU(6)
+        """Inputs on the host, which the resources of one process share."""
+        self._pools: LRU[Pool] = LRU(6)
+        self._known: LRU[Weights] = LRU(4)
         self._fetched: set[str] = set()
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
@@ -203,7 +203,7 @@ class Workbench:
                 found = dict(json.loads(content))
         return found
 
-    def backbone(self, cell: Cell, progress: Progress, label: str | None = None) -> Made:
+    def backbone(self, cell: Cell, progress: Progress, label: str | None = None) -> Weights:
         """The cell's backbone with its weights, random ones where its strategy uses none; or, by
         its label, a second one, which always has its weights."""
         spec = cell.backbone_spec if label is None else cell.further_specs[label]
@@ -218,30 +218,32 @@ class Workbench:
         make = self._random if bare else self._weights
         return self._reused(canonical(meaning), lambda: make(spec, cell.seed, progress))
 
-    def _reused(self, key: str, make: Callable[[], Made]) -> Made:
+    def _reused(self, key: str, make: Callable[[], Weights]) -> Weights:
         """Make once a process; whoever comes later is told that it was made before."""
-        known = key in self._made
-        made = self._made.get(key, make)
-        return replace(made, cached=True) if known else made
+        known = key in self._known
+        weights = self._known.get(key, make)
+        return replace(weights, cached=True) if known else weights
 
-    def _weights(self, spec: BackboneSpec, seed: int, progress: Progress) -> Made:
+    def _weights(self, spec: BackboneSpec, seed: int, progress: Progress) -> Weights:
         match spec.weights:
             case "hub":
-                return Made(self.build(spec, pretrained=True, seed=0), 0.0, False)
+                return Weights(self.build(spec, pretrained=True, seed=0), 0.0, False)
             case FileWeights(file=file):
                 backbone = self.build(spec, pretrained=False, seed=0)
                 load_weights(backbone, file)
-                return Made(backbone, 0.0, False)
+                return Weights(backbone, 0.0, False)
             case SourceWeights() as weights:
                 return self._pretrained(spec, weights, progress)
             case _:
                 return self._random(spec, seed, progress)
 
-    def _random(self, spec: BackboneSpec, seed: int, progress: Progress) -> Made:
+    def _random(self, spec: BackboneSpec, seed: int, progress: Progress) -> Weights:
         backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
-        return Made(backbone, 0.0, False)
+        return Weights(backbone, 0.0, False)
 
-    def _pretrained(self, spec: BackboneSpec, weights: SourceWeights, progress: Progress) -> Made:
+    def _pretrained(
+        self, spec: BackboneSpec, weights: SourceWeights, progress: Progress
+    ) -> Weights:
         meaning = {
             **backbone_meaning(self.registry, self.datasets, spec),
             **self._rounding(),
@@ -271,11 +273,11 @@ class Workbench:
         backbone: Backbone,
         settings: Mapping[str, Any],
         progress: Progress,
-    ) -> Made:
+    ) -> Weights:
         """What the strategy's ``prepare`` makes of ``backbone``, kept for all cells that share
         backbone, source, seed and settings."""
         if not overrides(strategy, "prepare"):
-            return Made(backbone, 0.0, False)
+            return Weights(backbone, 0.0, False)
         source, fit = cell.source_spec, cell.problem_spec.fit
         meaning = {
             "strategy": {
@@ -298,7 +300,7 @@ class Workbench:
             shown = self.source(source, start, model, fit) if source else None
             return strategy.prepare(start, shown, settings, run).eval(), {}
 
-        def find_or_make() -> Made:
+        def find_or_make() -> Weights:
             start = self.build(cell.backbone_spec, pretrained=False, seed=0)
             start.load_state_dict(backbone.state_dict())
             run = self._run(
@@ -335,7 +337,7 @@ class Workbench:
         start: Backbone,
         run: CellRun,
         make: Callable[[Backbone, CellRun], tuple[Backbone, dict[str, Any]]],
-    ) -> Made:
+    ) -> Weights:
         """Find an artefact by its meaning, or make it; one process at a time does."""
         folder = self.cache / kind
         folder.mkdir(parents=True, exist_ok=True)
@@ -344,7 +346,7 @@ class Workbench:
             remade = {}
             if weights.exists():
                 try:
-                    return Made(start, _load_artefact(weights, start), True)
+                    return Weights(start, _load_artefact(weights, start), True)
                 except Damaged as damage:
                     remade = {"remade": str(damage)}
             run.checkpoint = Checkpoint(weights.with_suffix(".checkpoint"), self.limits.checkpoint)
@@ -360,7 +362,7 @@ class Workbench:
             extras = {f"{EXTRAS}{name}": tensor for name, tensor in made.extras.items()}
             write_sealed(weights, {**made.state_dict(), **extras}, told)
             run.end()
-            return Made(made, told["seconds"], False)
+            return Weights(made, told["seconds"], False)
 
 
 def _load_artefact(file: Path, backbone: Backbone) -> float:
