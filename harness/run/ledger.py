@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.model.features import Key
+from harness.model.feature_store import Key
 
 
 class Ledger:

@@ -26,7 +26,7 @@ from harness.data.task import Source
 from harness.errors import Diverged
 from harness.hashing import canonical, seed_of
 from harness.model.backbone import Backbone
-from harness.model.features import FeatureStore
+from harness.model.feature_store import FeatureStore
 from harness.model.weights import load_weights
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
@@ -37,10 +37,10 @@ from harness.record.durable import write_atomically
 from harness.registry import Registry
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress
+from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
 from harness.run.sealed import Damaged, read_sealed, write_sealed
-from harness.run.shelf import DiskShelf
 
 V = TypeVar("V")
 
@@ -93,7 +93,7 @@ class Resources:
         self.limits, self.readers = limits or Limits(), readers
         self.datasets = Datasets(registry)
         kept = round(self.limits.features * 2**30)
-        self.features = FeatureStore(DiskShelf(cache / "features", kept) if kept else None)
+        self.features = FeatureStore(FeatureCache(cache / "features", kept) if kept else None)
         self.on_host: LRU[Pool] = LRU(6)
         """Inputs on the host, which the resources of one process share."""
         self._pools: LRU[Pool] = LRU(6)

@@ -20,7 +20,7 @@ from harness.api import (
     Inputs,
 )
 from harness.data.resident import ResidentPool
-from harness.model.features import FeatureStore
+from harness.model.feature_store import FeatureStore
 from harness.model.run import SecondModel
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun

@@ -35,7 +35,7 @@ from harness.api import (
 from harness.data import meta
 from harness.data.resident import ResidentPool, RotatedPool
 from harness.model import backbone as backbones
-from harness.model import features, probes
+from harness.model import feature_store, probes
 from harness.model.training import LossGuard
 from harness.registry import Sources, load_once
 from harness.run import context
@@ -155,7 +155,7 @@ def watch(monkeypatch):
     # What torch has for real devices alone.
     for optimizer in (torch.optim.Adam, torch.optim.AdamW):
         instead(torch.optim, optimizer.__name__, unfused(optimizer))
-    instead(features, "numerics", lambda device: "none")
+    instead(feature_store, "numerics", lambda device: "none")
     seeded = context.seeded
     instead(context, "seeded", lambda seed, device: seeded(seed, CPU))
     return watch

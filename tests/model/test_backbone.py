@@ -8,7 +8,7 @@ from torch import nn
 
 from harness.api import Backbone, ImageBackbone
 from harness.model.classifier import trainable_copy
-from harness.model.features import FeatureStore
+from harness.model.feature_store import FeatureStore
 from harness.testing import digits, small_backbone
 
 

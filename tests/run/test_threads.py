@@ -8,7 +8,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from harness.model.features import numerics
+from harness.model.feature_store import numerics
 from harness.plan.suite import Budget
 from harness.run.resources import Resources
 from harness.run.threads import computing_with

@@ -8,7 +8,7 @@ from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.strategies.partial_freeze import PartialFreeze
 
 from harness.api import OneClass, Task
-from harness.model.features import LEAST
+from harness.model.feature_store import LEAST
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
 

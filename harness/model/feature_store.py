@@ -54,7 +54,7 @@ class Part:
     cost: Tensor
 
 
-class Shelf(Protocol):
+class Cache(Protocol):
     """Where parts are kept for other processes."""
 
     def parts(self, key: Key, known: frozenset[str]) -> Iterator[tuple[str, Part]]:
@@ -139,11 +139,11 @@ class FeatureStore:
     """Activations by weights, inputs, block and numerics, least recently used out first.
 
     Args:
-        shelf: where they outlive the process.
+        cache: where they outlive the process.
     """
 
-    def __init__(self, shelf: Shelf | None = None) -> None:
-        self._shelf = shelf
+    def __init__(self, cache: Cache | None = None) -> None:
+        self._cache = cache
         self._stored: OrderedDict[Key, Stored] = OrderedDict()
 
     def fill(self, backbone: Backbone, inputs: Inputs, block: int) -> Filled | None:
@@ -163,7 +163,7 @@ class FeatureStore:
         if not len(missing):
             return Filled(key, stored, 0)
         many = len(missing) > BATCH
-        with self._shelf.alone(key) if self._shelf and many else nullcontext():
+        with self._cache.alone(key) if self._cache and many else nullcontext():
             self._fetch(key, stored, backbone, pool)
             missing = stored.missing(wanted)
             if len(missing):
@@ -175,33 +175,33 @@ class FeatureStore:
         return Filled(key, stored, len(missing))
 
     def keep(self) -> None:
-        """Put what was computed since on the shelf."""
+        """Put what was computed since in the cache."""
         for key, stored in self._stored.items():
             self._keep(key, stored)
 
     def _keep(self, key: Key, stored: Stored) -> None:
-        if self._shelf and stored.unkept:
+        if self._cache and stored.unkept:
             parts = stored.unkept
             whole = Part(
                 torch.cat([part.rows for part in parts]),
                 torch.cat([part.activations for part in parts]),
                 torch.cat([part.cost for part in parts]),
             )
-            self._shelf.put(key, whole)
+            self._cache.put(key, whole)
         stored.unkept = []
 
     def _fetch(self, key: Key, stored: Stored, backbone: Backbone, pool: Pool) -> None:
-        """What the shelf has, but for parts that the model does not agree with: a digest says
+        """What the cache has, but for parts that the model does not agree with: a digest says
         nothing of the code that computes."""
-        if self._shelf is None:
+        if self._cache is None:
             return
-        for name, part in self._shelf.parts(key, stored.known_parts):
+        for name, part in self._cache.parts(key, stored.known_parts):
             stored.known_parts |= {name}
             anew = _few(backbone, pool, part.rows[:1], key.block).cpu()
             if agree(part.activations[:1], anew):
                 stored.add(part)
             else:
-                self._shelf.discard(key, name)
+                self._cache.discard(key, name)
 
     def _make_room(self, key: Key, needed: int, device: torch.device) -> bool:
         others = [other for other in self._stored if other != key]

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.data.examples import Inputs
 from harness.data.resident import ResidentPool
-from harness.model.features import FeatureStore, Key, Part
-from harness.run import shelf
-from harness.run.shelf import DiskShelf
+from harness.model.feature_store import FeatureStore, Key, Part
+from harness.run import feature_cache
+from harness.run.feature_cache import FeatureCache
 from harness.testing import digits, small_backbone
 
 GIB = 2**30
@@ -23,11 +23,11 @@ GIB = 2**30
 @pytest.fixture(autouse=True)
 def _worth_keeping(monkeypatch):
     """These models compute faster than a disk reads."""
-    monkeypatch.setattr(shelf, "BYTES_A_SECOND", float("inf"))
+    monkeypatch.setattr(feature_cache, "BYTES_A_SECOND", float("inf"))
 
 
 def store(folder, limit=GIB):
-    return FeatureStore(DiskShelf(folder, limit))
+    return FeatureStore(FeatureCache(folder, limit))
 
 
 def fill(folder, backbone, inputs, block=3):
@@ -66,7 +66,7 @@ def test_what_they_cost_is_remembered(tmp_path):
 )
 @given(asked=st.lists(st.sets(st.integers(0, 60), min_size=1), min_size=1, max_size=4))
 def test_each_row_is_computed_once_whoever_asks(tmp_path_factory, asked):
-    folder = tmp_path_factory.mktemp("shelf")
+    folder = tmp_path_factory.mktemp("cache")
     backbone = small_backbone()
     pool = digits(backbone).inputs.pool
     whole = FeatureStore().fill(backbone, Inputs(pool, torch.arange(61)), 2).stored
@@ -174,7 +174,7 @@ def _part(rows, width=256):
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path):
-    kept = DiskShelf(tmp_path, 150_000)
+    kept = FeatureCache(tmp_path, 150_000)
     keys = [Key(name, "pool", 0, "cpu") for name in "abc"]
     for age, key in enumerate(keys[:2]):
         kept.put(key, _part(torch.arange(60)))
@@ -188,8 +188,8 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path):
 
 
 def test_large_parts_are_cut_into_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(shelf, "FILE_BYTES", 10_000)
-    kept, key = DiskShelf(tmp_path, GIB), Key("a", "pool", 0, "cpu")
+    monkeypatch.setattr(feature_cache, "FILE_BYTES", 10_000)
+    kept, key = FeatureCache(tmp_path, GIB), Key("a", "pool", 0, "cpu")
     whole = _part(torch.randperm(50))
     kept.put(key, whole)
     found = [part for _, part in kept.parts(key, frozenset())]
@@ -200,8 +200,8 @@ def test_large_parts_are_cut_into_files(tmp_path, monkeypatch):
 
 
 def test_what_is_computed_faster_than_it_is_read_gets_no_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(shelf, "BYTES_A_SECOND", 1e9)
-    kept, key = DiskShelf(tmp_path, GIB), Key("a", "pool", 0, "cpu")
+    monkeypatch.setattr(feature_cache, "BYTES_A_SECOND", 1e9)
+    kept, key = FeatureCache(tmp_path, GIB), Key("a", "pool", 0, "cpu")
     rows = torch.arange(4)
     fast = torch.full((4,), 1e-7, dtype=torch.float64)
     kept.put(key, Part(rows, torch.rand(4, 1000), fast))
@@ -210,18 +210,18 @@ def test_what_is_computed_faster_than_it_is_read_gets_no_file(tmp_path, monkeypa
 
 def test_are_mapped_and_not_copied(tmp_path):
     """What many processes read is in memory once."""
-    kept, key = DiskShelf(tmp_path, GIB), Key("a", "pool", 0, "cpu")
+    kept, key = FeatureCache(tmp_path, GIB), Key("a", "pool", 0, "cpu")
     kept.put(key, _part(torch.arange(50_000), width=500))
     code = """
 import sys
 from pathlib import Path
-from harness.model.features import Key
-from harness.run.shelf import DiskShelf
+from harness.model.feature_store import Key
+from harness.run.feature_cache import FeatureCache
 def own():
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
 before = own()
-parts = list(DiskShelf(Path(sys.argv[1]), 2**30).parts(Key("a", "pool", 0, "cpu"), frozenset()))
+parts = list(FeatureCache(Path(sys.argv[1]), 2**30).parts(Key("a", "pool", 0, "cpu"), frozenset()))
 assert sum(len(part.rows) for _, part in parts) == 50_000
 print(own() - before)
 """

@@ -3,8 +3,8 @@
 import torch
 
 from harness.data.examples import Inputs
-from harness.model import features
-from harness.model.features import LEAST, FeatureStore
+from harness.model import feature_store
+from harness.model.feature_store import LEAST, FeatureStore
 from harness.testing import a_run, digits, small_backbone
 
 
@@ -88,7 +88,7 @@ def test_a_cell_pays_for_what_another_computed_but_only_once():
 
 
 def test_what_does_not_fit_is_not_stored(monkeypatch):
-    monkeypatch.setattr(features, "free_bytes", lambda device: 1000)
+    monkeypatch.setattr(feature_store, "free_bytes", lambda device: 1000)
     backbone = small_backbone()
     assert a_run().activations(backbone, rows(digits(backbone), 0), 1) is None
 
@@ -100,6 +100,6 @@ def test_the_oldest_makes_room(monkeypatch):
     store.fill(backbone, inputs, 1)
     needed = 2 * 10 * 8 * 4  # what is held and what is handed out, of block 3 in float32
     room = iter([needed, 5 * needed])
-    monkeypatch.setattr(features, "free_bytes", lambda device: next(room))
+    monkeypatch.setattr(feature_store, "free_bytes", lambda device: next(room))
     assert store.fill(backbone, inputs, 3).fresh == 10
     assert len(store._stored) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.hashing import short
-from harness.model.features import Key, Part
+from harness.model.feature_store import Key, Part
 from harness.record.durable import CannotWrite
 from harness.run.sealed import Damaged, read_sealed, write_sealed
 
@@ -21,7 +21,7 @@ BYTES_A_SECOND = 1e9
 """What reading back is taken to reach: what is computed faster than that is not worth a file."""
 
 
-class DiskShelf:
+class FeatureCache:
     """Parts as safetensors files, in a folder for each key; none is ever changed.
 
     Args:
