@@ -72,7 +72,7 @@ from harness.plan.cell import Cell
 from harness.record.durable import make_folder
 from harness.record.schema import Record, Trial
 from harness.run import isolation, server, stopping
-from harness.run.sealed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_sealed, write_sealed
 
 __all__ = [
     "ARCHIVES",

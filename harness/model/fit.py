@@ -164,7 +164,7 @@ class Objective:
         if self.unlabelled is not None:
             return batch.split([len(batch)])
         several = bool(trained_norms(self._model))
-        return batch.split(slices(len(batch), self._run.at_once, several=several))
+        return batch.split(slices(len(batch), self._run.micro_batch, several=several))
 
     def batches(self, steps: int, done: int) -> Iterator[Batch]:
         """What each step after the first ``done`` learns from."""

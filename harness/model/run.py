@@ -65,7 +65,7 @@ class Run(Protocol):
     def batch_size(self) -> int: ...
 
     @property
-    def at_once(self) -> int:
+    def micro_batch(self) -> int:
         """How many examples of a batch may go through the model at once: ``batch_size``, or fewer
         where memory has refused it; gradients are then added up."""
         ...

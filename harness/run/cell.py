@@ -19,11 +19,11 @@ from harness.record import provenance
 from harness.record.durable import CannotWrite
 from harness.record.schema import Record, Status
 from harness.record.store import Store
-from harness.run.chance import seeded
-from harness.run.ends import KEPT, classify
 from harness.run.experiment import Experiment
 from harness.run.meters import Meters
 from harness.run.resources import Resources
+from harness.run.seeding import seeded
+from harness.run.status import KEPT, classify
 from harness.run.threads import computing_with
 
 

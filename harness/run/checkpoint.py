@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.record.durable import CannotWrite
-from harness.run.sealed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_sealed, write_sealed
 
 
 @dataclass

@@ -17,11 +17,11 @@ from harness.model.precision import Precision, autocast
 from harness.model.run import Resumable, SecondModel
 from harness.model.views import Augment
 from harness.run import stopping
-from harness.run.chance import seeded
+from harness.run.billing import Billing
 from harness.run.checkpoint import Checkpoint
-from harness.run.ledger import Ledger
 from harness.run.meters import Clock
 from harness.run.resuming import Curve, Resuming
+from harness.run.seeding import seeded
 
 Progress = Callable[[str, int, int], None]
 """Takes a stage, how much of it is done, and of how much."""
@@ -51,7 +51,7 @@ class CellRun:
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.device, self.steps, self.batch_size = device, steps, batch_size
-        self.at_once = batch_size
+        self.micro_batch = batch_size
         self.evaluations = 4
         self.patience: int | None = None
         self.augment: Augment | None = None
@@ -68,7 +68,7 @@ class CellRun:
         self._seed, self._store, self._progress = seed, store, progress
         self._storing = True
         self._fresh: Backbone | None = None
-        self._ledger = Ledger()
+        self._billing = Billing()
         self._resuming: Resuming | None = None
 
     def generator(self, name: str) -> torch.Generator:
@@ -182,15 +182,15 @@ class CellRun:
             if filled is None:
                 return None
             stored, fresh = filled.stored, filled.fresh
-            due = self._ledger.due(filled.key, inputs.rows.unique(), len(stored))
+            due = self._billing.due(filled.key, inputs.rows.unique(), len(stored))
             self.clock.seconds["features"] += float(stored.cost[due].sum())
             self.features_reused |= len(due) > fresh
             return stored.take(inputs.rows)
 
     def paid(self) -> dict[str, str]:
         """Which activations this cell is billed for by now."""
-        return self._ledger.read()
+        return self._billing.read()
 
     def restore_paid(self, paid: Mapping[str, str]) -> None:
         """What :meth:`paid` said in an earlier process is not billed again."""
-        self._ledger.add(paid)
+        self._billing.add(paid)

@@ -65,7 +65,11 @@ class CountedRun:
 
     def __init__(self, run: CellRun, steps: int, count: Count) -> None:
         self.device, self.batch_size, self.steps = run.device, run.batch_size, steps
-        self.at_once, self.evaluations, self.patience = run.at_once, run.evaluations, run.patience
+        self.micro_batch, self.evaluations, self.patience = (
+            run.micro_batch,
+            run.evaluations,
+            run.patience,
+        )
         self.augment, self.autocast = run.augment, run.autocast
         self.generator, self.seeded, self.fresh = run.generator, run.seeded, run.fresh
         self.backbone = run.backbone

@@ -1,4 +1,4 @@
-"""Activations on disk: memory-mapped, sealed, shared by all processes, within a size."""
+"""Activations on disk: memory-mapped, checksummed, shared by all processes, within a size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from filelock import FileLock
 from harness.hashing import short
 from harness.model.feature_store import Key, Part
 from harness.record.durable import CannotWrite
-from harness.run.sealed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_sealed, write_sealed
 
 FILE_BYTES = 2**26
 """A part is cut into files of about this size, so that writing one takes little memory."""

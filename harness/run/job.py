@@ -25,9 +25,9 @@ from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.run.cell import run_cell
-from harness.run.ends import KEPT
-from harness.run.heap import keep_freed
+from harness.run.malloc import keep_freed
 from harness.run.resources import LRU, Resources
+from harness.run.status import KEPT
 from harness.run.threads import libraries
 
 GIB = 2**30

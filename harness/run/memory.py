@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from harness.run.heap import give_back
+from harness.run.malloc import give_back
 
 _STATUS = Path("/proc/self/status")
 _LOWER = Path("/proc/self/clear_refs")

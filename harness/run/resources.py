@@ -36,11 +36,11 @@ from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, So
 from harness.record.durable import write_atomically
 from harness.registry import Registry
 from harness.run.checkpoint import Checkpoint
+from harness.run.checksummed import Damaged, read_sealed, write_sealed
 from harness.run.context import CellRun, Progress
 from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
-from harness.run.sealed import Damaged, read_sealed, write_sealed
 
 V = TypeVar("V")
 

@@ -29,11 +29,11 @@ from harness.record.journal import Journal, Partial
 from harness.record.schema import Record, Trial
 from harness.run import stopping
 from harness.run.context import CellRun
-from harness.run.ends import classify, is_out_of_memory
 from harness.run.meters import Clock, Meters
 from harness.run.resources import Weights
 from harness.run.resuming import Curve, curves_of_each
 from harness.run.selection import Score, Validation
+from harness.run.status import classify, is_out_of_memory
 from harness.run.tune import Tuner
 
 AT_ONCE = 50
@@ -110,7 +110,7 @@ class Trials:
             trial.settings = own_settings(trial.settings, space)
         record.trials, record.cached = done.trials, done.cached
         self.prepare_seconds = done.prepare_seconds
-        run.at_once = min([run.at_once, *(t.at_once for t in done.trials if t.at_once)])
+        run.micro_batch = min([run.micro_batch, *(t.at_once for t in done.trials if t.at_once)])
 
     @property
     def _strategy(self) -> Strategy:
@@ -245,7 +245,7 @@ class Trials:
             with self._clock.aside():
                 made = self._prepare(backbone, chosen.settings)
                 self._run.begin(chosen.number, None, [])
-                self._run.at_once = chosen.at_once or self._run.batch_size
+                self._run.micro_batch = chosen.at_once or self._run.batch_size
                 predictor = self._again(chosen, made, val) if _single(val) else None
                 self._run.end()
             best = Selected(_score(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
@@ -298,16 +298,16 @@ class Trials:
         that, if the suite wants it so. Later trials begin with as many as were left."""
         run = self._run
         while True:
-            record.at_once = run.at_once if run.at_once < run.batch_size else None
+            record.at_once = run.micro_batch if run.micro_batch < run.batch_size else None
             try:
                 return self._try(backbone, settings, val)
             except Exception as error:
-                if not (self._accumulate and run.at_once > 1 and is_out_of_memory(error)):
+                if not (self._accumulate and run.micro_batch > 1 and is_out_of_memory(error)):
                     raise
             # Only here, with the error, are the tensors gone that filled the memory.
             if run.device.type == "cuda":
                 torch.cuda.empty_cache()
-            run.at_once = math.ceil(run.at_once / 2)
+            run.micro_batch = math.ceil(run.micro_batch / 2)
             self._run.curve.clear()
 
     def _try(

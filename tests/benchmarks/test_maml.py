@@ -28,7 +28,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.api import SourceEpisode
-from harness.run.heap import keep_freed
+from harness.run.malloc import keep_freed
 
 WAYS, QUERIES, TASKS, RATE = 5, 5, 4, 0.4
 

@@ -416,9 +416,9 @@ class TestParts:
             backbone, head=head, optimizer=SGD, lr=0.1, regularisers=[Distance(backbone, 1)]
         )
         trained = []
-        for at_once in (batch_size, 7):
+        for micro_batch in (batch_size, 7):
             run = a_run(steps=6, batch_size=batch_size)
-            run.at_once = at_once
+            run.micro_batch = micro_batch
             trained.append(fit(recipe, task, run).trained)
         for name, value in trained[0].items():
             torch.testing.assert_close(trained[1][name], value, rtol=1e-9, atol=1e-12)

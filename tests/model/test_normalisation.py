@@ -99,11 +99,11 @@ def test_a_batch_of_one_is_refused_where_batch_norm_trains(examples, batch_size)
     fit(Recipe(backbone, (), lr=0.1), Task(all_of_it, OneClass.of(2)), run)
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 4])
-def test_no_part_of_a_batch_is_of_one(at_once):
+@pytest.mark.parametrize("micro_batch", [1, 2, 4])
+def test_no_part_of_a_batch_is_of_one(micro_batch):
     backbone, examples = grey(range(5))
     run = a_run(steps=1)
-    run.at_once = at_once
+    run.micro_batch = micro_batch
     model = fit(
         Recipe(backbone, backbone.parameters_from(0), lr=0.1), Task(examples, OneClass.of(2)), run
     )

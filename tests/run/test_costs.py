@@ -11,7 +11,7 @@ from harness_plugins.strategies.full_finetune import FullFinetune
 from harness_plugins.strategies.linear_probe import LinearProbe
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.run.heap import MUCH
+from harness.run.malloc import MUCH
 
 WIDTH, CLASSES, SHOTS, BATCH, STEPS = 8, 10, 2, 16, 4
 """Of the small suite that the cells below are of: conv4 on digits, brought to 16 pixels."""

@@ -10,8 +10,8 @@ import psutil
 import pytest
 import torch
 
-from harness.run.ends import is_out_of_memory
 from harness.run.isolation import die_with, limit_memory, log_to, out_of_memory_kills
+from harness.run.status import is_out_of_memory
 
 FORK = multiprocessing.get_context("fork")
 

@@ -24,9 +24,9 @@ from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
 from harness.registry import Registered, Sources, load_once
+from harness.run.checksummed import read_sealed, write_sealed
 from harness.run.resources import Resources
 from harness.run.resuming import Resuming
-from harness.run.sealed import read_sealed, write_sealed
 from harness.testing import small_backbone
 
 

@@ -225,8 +225,8 @@ class TestMemory:
             name: ClassVar[str] = "hungry"
 
             def adapt(self, backbone, task, hp, run):
-                asked.append(run.at_once)
-                if run.at_once > 5:
+                asked.append(run.micro_batch)
+                if run.micro_batch > 5:
                     raise torch.OutOfMemoryError("CUDA out of memory")
                 return super().adapt(backbone, task, hp, run)
 

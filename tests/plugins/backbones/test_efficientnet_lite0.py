@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 
 from harness.api import Unsupported
-from harness.run.sealed import read_sealed
+from harness.run.checksummed import read_sealed
 from harness.testing import BackboneChecks
 
 installed = pytest.mark.skipif(not WEIGHTS.files(), reason="the package is not installed")

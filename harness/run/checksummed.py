@@ -1,4 +1,4 @@
-"""Safetensors files with notes in their header and a seal: read whole and unchanged, or not."""
+"""Read and write safetensors files with notes and a checksum in their header."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def write_sealed(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
     # Copies, because a file has no tensors that share memory, as tied weights do.
     copies = {name: _plain(tensor) for name, tensor in tensors.items()}
     told = json.dumps(notes)
-    write_atomically(path, save(copies, {"notes": told, "seal": _seal(copies, told)}))
+    write_atomically(path, save(copies, {"notes": told, "seal": _checksum(copies, told)}))
 
 
 def read_sealed(path: Path) -> tuple[dict[str, Tensor], Any]:
@@ -46,7 +46,7 @@ def read_sealed(path: Path) -> tuple[dict[str, Tensor], Any]:
     except Exception as error:  # what a damaged file raises depends on where the damage is
         raise Damaged(f"{path.name} can't be read: {error}") from error
     told = header.get("notes", "")
-    if header.get("seal") != _seal(tensors, told):
+    if header.get("seal") != _checksum(tensors, told):
         raise Damaged(f"{path.name} is not what was written")
     return tensors, json.loads(told)
 
@@ -56,7 +56,7 @@ def _plain(tensor: Tensor) -> Tensor:
     return copy.contiguous(memory_format=torch.contiguous_format)
 
 
-def _seal(tensors: Mapping[str, Tensor], told: str) -> str:
+def _checksum(tensors: Mapping[str, Tensor], told: str) -> str:
     """SHA-256 over names, dtypes, shapes, bytes and the notes. It is no signature."""
     content = hashlib.sha256(told.encode())
     for name in sorted(tensors):

@@ -1,4 +1,4 @@
-"""How a cell or a trial ended: a status, and one line that says why."""
+"""Say how a cell or a trial ended: a status, and one line of why."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from harness.errors import Diverged, HarnessError, Unsupported
 from harness.record.schema import Status
 
 KEPT: frozenset[Status] = frozenset({"timeout", "oom", "crashed", "interrupted"})
-"""Ends of cells that, begun again, go on after their finished trials. What failed by itself starts
-anew: its trials may have failed for the same reason."""
+"""Statuses of cells that, begun again, go on after their finished trials. What failed by itself
+starts anew: its trials may have failed for the same reason."""
 
 
 def classify(error: BaseException, plugin: Path) -> tuple[Status, str]:

@@ -1,4 +1,4 @@
-"""Which activations a cell was billed for: each once, whoever computed it."""
+"""Bill a cell for each activation once, whoever computed it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.model.feature_store import Key
 
 
-class Ledger:
+class Billing:
     """One flag for each row of a pool, by what was computed of it."""
 
     def __init__(self) -> None:

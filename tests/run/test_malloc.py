@@ -11,7 +11,7 @@ FREED = f"""
 import psutil
 import torch
 
-from harness.run.heap import give_back, keep_freed
+from harness.run.malloc import give_back, keep_freed
 from harness.run.memory import PeakMemory
 
 def resident():

@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next tensor, and given back before memory is measured."""
+"""Tell malloc to keep freed memory for the next tensor, and to give it back before measuring."""
 
 from __future__ import annotations
 

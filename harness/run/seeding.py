@@ -1,4 +1,4 @@
-"""Chance from torch's global generators, for code that draws from them."""
+"""Seed torch's global generators, for code that draws from them."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.run.chance import seeded
+from harness.run.seeding import seeded
 
 CPU = torch.device("cpu")
 
