@@ -69,7 +69,7 @@ from harness.model.text import TextBackbone
 from harness.model.training import Training, constant, cosine
 from harness.model.views import DRAWS, Augment
 from harness.plan.cell import Cell
-from harness.record.durable import make_folder
+from harness.record.files import make_folder
 from harness.record.schema import Record, Trial
 from harness.run import isolation, server, stopping
 from harness.run.checksummed import Damaged, read_sealed, write_sealed

@@ -65,7 +65,7 @@ def cli() -> None:
 
 def _told(error: OSError) -> str:
     """What the operating system complains of, about which file, and what helps."""
-    from harness.record.durable import reason, remedy
+    from harness.record.files import reason, remedy
 
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     helps = f". {remedy(error)}" if remedy(error) else ""

@@ -50,7 +50,7 @@ def command(
     from harness.plan.read import find, read
     from harness.plan.suite import AdaptationProblem, EpisodesProblem
     from harness.plan.targets import target_manifest
-    from harness.record.durable import write_atomically
+    from harness.record.files import write_atomically
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)

@@ -215,8 +215,8 @@ def _show_plan(
 
 def _show_stale(todo: list[Cell], store: Store) -> None:
     """Say which cells have records that don't count any more, and why, with how many there are."""
-    doubts = Counter(str(doubt) for cell in todo if (doubt := store.judged(cell)[1]))
-    for why, count in doubts.items():
+    invalid = Counter(str(error) for cell in todo if (error := store.judged(cell)[1]))
+    for why, count in invalid.items():
         one = "1 cell runs" if count == 1 else f"{count} cells run"
         _say(f"{one} again: the record {why}")
 

@@ -16,7 +16,7 @@ from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest, shots_told
 from harness.errors import HarnessError, abridged, did_you_mean, located
 from harness.plan.mistakes import MESSAGES, written
 from harness.plan.suite import Seed, TransferShots
-from harness.record.durable import read_file
+from harness.record.files import read_file
 
 REMEDY = "'harness splits SUITE' writes such files"
 

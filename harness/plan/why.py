@@ -11,7 +11,7 @@ from harness.plan.datasets import Datasets
 from harness.plan.keys import differences
 from harness.plan.read import parse
 from harness.plan.suite import Suite
-from harness.record.belief import Doubt
+from harness.record.reading import InvalidFile
 from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
 from harness.registry import Registry
@@ -24,7 +24,7 @@ class Candidate:
 
     cell: Cell
     record: Record | None
-    doubt: Doubt | None
+    invalid: InvalidFile | None
     before: list[Record]
 
     def known_as(self, start: str) -> bool:
@@ -35,8 +35,8 @@ class Candidate:
         yield f"{self.cell.cell}  {self.cell.title}"
         if self.record is not None:
             yield f"is done ({self.record.status}): nothing that it depends on has changed"
-        elif self.doubt is not None:
-            yield f"has to run again: its record {self.doubt}"
+        elif self.invalid is not None:
+            yield f"has to run again: its record {self.invalid}"
         elif not self.before:
             yield "has to run: there is no record of such a cell yet"
         else:

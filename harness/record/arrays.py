@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.record.belief import Doubt
+from harness.record.reading import InvalidFile
 
 LARGEST = 2**32
 """Bytes of one array that are read: no test has that many predictions."""
@@ -22,21 +22,21 @@ def read_arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        Doubt: it is torn, damaged or no npz file, or lacks one of them.
+        InvalidFile: it is torn, damaged or no npz file, or lacks one of them.
     """
     if path.exists() and not path.is_file():
-        raise Doubt("can't be read: it is no file")
+        raise InvalidFile("can't be read: it is no file")
     try:
         with zipfile.ZipFile(path) as archive:
             return {name: _array(archive, f"{name}.npy") for name in names}
     except OSError as error:
         if error.errno == errno.ENOENT:
             raise
-        raise Doubt(f"can't be read: {error.strerror or error}") from error
+        raise InvalidFile(f"can't be read: {error.strerror or error}") from error
     except KeyError as error:
-        raise Doubt(f"lacks what it should hold: {error.args[0]}") from None
+        raise InvalidFile(f"lacks what it should hold: {error.args[0]}") from None
     except Exception as error:  # zipfile, zlib and NumPy have errors of their own for damage
-        raise Doubt("is damaged, or no npz file") from error
+        raise InvalidFile("is damaged, or no npz file") from error
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.errors import HarnessError
-from harness.record import belief
-from harness.record.alike import Alike
-from harness.record.belief import Doubt, Newer, Stale, Unreadable, checksum
-from harness.record.durable import CannotWrite, make_folder, move, write_atomically
+from harness.record import reading
+from harness.record.comparable import Comparable
+from harness.record.files import CannotWrite, make_folder, move, write_atomically
+from harness.record.reading import InvalidFile, Newer, Stale, Unreadable, checksum
 from harness.record.schema import Coordinates, Plan, Record
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ COLUMNS = (
 
 PENDING = "pending"
 """The status, in the frame, of a planned cell that has no record yet; that of one whose record
-does not count is its doubt's."""
+does not count is its error's."""
 
 IDENTITY = ("strategy", "dataset", "protocol", "shots", "ways", "seed")
 """What a record and its plan say alike; labels may have changed since."""
 
-Meet: TypeAlias = Callable[[Coordinates, Record | None, Doubt | None], None]
+Meet: TypeAlias = Callable[[Coordinates, Record | None, InvalidFile | None], None]
 """Is shown a planned cell, its record, and why the one that is there does not count."""
 
 
@@ -51,7 +51,7 @@ class Rows(NamedTuple):
     """Some rows of the frame, and what their records have to have in common."""
 
     rows: list[dict[str, Any]]
-    alike: Alike
+    comparable: Comparable
 
 
 class Store:
@@ -67,7 +67,7 @@ class Store:
         Raises:
             HarnessError: a newer harness has planned here; its plan stays.
         """
-        self._doubt_of_plan()
+        self._invalid_plan()
         write_atomically(self.directory / "plan.json", _sealed(plan))
 
     def write_record(self, record: Record) -> Path:
@@ -106,42 +106,42 @@ class Store:
         """
         path = self.directory / "plan.json"
         try:
-            return belief.plan(path)
+            return reading.plan(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise HarnessError(
                 f"{self.directory} holds no results (no plan.json)",
                 "Name the folder that 'harness suite' wrote, such as results/quickstart",
             ) from error
-        except Doubt as doubt:
-            raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
+        except InvalidFile as invalid:
+            raise HarnessError(f"{path} {invalid}", invalid.remedy) from None
 
     def record(self, cell: str) -> Record | None:
         """The record of a cell, or ``None`` where there is none that can be believed."""
         try:
             return self._read(cell)
-        except Doubt:
+        except InvalidFile:
             return None
 
-    def judged(self, cell: Coordinates) -> tuple[Record | None, Doubt | None]:
+    def judged(self, cell: Coordinates) -> tuple[Record | None, InvalidFile | None]:
         """The record of a planned cell, or why the one that is there does not count: it can't be
         believed, or is stale."""
         try:
             return self._planned(cell), None
-        except Doubt as doubt:
-            return None, doubt
+        except InvalidFile as invalid:
+            return None, invalid
 
     def _planned(self, cell: Coordinates) -> Record | None:
         record = self._read(cell.cell)
         for name in IDENTITY if record is not None else ():
             if getattr(cell, name) != getattr(record, name):
-                raise Doubt(f"is that of another {name}")
+                raise InvalidFile(f"is that of another {name}")
         if record is not None:
-            belief.require_threads(record)
+            reading.require_threads(record)
         return record
 
     def _read(self, cell: str) -> Record | None:
         try:
-            return belief.record(self._record(cell), cell)
+            return reading.record(self._record(cell), cell)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -182,15 +182,15 @@ class Store:
             meet: is shown each cell, as ``judged`` tells of it, for what else is to be taken from
                 records that are read anyway.
         """
-        alike, rows = Alike(), []
+        comparable, rows = Comparable(), []
         for cell in cells:
-            record, doubt = self.judged(cell)
+            record, invalid = self.judged(cell)
             if record is not None:
-                alike.add(record)
-            rows.append(_row(cell, record, doubt))
+                comparable.add(record)
+            rows.append(_row(cell, record, invalid))
             if meet is not None:
-                meet(cell, record, doubt)
-        return Rows(rows, alike)
+                meet(cell, record, invalid)
+        return Rows(rows, comparable)
 
     def together(self, parts: Iterable[Rows]) -> pd.DataFrame:
         """The frame of all its parts, in their order.
@@ -200,11 +200,11 @@ class Store:
         """
         import pandas as pd
 
-        alike, rows = Alike(), []
+        comparable, rows = Comparable(), []
         for part in parts:
-            alike.join(part.alike)
+            comparable.join(part.comparable)
             rows += part.rows
-        alike.require(self.directory)
+        comparable.require(self.directory)
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
 
@@ -217,34 +217,34 @@ class Store:
         Raises:
             HarnessError: a newer harness wrote here, or a file can't be got at; nothing is moved.
         """
-        doubted = [*self._doubted(cells)]
-        return [line for path, why in doubted for line in self._move_away(path, why)]
+        invalid = [*self._invalid(cells)]
+        return [line for path, why in invalid for line in self._move_away(path, why)]
 
-    def _doubted(self, cells: Iterable[Coordinates]) -> Iterator[tuple[Path, str]]:
-        if doubt_of_plan := self._doubt_of_plan():
-            yield self.directory / "plan.json", doubt_of_plan
+    def _invalid(self, cells: Iterable[Coordinates]) -> Iterator[tuple[Path, str]]:
+        if invalid_plan := self._invalid_plan():
+            yield self.directory / "plan.json", invalid_plan
         for cell in cells:
             try:
                 self._planned(cell)
             except Stale:
                 pass  # it may stay until there is another
-            except (Newer, Unreadable) as doubt:
+            except (Newer, Unreadable) as invalid:
                 path = self._record(cell.cell)
-                raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
-            except Doubt as doubt:
-                yield self._record(cell.cell), f"{cell.title}: its record {doubt}"
+                raise HarnessError(f"{path} {invalid}", invalid.remedy) from None
+            except InvalidFile as invalid:
+                yield self._record(cell.cell), f"{cell.title}: its record {invalid}"
 
-    def _doubt_of_plan(self) -> str:
+    def _invalid_plan(self) -> str:
         """Why the plan can't be believed; nothing where it can, or where there is none."""
         path = self.directory / "plan.json"
         try:
-            belief.plan(path)
+            reading.plan(path)
         except (FileNotFoundError, NotADirectoryError):
             pass
-        except (Newer, Unreadable) as doubt:
-            raise HarnessError(f"{path} {doubt}", doubt.remedy) from None
-        except Doubt as doubt:
-            return f"plan.json {doubt}"
+        except (Newer, Unreadable) as invalid:
+            raise HarnessError(f"{path} {invalid}", invalid.remedy) from None
+        except InvalidFile as invalid:
+            return f"plan.json {invalid}"
         return ""
 
     def _move_away(self, path: Path, why: str) -> Iterator[str]:
@@ -274,12 +274,12 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def _row(cell: Coordinates, record: Record | None, doubt: Doubt | None) -> dict[str, Any]:
+def _row(cell: Coordinates, record: Record | None, invalid: InvalidFile | None) -> dict[str, Any]:
     row: dict[str, Any] = {name: getattr(cell, name) for name in Coordinates.model_fields}
     if record is None:
-        if doubt is None:
+        if invalid is None:
             return {**row, "status": PENDING, "reason": None}
-        return {**row, "status": doubt.status, "reason": f"its record {doubt}"}
+        return {**row, "status": invalid.status, "reason": f"its record {invalid}"}
     return {
         **record.metrics,  # first: whatever a metric is called, it is none of the following
         **row,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.record.durable import write_atomically
+from harness.record.files import write_atomically
 from harness.report.analysis.report import Report
 from harness.report.page.page import render_page
 from harness.report.plots.render import render_plots

@@ -16,7 +16,7 @@ from harness.errors import one_line
 from harness.executor import Emit
 from harness.plan.cell import Cell
 from harness.record import provenance
-from harness.record.durable import CannotWrite
+from harness.record.files import CannotWrite
 from harness.record.schema import Record, Status
 from harness.record.store import Store
 from harness.run.experiment import Experiment

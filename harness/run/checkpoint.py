@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from harness.record.durable import CannotWrite
+from harness.record.files import CannotWrite
 from harness.run.checksummed import Damaged, read_sealed, write_sealed
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from harness.data.examples import tensor_digest
-from harness.record.durable import write_atomically
+from harness.record.files import write_atomically
 
 
 class Damaged(Exception):

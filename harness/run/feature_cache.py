@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from harness.hashing import short
 from harness.model.feature_store import Key, Part
-from harness.record.durable import CannotWrite
+from harness.record.files import CannotWrite
 from harness.run.checksummed import Damaged, read_sealed, write_sealed
 
 FILE_BYTES = 2**26

@@ -19,8 +19,8 @@ from harness.plan.datasets import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import Limits
 from harness.record import provenance
-from harness.record.claims import claimed, is_claimed
 from harness.record.journal import Journal
+from harness.record.locks import is_locked, locked
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.registry import Sources, load_once
@@ -95,7 +95,7 @@ class CellJob:
 
     def wanted(self) -> bool:
         """Whether it is to be done, and nobody is at it."""
-        return not is_claimed(self.place.directory, self.cell.cell) and self.settled() is None
+        return not is_locked(self.place.directory, self.cell.cell) and self.settled() is None
 
     def warm(self) -> None:
         cell = self.cell
@@ -111,7 +111,7 @@ class CellJob:
             self._resources("cpu").warm(cell, provenance.cores() or 1)
 
     def run(self, emit: Emit, device: str) -> None:
-        with claimed(self.place.directory, self.cell.cell) as ours:
+        with locked(self.place.directory, self.cell.cell) as ours:
             if not ours or self.settled() is not None:
                 return
             keep_freed()
@@ -130,7 +130,7 @@ class CellJob:
 
     def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
         cell = self.cell
-        with claimed(self.place.directory, cell.cell) as ours:
+        with locked(self.place.directory, cell.cell) as ours:
             if not ours:  # another runner goes on with it
                 return
             record = self.settled()

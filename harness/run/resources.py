@@ -33,7 +33,7 @@ from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
 from harness.plan.meaning import backbone_meaning, source_meaning
 from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
-from harness.record.durable import write_atomically
+from harness.record.files import write_atomically
 from harness.registry import Registry
 from harness.run.checkpoint import Checkpoint
 from harness.run.checksummed import Damaged, read_sealed, write_sealed

@@ -18,8 +18,8 @@ from harness.executor import Executor
 from harness.plan.cell import Cell
 from harness.plan.cells import Planned
 from harness.plan.suite import Limits
-from harness.record.claims import is_claimed
-from harness.record.durable import remove_leftovers
+from harness.record.files import remove_leftovers
+from harness.record.locks import is_locked
 from harness.record.provenance import cores
 from harness.record.schema import Record
 from harness.record.store import Store
@@ -105,7 +105,7 @@ class _Rounds:
             moved = self._settle()
             if not self._left or stopping.asked():
                 return
-            others = any(is_claimed(self._place.directory, key) for key in self._left)
+            others = any(is_locked(self._place.directory, key) for key in self._left)
             idle = 0 if others or moved else idle + 1
             if idle == IDLE_ROUNDS:
                 job = next(iter(self._left.values()))

@@ -22,7 +22,7 @@ import pytest
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.plan.read import parse
-from harness.record import durable
+from harness.record import files
 from harness.record.schema import Coordinates, Plan
 from harness.record.store import Store
 
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
     generator = np.random.default_rng(0)
     planned = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(durable.os, "fsync", lambda handle: None)  # the only thing that it is spared
+        patch.setattr(files.os, "fsync", lambda handle: None)  # the only thing that it is spared
         for record, copy in product(Store(REFERENCE).records(), COPIES):
             done = copied(record, copy, generator)
             planned.append(Coordinates(**{n: getattr(done, n) for n in Coordinates.model_fields}))

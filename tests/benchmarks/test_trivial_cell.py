@@ -28,8 +28,8 @@ from harness.metrics import scores
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.plan.read import parse
-from harness.record import durable
-from harness.record.belief import checksum
+from harness.record import files
+from harness.record.reading import checksum
 from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.run.events import Events
@@ -228,7 +228,7 @@ def by_hand(folder, number, labels, record):
         Path("/proc/self/clear_refs").write_text("5")
         shuffled = [torch.randperm(rows) for rows in labels.bincount().tolist()]
         split = json.dumps(torch.cat(shuffled).tolist()).encode()
-        durable.write_atomically(folder / sha256(split).hexdigest(), split)
+        files.write_atomically(folder / sha256(split).hexdigest(), split)
         study = optuna.create_study(direction="maximize", sampler=RandomSampler(number))
         trial = study.ask()
         tested = labels[:EXAMPLES]
@@ -239,7 +239,7 @@ def by_hand(folder, number, labels, record):
         content = io.BytesIO()
         arrays = {"logits": logits.numpy(), "labels": tested.numpy(), "ids": np.arange(EXAMPLES)}
         np.savez(content, allow_pickle=False, **arrays)
-        durable.write_atomically(folder / f"{number}.npz", content.getvalue())
+        files.write_atomically(folder / f"{number}.npz", content.getvalue())
         for _ in range(2):  # adapting, predicting
             with FlopCounterMode(display=False) as counter:
                 torch.zeros(1, CLASSES)
@@ -249,7 +249,7 @@ def by_hand(folder, number, labels, record):
         Path("/proc/self/status").read_bytes()
         written = record.model_copy(update={"metrics": found}).model_dump_json(indent=1)
         seal = checksum(json.loads(written))
-        durable.write_atomically(folder / f"{number}.json", f"{written}{seal}".encode())
+        files.write_atomically(folder / f"{number}.json", f"{written}{seal}".encode())
         (folder / f"{number}.partial").unlink()
 
 
@@ -290,4 +290,4 @@ def test_a_trivial_cell_against_benchopt_and_the_bound(benchmark, trivial, in_me
 def test_a_forced_write(benchmark, tmp_path):
     """The bound of what is durable: one file and its folder, forced to this disk."""
     content, number = b"x" * 5000, iter(range(10**6))
-    benchmark(lambda: durable.write_atomically(tmp_path / f"{next(number) % 50}", content))
+    benchmark(lambda: files.write_atomically(tmp_path / f"{next(number) % 50}", content))

@@ -12,7 +12,7 @@ from harness.data.protocols import target_split
 from harness.errors import HarnessError
 from harness.plan import splitfile
 from harness.plan.datasets import Datasets
-from harness.record.belief import checksum
+from harness.record.reading import checksum
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import Store
 from harness.report.analysis import predictions, trained

@@ -8,7 +8,7 @@ import pytest
 
 from harness.record import arrays
 from harness.record.arrays import read_arrays
-from harness.record.belief import Doubt
+from harness.record.reading import InvalidFile
 
 ONE = np.arange(12, dtype=np.float32).reshape(4, 3)
 
@@ -21,7 +21,7 @@ def file(tmp_path):
 
 
 def why(path, *names):
-    with pytest.raises(Doubt) as caught:
+    with pytest.raises(InvalidFile) as caught:
         read_arrays(path, *names)
     return str(caught.value)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from harness.plan import keys
-from harness.record import belief, migrate
-from harness.record.belief import Doubt, checksum
+from harness.record import migrate, reading
+from harness.record.reading import InvalidFile, checksum
 from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan, Record
 from harness.record.store import Store
 
@@ -47,7 +47,7 @@ def written(tmp_path):
 def test_a_record_of_version_1_is_read(written):
     path = written({**RECORD_1, "checksum": checksum(RECORD_1)})
     before = path.read_bytes()
-    record = belief.record(path, "abc")
+    record = reading.record(path, "abc")
     assert (record.schema_version, record.attempts, record.log) == (SCHEMA_VERSION, 1, None)
     assert record.model_dump(exclude_unset=True) == RECORD_1 | {
         "schema_version": SCHEMA_VERSION,
@@ -61,7 +61,7 @@ def test_a_record_of_version_1_is_read(written):
 def test_a_record_that_version_1_wrote_is_read_with_all_that_it_says():
     path = Path(__file__).with_name("record_1.json")
     content = json.loads(path.read_bytes())
-    record = belief.record(path, content["cell"])
+    record = reading.record(path, content["cell"])
     said = json.loads(record.model_dump_json(exclude_unset=True))
     changed = {"schema_version": SCHEMA_VERSION, "attempts": 1, "log": None, "baseline": False}
     assert said | {"checksum": content["checksum"]} == content | changed
@@ -70,7 +70,7 @@ def test_a_record_that_version_1_wrote_is_read_with_all_that_it_says():
 def test_a_record_that_version_3_wrote_is_read_with_all_that_it_says():
     path = Path(__file__).with_name("record_3.json")
     content = json.loads(path.read_bytes())
-    record = belief.record(path, content["cell"])
+    record = reading.record(path, content["cell"])
     said = json.loads(record.model_dump_json(exclude_unset=True))
     changed = {"schema_version": SCHEMA_VERSION, "baseline": True}
     assert said | {"checksum": content["checksum"]} == content | changed
@@ -83,7 +83,7 @@ def test_before_version_4_a_baseline_without_weights_was_told_what_they_cost(wri
         "seconds": {"pretrain": 30.0, "total": 2.0},
         "cached": ["pretrain", "features"],
     }
-    record = belief.record(written({**told, "checksum": checksum(told)}), "abc")
+    record = reading.record(written({**told, "checksum": checksum(told)}), "abc")
     assert (record.baseline, record.cached) == (True, ["features"])
     assert record.seconds == {"pretrain": 0.0, "total": 2.0}
 
@@ -91,26 +91,26 @@ def test_before_version_4_a_baseline_without_weights_was_told_what_they_cost(wri
 def test_before_version_4_a_plan_named_no_baselines(written):
     cell = {name: RECORD_1[name] for name in Coordinates.model_fields if name in RECORD_1}
     cells = [cell | {"strategy": name} for name in ("source_only", "linear_probe")]
-    plan = belief.plan(written(PLAN_1 | {"cells": cells}))
+    plan = reading.plan(written(PLAN_1 | {"cells": cells}))
     assert [cell.baseline for cell in plan.cells] == [True, False]
 
 
 def test_an_old_record_that_was_edited_is_not_believed(written):
     path = written({**RECORD_1, "checksum": checksum(RECORD_1), "metrics": {"accuracy": 0.95}})
-    with pytest.raises(Doubt, match="was changed after it was written"):
-        belief.record(path, "abc")
+    with pytest.raises(InvalidFile, match="was changed after it was written"):
+        reading.record(path, "abc")
 
 
 def test_a_plan_of_version_1_is_read(written):
-    assert belief.plan(written(PLAN_1)) == Plan(suite="small", config={"seeds": [0]})
+    assert reading.plan(written(PLAN_1)) == Plan(suite="small", config={"seeds": [0]})
 
 
 def test_a_plan_of_this_version_does_not_pass_for_an_old_one(written, tmp_path):
     """Or its checksum would be worth nothing."""
     Store(tmp_path).write_plan(Plan(suite="small"))
     content = json.loads((tmp_path / "plan.json").read_text())
-    with pytest.raises(Doubt, match="is not a valid one"):
-        belief.plan(written(content | {"schema_version": 1}))
+    with pytest.raises(InvalidFile, match="is not a valid one"):
+        reading.plan(written(content | {"schema_version": 1}))
 
 
 @pytest.mark.parametrize("steps", [migrate.RECORD, migrate.PLAN])

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError
-from harness.record import belief
+from harness.record import reading
 from harness.record import store as stores
-from harness.record.belief import checksum
-from harness.record.durable import CannotWrite
+from harness.record.files import CannotWrite
+from harness.record.reading import checksum
 from harness.record.schema import SCHEMA_VERSION, Plan
 from harness.record.store import COLUMNS, PENDING, Store
 from harness.record.table import to_csv, to_json, to_parquet
@@ -315,7 +315,7 @@ def test_what_cannot_be_got_at_is_not_taken_for_damaged(mixed, monkeypatch):
 
     with monkeypatch.context() as patch:
         cells = mixed.plan().cells
-        patch.setattr(belief, "read_file", fail)
+        patch.setattr(reading, "read_file", fail)
         with pytest.raises(HarnessError, match=r"plan.json can't be read: Too many open files. "):
             mixed.set_aside(cells)
         assert "Too many open files" in str(mixed.judged(cells[0])[1])

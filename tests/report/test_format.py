@@ -4,14 +4,14 @@ from typing import get_args
 
 import pytest
 
-from harness.record.belief import Doubt, Stale
+from harness.record.reading import InvalidFile, Stale
 from harness.record.schema import Status
 from harness.record.store import PENDING
 from harness.report import format
 
 
 def test_whatever_becomes_of_a_cell_has_words() -> None:
-    assert set(format.STATES) == {*get_args(Status), Doubt.status, Stale.status, PENDING}
+    assert set(format.STATES) == {*get_args(Status), InvalidFile.status, Stale.status, PENDING}
 
 
 @pytest.mark.parametrize(

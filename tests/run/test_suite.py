@@ -14,7 +14,7 @@ from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.plan.read import parse
 from harness.plan.suite import Limits
-from harness.record.claims import claimed
+from harness.record.locks import locked
 from harness.registry import Sources, load_once
 from harness.run import stopping
 from harness.run import suite as rounds
@@ -98,7 +98,7 @@ def test_a_cell_that_another_runner_is_at_is_waited_for(run, tmp_path):
     begun = threading.Event()
 
     def another(job):
-        with claimed(tmp_path / "results", job.cell.cell):
+        with locked(tmp_path / "results", job.cell.cell):
             begun.set()
             time.sleep(0.3)
         job.run(lambda hook, arguments: None, "cpu")
@@ -107,7 +107,7 @@ def test_a_cell_that_another_runner_is_at_is_waited_for(run, tmp_path):
         if job.cell.seed == 1 and not begun.is_set():
             threading.Thread(target=another, args=(job,)).start()
             assert begun.wait(5)
-        job.run(emit, "cpu")  # nothing happens while it is claimed
+        job.run(emit, "cpu")  # nothing happens while it is locked
 
     store, finished = run(do)
     assert len(store.records()) == 3

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import abridged
-from harness.record.belief import Doubt
+from harness.record.reading import InvalidFile
 from harness.record.schema import Coordinates, Record
 from harness.record.store import PENDING, Rows, Store
 from harness.report.format import plural, value_text
@@ -159,9 +159,9 @@ class _Gathered:
     known: set[str] = field(default_factory=set)
     records: int = 0
 
-    def add(self, cell: Coordinates, record: Record | None, doubt: Doubt | None) -> None:
+    def add(self, cell: Coordinates, record: Record | None, invalid: InvalidFile | None) -> None:
         if record is None:
-            status, why = (doubt.status, f"its record {doubt}") if doubt else (PENDING, "")
+            status, why = (invalid.status, f"its record {invalid}") if invalid else (PENDING, "")
             self._fault(cell, status, why, "")
             return
         self.records += 1

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from harness.metrics import CALIBRATION_BINS, class_shares, confidence_bins
 from harness.record.arrays import read_arrays
-from harness.record.belief import Doubt
-from harness.record.durable import read_file
+from harness.record.files import read_file
+from harness.record.reading import InvalidFile
 from harness.report import format
 from harness.report.analysis import results
 from harness.report.analysis.results import shots_order
@@ -144,10 +144,10 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
             break
         try:
             found.append(_together(directory, cells, paths))
-        except Doubt as doubt:
+        except InvalidFile as invalid:
             first = cells.iloc[0]
             place = format.setting_text(first["facet"], first["shots"])
-            unread.append(Unread(int(first["setting"]), place, str(first["label"]), str(doubt)))
+            unread.append(Unread(int(first["setting"]), place, str(first["label"]), str(invalid)))
     return found, unread
 
 
@@ -157,14 +157,14 @@ def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        Doubt: it is damaged, or its arrays don't fit together.
+        InvalidFile: it is damaged, or its arrays don't fit together.
     """
     arrays = read_arrays(path, "logits", "labels", *more)
     logits, labels = arrays["logits"], arrays["labels"]
     if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
-        raise Doubt("does not hold logits and labels")
+        raise InvalidFile("does not hold logits and labels")
     if logits.ndim not in (2, 3) or logits.shape[:-1] != labels.shape or not logits.size:
-        raise Doubt("does not hold logits and a label for each")
+        raise InvalidFile("does not hold logits and a label for each")
     return arrays
 
 
@@ -172,19 +172,19 @@ def _counted(path: Path) -> tuple[Counts, Bins]:
     """Count one cell.
 
     Raises:
-        Doubt: its predictions can't be used.
+        InvalidFile: its predictions can't be used.
     """
     try:
         arrays = read_predictions(path)
-    except Doubt as doubt:
-        raise Doubt(f"{path.name} {doubt}") from None
+    except InvalidFile as invalid:
+        raise InvalidFile(f"{path.name} {invalid}") from None
     logits, labels = arrays["logits"], arrays["labels"]
     if logits.ndim != 2:
-        raise Doubt(f"{path.name} does not hold logits and a label for each")
+        raise InvalidFile(f"{path.name} does not hold logits and a label for each")
     if not np.isfinite(logits).all():
-        raise Doubt(f"{path.name} holds logits that are no numbers")
+        raise InvalidFile(f"{path.name} holds logits that are no numbers")
     if not 0 <= labels.min() <= labels.max() < logits.shape[1]:
-        raise Doubt(f"{path.name} holds labels of classes that it has no logits for")
+        raise InvalidFile(f"{path.name} holds labels of classes that it has no logits for")
     return count(logits, labels)
 
 
@@ -192,11 +192,11 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
     """Add up the counts of one group's cells.
 
     Raises:
-        Doubt: one of them can't be used.
+        InvalidFile: one of them can't be used.
     """
     counted = [_counted(path) for path in paths]
     if len({confusion.shape for confusion, _ in counted}) > 1:
-        raise Doubt("its seeds differ in their number of classes")
+        raise InvalidFile("its seeds differ in their number of classes")
     confusion = np.sum([confusion for confusion, _ in counted], axis=0)
     held, sure, right = (
         np.sum(parts, axis=0) for parts in zip(*(bins for _, bins in counted), strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.record.belief import Doubt
+from harness.record.reading import InvalidFile
 from harness.report.analysis import stats
 from harness.report.analysis.predictions import read_predictions
 from harness.report.analysis.stats import Models
@@ -24,7 +24,7 @@ def compared(left: Path, right: Path) -> Models | None:
     """
     try:
         one, other = read_predictions(left, "ids"), read_predictions(right, "ids")
-    except (FileNotFoundError, Doubt):
+    except (FileNotFoundError, InvalidFile):
         return None
     if not all(np.array_equal(one[name], other[name]) for name in ("ids", "labels")):
         return None

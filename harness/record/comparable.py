@@ -1,4 +1,4 @@
-"""Whether a folder's cells may be compared: one budget for all, one version of each dataset."""
+"""Check that a folder's cells may be compared: one budget for all, one version of each dataset."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.errors import HarnessError, abridged
 from harness.record.schema import Record
 
 
-class Alike:
+class Comparable:
     """What records of one folder have to have in common, gathered record by record."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Alike:
             versions = self._seen.setdefault(what, {})
             versions.setdefault(json.dumps(value, sort_keys=True), record)
 
-    def join(self, other: Alike) -> None:
+    def join(self, other: Comparable) -> None:
         """Add what another has gathered."""
         for what, versions in other._seen.items():
             for value, record in versions.items():

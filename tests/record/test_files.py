@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from harness.record import durable
-from harness.record.durable import (
+from harness.record import files
+from harness.record.files import (
     CannotWrite,
     make_folder,
     move,
@@ -48,7 +48,7 @@ def dies(monkeypatch):
         def die(*arguments, **named):
             raise death
 
-        monkeypatch.setattr(durable.os, step, die)
+        monkeypatch.setattr(files.os, step, die)
 
     return at
 
@@ -72,7 +72,7 @@ def test_a_death_after_a_write_leaves_the_new_file(file, monkeypatch):
         replace(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(durable.os, "replace", die_after)
+    monkeypatch.setattr(files.os, "replace", die_after)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(file, NEW)
     assert file.read_bytes() == NEW
@@ -91,12 +91,12 @@ def test_a_file_and_its_name_and_new_folders_are_on_the_disk_in_this_order(tmp_p
         done.append("replace")
         replace(source, target)
 
-    monkeypatch.setattr(durable.os, "fsync", synced)
-    monkeypatch.setattr(durable.os, "replace", replaced)
+    monkeypatch.setattr(files.os, "fsync", synced)
+    monkeypatch.setattr(files.os, "replace", replaced)
     write_atomically(tmp_path / "one" / "two" / "file.json", NEW)
     made = {done.pop(0), done.pop(0)}
     assert made == {tmp_path.name, "one"}
-    assert durable.LEFTOVER.fullmatch(done.pop(0))
+    assert files.LEFTOVER.fullmatch(done.pop(0))
     assert done == ["replace", "two"]
 
 
@@ -108,7 +108,7 @@ def test_a_file_system_that_knows_no_syncing_of_folders_is_no_trouble(tmp_path, 
             raise OSError(errno.EINVAL, "Invalid argument")
         fsync(handle)
 
-    monkeypatch.setattr(durable.os, "fsync", only_files)
+    monkeypatch.setattr(files.os, "fsync", only_files)
     write_atomically(tmp_path / "file.json", NEW)
     assert (tmp_path / "file.json").read_bytes() == NEW
 
@@ -126,7 +126,7 @@ def test_who_may_read_what_is_written_is_for_the_umask_to_say(tmp_path, umask, m
 WRITER = """
 import itertools, sys
 from pathlib import Path
-from harness.record.durable import write_atomically
+from harness.record.files import write_atomically
 
 for number in itertools.count():
     write_atomically(Path(sys.argv[1]), b"%d " % number * 100_000)
@@ -156,7 +156,7 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path):
 
 
 def test_what_a_killed_process_left_is_removed_after_an_hour(tmp_path, dies, monkeypatch):
-    monkeypatch.setattr(durable.Path, "unlink", lambda *a, **k: None)
+    monkeypatch.setattr(files.Path, "unlink", lambda *a, **k: None)
     dies("replace", KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         write_atomically(tmp_path / "records/abc.json", NEW)
@@ -185,7 +185,7 @@ def test_leftovers_that_another_runner_removes_are_no_trouble(tmp_path, monkeypa
         unlink(left)
         raise FileNotFoundError(errno.ENOENT, "gone", str(path))
 
-    monkeypatch.setattr(durable.Path, "unlink", faster)
+    monkeypatch.setattr(files.Path, "unlink", faster)
     assert remove_leftovers(tmp_path) == []
     assert remove_leftovers(tmp_path / "no such folder") == []
 
@@ -292,7 +292,7 @@ def test_no_more_file_handles_is_told(file):
         import sys
         from pathlib import Path
         import resource
-        from harness.record.durable import CannotWrite, write_atomically
+        from harness.record.files import CannotWrite, write_atomically
 
         resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
         held = []
@@ -331,4 +331,4 @@ def test_what_has_no_end_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero"):
         with pytest.raises(OSError, match="it is no file"):
-            read_file(durable.Path(path), 10)
+            read_file(files.Path(path), 10)

@@ -1,4 +1,4 @@
-"""What a file of the results folder says, if it can be believed.
+"""Read records and plans of the results folder, and refuse files that are not valid.
 
 A file may be torn, edited, someone else's, or written by a version that is still to come: whoever
 reads it is told so, and gets nothing of it.
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from harness.hashing import canonical, sha256
 from harness.record import migrate
-from harness.record.durable import read_file, reason
+from harness.record.files import read_file, reason
 from harness.record.schema import SCHEMA_VERSION, Plan, Record
 
 LARGEST = 2**26
@@ -27,27 +27,27 @@ NO_FILE = {errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
 """Errors that tell of what is there; any other is a trouble in getting at it."""
 
 
-class Doubt(Exception):
-    """Why what is in a file can't be believed: the rest of a sentence that begins with it."""
+class InvalidFile(Exception):
+    """A file is not valid: says why, as the rest of a sentence that begins with the file."""
 
     remedy = "Run the suite again: finished cells are kept"
     status = "damaged"
     """Of a planned cell whose record can't be believed."""
 
 
-class Newer(Doubt):
+class Newer(InvalidFile):
     """It may well be right, but only a newer harness could tell."""
 
     remedy = "Use that version, or another folder (--results); nothing here was changed"
 
 
-class Unreadable(Doubt):
+class Unreadable(InvalidFile):
     """It may well be right, but the machine does not hand it over."""
 
     remedy = "Make it readable, or choose another folder (--results); nothing here was changed"
 
 
-class Stale(Doubt):
+class Stale(InvalidFile):
     """It is right, and not what a run would give now."""
 
     status = "stale"
@@ -70,16 +70,16 @@ def record(path: Path, cell: str) -> Record:
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is none.
-        Doubt: there is one, and it is not to be believed.
+        InvalidFile: there is one, and it is not to be believed.
     """
     content = _content(path)
     _verify(content)
     try:
         found = Record.model_validate(migrate.migrated(content, migrate.RECORD))
     except ValidationError as error:
-        raise Doubt(f"is not a valid one: {_first(error)}") from None
+        raise InvalidFile(f"is not a valid one: {_first(error)}") from None
     if found.cell != cell:
-        raise Doubt(f"is that of another cell, {reprlib.repr(found.cell)}")
+        raise InvalidFile(f"is that of another cell, {reprlib.repr(found.cell)}")
     return found
 
 
@@ -88,7 +88,7 @@ def plan(path: Path) -> Plan:
 
     Raises:
         FileNotFoundError, NotADirectoryError: there is none.
-        Doubt: there is one, and it is not to be believed.
+        InvalidFile: there is one, and it is not to be believed.
     """
     content = _content(path)
     if content["schema_version"] > 1:
@@ -96,7 +96,7 @@ def plan(path: Path) -> Plan:
     try:
         return Plan.model_validate(migrate.migrated(content, migrate.PLAN))
     except ValidationError as error:
-        raise Doubt(f"is not a valid one: {_first(error)}") from None
+        raise InvalidFile(f"is not a valid one: {_first(error)}") from None
 
 
 def checksum(content: Mapping[str, Any]) -> str:
@@ -112,15 +112,15 @@ def _content(path: Path) -> dict[str, Any]:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        kind = Doubt if error.errno in NO_FILE else Unreadable
+        kind = InvalidFile if error.errno in NO_FILE else Unreadable
         raise kind(f"can't be read: {reason(error)}") from error
     except (ValueError, RecursionError):
-        raise Doubt("can't be read: it is torn, or no JSON") from None
+        raise InvalidFile("can't be read: it is torn, or no JSON") from None
     if not isinstance(content, dict):
-        raise Doubt("is none")
+        raise InvalidFile("is none")
     version = content.get("schema_version")
     if type(version) is not int or version < 1:
-        raise Doubt("is none: it does not say of which version it is")
+        raise InvalidFile("is none: it does not say of which version it is")
     if version > SCHEMA_VERSION:
         raise Newer(
             f"was written by a newer version of the harness ({reprlib.repr(version)}; this one "
@@ -136,7 +136,7 @@ def _verify(content: dict[str, Any]) -> None:
     except (ValueError, RecursionError):  # tables in tables without end
         right = False
     if not right:
-        raise Doubt("was changed after it was written")
+        raise InvalidFile("was changed after it was written")
 
 
 def _first(error: ValidationError) -> str:

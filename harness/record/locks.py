@@ -1,4 +1,4 @@
-"""Who is at a cell: a lock that the operating system takes back when its holder dies.
+"""Lock a cell, so that one process computes it; the lock goes when its holder dies.
 
 Runners that share a results folder divide its cells by these locks, on one machine or over a file
 system that has locks. The worker that computes holds it, not the runner that started the worker:
@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def claimed(directory: Path, cell: str) -> Iterator[bool]:
-    """Hold a cell of a results folder. Gives ``False``, without waiting, where another does."""
+def locked(directory: Path, cell: str) -> Iterator[bool]:
+    """Lock a cell of a results folder. Gives ``False``, without waiting, where another has it."""
     file = _lock(directory, cell)
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(file)
@@ -31,11 +31,11 @@ def claimed(directory: Path, cell: str) -> Iterator[bool]:
         lock.release()
 
 
-def is_claimed(directory: Path, cell: str) -> bool:
-    """Whether a live process is at the cell."""
+def is_locked(directory: Path, cell: str) -> bool:
+    """Whether a live process has locked the cell."""
     if not _lock(directory, cell).exists():
         return False
-    with claimed(directory, cell) as free:
+    with locked(directory, cell) as free:
         return not free
 
 

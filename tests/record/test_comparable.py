@@ -3,20 +3,20 @@
 import pytest
 
 from harness.errors import HarnessError
-from harness.record.alike import Alike
+from harness.record.comparable import Comparable
 
 MEANING = {"budget": {"trials": 8, "steps": 200}, "data": "0f", "shots": 5}
 
 
-def alike(makes, *changes):
-    found = Alike()
+def comparable(makes, *changes):
+    found = Comparable()
     for number, change in enumerate(changes):
         found.add(makes.record(str(number), seed=number, meaning={**MEANING, **change}))
     return found
 
 
 def test_cells_that_differ_in_what_is_compared_are_alike(makes, tmp_path):
-    alike(makes, {}, {"shots": 1}, {"strategy": "another"}).require(tmp_path)
+    comparable(makes, {}, {"shots": 1}, {"strategy": "another"}).require(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -28,18 +28,18 @@ def test_cells_that_differ_in_what_is_compared_are_alike(makes, tmp_path):
 )
 def test_two_budgets_or_versions_of_a_dataset_are_refused(makes, tmp_path, change, said):
     with pytest.raises(HarnessError, match=said):
-        alike(makes, {}, change).require(tmp_path)
+        comparable(makes, {}, change).require(tmp_path)
 
 
 def test_different_problems_have_different_data(makes, tmp_path):
-    found = alike(makes, {})
+    found = comparable(makes, {})
     found.add(makes.record("b", problem="another", meaning={**MEANING, "data": "1e"}))
     found.require(tmp_path)
 
 
 def test_what_was_gathered_apart_is_judged_together(makes, tmp_path):
-    parts = alike(makes, {}), alike(makes, {"data": "1e"}, {"data": "2d"})
-    found = Alike()
+    parts = comparable(makes, {}), comparable(makes, {"data": "1e"}, {"data": "2d"})
+    found = Comparable()
     for part in parts:
         found.join(part)
     with pytest.raises(HarnessError, match=r'"0f" for .*seed 0.* "1e" for .*seed 0'):
@@ -49,4 +49,4 @@ def test_what_was_gathered_apart_is_judged_together(makes, tmp_path):
 def test_all_that_differs_is_told(makes, tmp_path):
     said = r"the budget is .*; the data of problem 'digits' is .*\. Run the suite again"
     with pytest.raises(HarnessError, match=said):
-        alike(makes, {}, {"budget": {"trials": 9}, "data": "1e"}).require(tmp_path)
+        comparable(makes, {}, {"budget": {"trials": 9}, "data": "1e"}).require(tmp_path)

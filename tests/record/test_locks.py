@@ -3,11 +3,11 @@
 import multiprocessing
 import time
 
-from harness.record.claims import claimed, is_claimed
+from harness.record.locks import is_locked, locked
 
 
 def hold(folder, held):
-    with claimed(folder, "0123") as ours:
+    with locked(folder, "0123") as ours:
         assert ours
         held.send(True)
         time.sleep(60)
@@ -19,21 +19,21 @@ def test_a_claim_is_exclusive_and_ends_with_its_holder(tmp_path):
     holder = context.Process(target=hold, args=(tmp_path, there))
     holder.start()
     assert here.recv()
-    assert is_claimed(tmp_path, "0123")
-    assert not is_claimed(tmp_path, "4567")
-    with claimed(tmp_path, "0123") as ours:
+    assert is_locked(tmp_path, "0123")
+    assert not is_locked(tmp_path, "4567")
+    with locked(tmp_path, "0123") as ours:
         assert not ours
     holder.kill()
     holder.join()
-    assert not is_claimed(tmp_path, "0123")
-    with claimed(tmp_path, "0123") as ours:
+    assert not is_locked(tmp_path, "0123")
+    with locked(tmp_path, "0123") as ours:
         assert ours
 
 
 def test_a_claim_is_given_back_after_an_error(tmp_path):
     try:
-        with claimed(tmp_path, "0123"):
+        with locked(tmp_path, "0123"):
             raise ZeroDivisionError
     except ZeroDivisionError:
         pass
-    assert not is_claimed(tmp_path, "0123")
+    assert not is_locked(tmp_path, "0123")

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and outlive a power cut."""
+"""Write files whole or not at all, so that they outlive a power cut; read regular ones."""
 
 from __future__ import annotations
 
