@@ -33,7 +33,7 @@ def own_choice(value: Any, distribution: BaseDistribution) -> Any:
     return alike[0] if alike else value
 
 
-def unfit(name: str, default: Any, distribution: BaseDistribution) -> Iterator[str]:
+def invalid_choices(name: str, default: Any, distribution: BaseDistribution) -> Iterator[str]:
     """What keeps the values of a hyperparameter from being written to a file and found again."""
     choices = getattr(distribution, "choices", ())
     if wrong := [value for value in (default, *choices) if _form(value) is None]:

@@ -368,7 +368,7 @@ def check(kind: Kind, cls: Any) -> str | None:
 
 
 def _check_space(kind: Kind, cls: Any, space: Mapping[str, Any]) -> str | None:
-    from harness.choices import unfit  # here, as a report needs no Optuna
+    from harness.choices import invalid_choices  # here, as a report needs no Optuna
 
     if set(space) != set(cls.defaults):
         wrong = ", ".join(sorted(set(space) ^ set(cls.defaults)))
@@ -384,6 +384,6 @@ def _check_space(kind: Kind, cls: Any, space: Mapping[str, Any]) -> str | None:
                 f"{kind} '{cls.name}': the default of {name}, {default!r}, lies outside "
                 f"{distribution}"
             )
-        for mistake in unfit(name, default, distribution):
+        for mistake in invalid_choices(name, default, distribution):
             return f"{kind} '{cls.name}': {mistake}"
     return None

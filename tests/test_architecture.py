@@ -18,9 +18,10 @@ PLUGINS = Path(harness_plugins.__file__).parent
 MOST_LINES = 400
 
 FORBIDDEN = {
-    "harness.data": {"plan", "run", "report", "record", "cli"},
-    "harness.model": {"plan", "run", "report", "record", "cli"},
-    "harness.record": {"plan", "run", "report", "cli"},
+    "harness.data": {"suite", "plan", "run", "report", "record", "cli"},
+    "harness.model": {"suite", "plan", "run", "report", "record", "cli"},
+    "harness.record": {"suite", "plan", "run", "report", "cli"},
+    "harness.suite": {"plan", "run", "report", "record", "cli"},
     "harness.plan": {"run", "report", "cli"},
     "harness.run": {"report", "cli"},
     "harness": {"cli"},
@@ -133,7 +134,7 @@ def test_the_core_names_no_plugin() -> None:
     assert found == {
         ("harness.cli.suite", "local"),  # the default of --executor
         ("harness.cli.suite", "inline"),  # what --inline is short for
-        ("harness.plan.suite", "supervised"),  # the default way to make weights
+        ("harness.suite.schema", "supervised"),  # the default way to make weights
         ("harness.record.provenance", "timm"),  # a package, of which the version is noted
         ("harness.record.provenance", "torchvision"),
         ("harness.registry", "folder"),  # where a plugin comes from

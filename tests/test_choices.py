@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from harness.choices import own_choice, own_settings, unfit
+from harness.choices import invalid_choices, own_choice, own_settings
 
 scalars = st.one_of(
     st.none(),
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 @given(st.lists(values, min_size=1, max_size=5))
 def test_each_choice_that_is_not_refused_is_found_again_by_identity(choices):
     distribution = CategoricalDistribution(choices)
-    if not [*unfit("way", choices[0], distribution)]:
+    if not [*invalid_choices("way", choices[0], distribution)]:
         for choice in distribution.choices:
             assert own_choice(json.loads(json.dumps(choice)), distribution) is choice
 
@@ -79,4 +79,4 @@ def test_true_is_not_taken_for_one():
 )
 def test_a_choice_that_would_be_another_after_a_file_is_refused(choices):
     distribution = CategoricalDistribution([*choices])
-    assert len([*unfit("way", distribution.choices[0], distribution)]) == 1
+    assert len([*invalid_choices("way", distribution.choices[0], distribution)]) == 1

@@ -47,10 +47,10 @@ def command(
     from harness.plan import splitfile
     from harness.plan.cells import plan
     from harness.plan.datasets import Datasets
-    from harness.plan.read import find, read
-    from harness.plan.suite import AdaptationProblem, EpisodesProblem
     from harness.plan.targets import target_manifest
     from harness.record.files import write_atomically
+    from harness.suite.read import find, read
+    from harness.suite.schema import AdaptationProblem, EpisodesProblem
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)

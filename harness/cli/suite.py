@@ -105,10 +105,10 @@ def command(
     from harness.plan.datasets import Datasets
     from harness.plan.estimate import estimate
     from harness.plan.notes import notes_told
-    from harness.plan.read import find, read
     from harness.record.store import Store
     from harness.run.job import Place
     from harness.run.suite import pick_workers, readers_each, room_for, run_suite, unfinished
+    from harness.suite.read import find, read
 
     registry = load_plugins(plugin, plugins_dir)
     runner = registry.get("executor", executor).cls()

@@ -35,8 +35,8 @@ def command(
     from harness.plan.cells import plan
     from harness.plan.datasets import Datasets
     from harness.plan.notes import notes_told
-    from harness.plan.read import find, read
     from harness.plan.targets import leaks_told
+    from harness.suite.read import find, read
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from harness.plan.suite import BackboneSpec, Budget, Problem, SourceSpec, StrategySpec
 from harness.record.schema import Coordinates
+from harness.suite.schema import BackboneSpec, Budget, Problem, SourceSpec, StrategySpec
 
 
 class Cell(Coordinates):

@@ -10,17 +10,19 @@ from harness import __version__
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
+from harness.plan.check import check
 from harness.plan.datasets import Datasets
-from harness.plan.meaning import (
-    backbone_meaning,
-    source_meaning,
+from harness.plan.fingerprint import (
+    backbone_fingerprint,
+    source_fingerprint,
     source_of,
-    split_meanings,
-    strategy_meaning,
+    split_fingerprints,
+    strategy_fingerprint,
 )
-from harness.plan.refusals import refusals
 from harness.plan.revisions import revisions
-from harness.plan.suite import (
+from harness.record.schema import Coordinates, Oracle, Plan
+from harness.registry import Registry
+from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
     EpisodesProblem,
@@ -29,8 +31,6 @@ from harness.plan.suite import (
     StrategySpec,
     Suite,
 )
-from harness.record.schema import Coordinates, Oracle, Plan
-from harness.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -62,22 +62,24 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
             combination, at once.
     """
     amended = suite.with_tricks()
-    if mistakes := refusals(amended, registry, datasets):
+    if mistakes := check(amended, registry, datasets):
         raise Mistakes(where, mistakes)
     strategies = [
         (
             spec,
-            strategy_meaning(registry, datasets, spec, further := _further(suite, registry, spec)),
+            strategy_fingerprint(
+                registry, datasets, spec, further := _further(suite, registry, spec)
+            ),
             further,
         )
         for spec in amended.strategies
     ]
-    every_split = [split_meanings(suite, datasets, problem) for problem in suite.problems]
+    every_split = [split_fingerprints(suite, datasets, problem) for problem in suite.problems]
     cells = []
     for backbone in suite.backbones:
         if not backbone.compared:
             continue
-        weights = backbone_meaning(registry, datasets, backbone)
+        weights = backbone_fingerprint(registry, datasets, backbone)
         for problem, splits in zip(suite.problems, every_split, strict=True):
             loaded = datasets.load(problem.dataset, problem.args)
             source = source_of(backbone, problem, loaded)
@@ -87,7 +89,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "data": loaded.digest,
                 "problem": problem.meaning(),
                 "backbone": weights,
-                "source": source_meaning(datasets, source, problem.fit),
+                "source": source_fingerprint(datasets, source, problem.fit),
                 "budget": suite.budget.meaning(),
             }
             cells += [

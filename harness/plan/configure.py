@@ -21,7 +21,7 @@ from harness.registry import Registered, Registry
 
 if TYPE_CHECKING:
     from harness.contract import Pretraining, Strategy, Trick
-    from harness.plan.suite import MethodSpec, StrategySpec, TrickSpec
+    from harness.suite.schema import MethodSpec, StrategySpec, TrickSpec
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _tuned(
 ) -> tuple[Any, dict[str, Any]]:
     """An instance of a plugin class, and the hyperparameters that its arguments fix."""
     fixed = {name: own_choice(value, space[name]) for name, value in args.items() if name in space}
-    mistakes = [line for name in fixed for line in _unfit(name, fixed[name], space[name])]
+    mistakes = [line for name in fixed for line in _invalid_value(name, fixed[name], space[name])]
     own = {name: value for name, value in args.items() if name not in space}
     made, more = _set_up(plugin, own, [*plugin.arguments(), *space])
     if mistakes := [*mistakes, *more]:
@@ -181,7 +181,7 @@ def pretraining(registry: Registry, spec: MethodSpec) -> Pretraining:
     return method
 
 
-def _unfit(name: str, value: object, distribution: BaseDistribution) -> Iterator[str]:
+def _invalid_value(name: str, value: object, distribution: BaseDistribution) -> Iterator[str]:
     """A fixed value may leave the range that is searched, but not the type."""
     match distribution:
         case CategoricalDistribution():

@@ -12,8 +12,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plan.cell import Cell
-from harness.plan.suite import BackboneSpec, EpisodesProblem
 from harness.record.schema import Coordinates, Record
+from harness.suite.schema import BackboneSpec, EpisodesProblem
 
 if TYPE_CHECKING:
     from harness.registry import Registry

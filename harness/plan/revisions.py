@@ -17,15 +17,15 @@ from harness.data.protocols import source_split
 from harness.data.splits import Shots
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
-from harness.plan.suite import (
+from harness.plan.targets import target_manifest
+from harness.registry import Registry
+from harness.suite.schema import (
     AdaptationProblem,
     Budget,
     EpisodesProblem,
     Problem,
     StrategySpec,
 )
-from harness.plan.targets import target_manifest
-from harness.registry import Registry
 
 POOLED = "batch norm pooled over slices"
 """Where batch norm was recalibrated by more training inputs than a batch has, each slice of them

@@ -14,9 +14,9 @@ from pydantic_core import ErrorDetails
 from harness.data.loaded import Loaded
 from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest, shots_told
 from harness.errors import HarnessError, abridged, did_you_mean, located
-from harness.plan.mistakes import MESSAGES, written
-from harness.plan.suite import Seed, TransferShots
 from harness.record.files import read_file
+from harness.suite.messages import MESSAGES, written
+from harness.suite.schema import Seed, TransferShots
 
 REMEDY = "'harness splits SUITE' writes such files"
 

@@ -12,7 +12,7 @@ from harness.data.resident import rows_of
 from harness.data.splits import Manifest, Shots
 from harness.errors import HarnessError
 from harness.plan.datasets import Datasets
-from harness.plan.suite import AdaptationProblem, SourceWeights, TransferProblem
+from harness.suite.schema import AdaptationProblem, SourceWeights, TransferProblem
 
 if TYPE_CHECKING:
     from harness.plan.cell import Cell

@@ -9,12 +9,12 @@ from harness.plan.cell import Cell
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.plan.keys import differences
-from harness.plan.read import parse
-from harness.plan.suite import Suite
 from harness.record.reading import InvalidFile
 from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
 from harness.registry import Registry
+from harness.suite.read import parse
+from harness.suite.schema import Suite
 
 
 @dataclass(frozen=True)

@@ -111,11 +111,11 @@ def _written(record: Record, store: Store) -> Record:
     except CannotWrite:
         raise
     except Exception:
-        unfit = dict(_unfit(record))
+        invalid = dict(_not_json(record))
     defaults = {
-        name: Record.model_fields[name].get_default(call_default_factory=True) for name in unfit
+        name: Record.model_fields[name].get_default(call_default_factory=True) for name in invalid
     }
-    told = "; ".join(f"{name} ({reason})" for name, reason in unfit.items())
+    told = "; ".join(f"{name} ({reason})" for name, reason in invalid.items())
     reason = f"its record can't hold what it was given for {told}"
     failed = record.model_copy(
         update={**defaults, "status": "failed", "reason": reason, "metrics": {}}
@@ -124,7 +124,7 @@ def _written(record: Record, store: Store) -> Record:
     return failed
 
 
-def _unfit(record: Record) -> Iterator[tuple[str, str]]:
+def _not_json(record: Record) -> Iterator[tuple[str, str]]:
     """The entries that JSON does not hold, each with why."""
     for name in Record.model_fields:
         try:

@@ -40,7 +40,6 @@ from harness.model.views import Augment
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
 from harness.plan.notes import notes
-from harness.plan.suite import AdaptationProblem, EpisodesProblem, TransferProblem
 from harness.plan.targets import cell_manifest, shown_before, target_leaks
 from harness.record.journal import Journal
 from harness.record.schema import Coordinates, Record
@@ -52,6 +51,7 @@ from harness.run.meters import Clock, Meters
 from harness.run.resources import Resources
 from harness.run.selection import Validation
 from harness.run.trials import AT_ONCE, Selected, Trials
+from harness.suite.schema import AdaptationProblem, EpisodesProblem, TransferProblem
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,7 @@ from harness.data.examples import Pool
 from harness.executor import Emit
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
-from harness.plan.meaning import backbone_meaning, source_meaning
-from harness.plan.suite import Limits
+from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
 from harness.record import provenance
 from harness.record.journal import Journal
 from harness.record.locks import is_locked, locked
@@ -29,6 +28,7 @@ from harness.run.malloc import keep_freed
 from harness.run.resources import LRU, Resources
 from harness.run.status import KEPT
 from harness.run.threads import libraries
+from harness.suite.schema import Limits
 
 GIB = 2**30
 
@@ -105,8 +105,8 @@ class CellJob:
         libraries()
         with suppress(Exception):  # it will fail in the cell, and be told there
             datasets.load(cell.dataset, cell.problem_spec.args)
-            source_meaning(datasets, cell.source_spec, cell.problem_spec.fit)
-            backbone_meaning(registry, datasets, cell.backbone_spec)
+            source_fingerprint(datasets, cell.source_spec, cell.problem_spec.fit)
+            backbone_fingerprint(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
             self._resources("cpu").warm(cell, provenance.cores() or 1)
 

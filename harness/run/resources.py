@@ -31,8 +31,7 @@ from harness.model.weights import load_weights
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
-from harness.plan.meaning import backbone_meaning, source_meaning
-from harness.plan.suite import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
+from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
 from harness.record.files import write_atomically
 from harness.registry import Registry
 from harness.run.checkpoint import Checkpoint
@@ -41,6 +40,7 @@ from harness.run.context import CellRun, Progress
 from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
+from harness.suite.schema import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
 
 V = TypeVar("V")
 
@@ -210,7 +210,7 @@ class Resources:
         uses = self.registry.get("strategy", cell.strategy).cls.uses_weights
         bare = label is None and not uses
         meaning = {
-            "backbone": backbone_meaning(self.registry, self.datasets, spec),
+            "backbone": backbone_fingerprint(self.registry, self.datasets, spec),
             "bare": bare,
             "seed": cell.seed if bare or spec.weights == "random" else 0,
             **self._rounding(),
@@ -245,7 +245,7 @@ class Resources:
         self, spec: BackboneSpec, weights: SourceWeights, progress: Progress
     ) -> Weights:
         meaning = {
-            **backbone_meaning(self.registry, self.datasets, spec),
+            **backbone_fingerprint(self.registry, self.datasets, spec),
             **self._rounding(),
         }
         method = configure.pretraining(self.registry, weights.method)
@@ -287,7 +287,7 @@ class Resources:
                 "source": cell.meaning["strategy"]["source"],
             },
             "backbone": backbone.digest(),
-            "source": source_meaning(self.datasets, source, fit),
+            "source": source_fingerprint(self.datasets, source, fit),
             "settings": settings,
             "steps": cell.budget.steps,
             "batch_size": cell.budget.batch_size,

@@ -17,7 +17,6 @@ from harness.errors import HarnessError
 from harness.executor import Executor
 from harness.plan.cell import Cell
 from harness.plan.cells import Planned
-from harness.plan.suite import Limits
 from harness.record.files import remove_leftovers
 from harness.record.locks import is_locked
 from harness.record.provenance import cores
@@ -28,6 +27,7 @@ from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import GIB, CellJob, Place
 from harness.run.order import Making
+from harness.suite.schema import Limits
 
 WAIT = 0.5
 """Seconds between looks at cells that other runners are at."""
@@ -167,7 +167,9 @@ def pick_workers(asked: str, jobs: int | None, on_cpu: int = 1) -> tuple[str, ..
         ("cuda" if torch.cuda.is_available() else "cpu") if words[0] == "auto" else words[0],
         *(f"cuda:{word.removeprefix('cuda:')}" for word in words[1:]),
     ]
-    wrong = {word: why for word, name in zip(words, devices, strict=True) if (why := _unfit(name))}
+    wrong = {
+        word: why for word, name in zip(words, devices, strict=True) if (why := _unusable(name))
+    }
     if wrong:
         told = "; ".join(f"'{word}' {why}" for word, why in wrong.items())
         raise HarnessError(
@@ -193,7 +195,7 @@ def room_for(threads: int, limits: Limits, records: Iterable[Record]) -> int:
     return max(1, min((cores() or 1) // threads, int(free // needed)))
 
 
-def _unfit(name: str) -> str:
+def _unusable(name: str) -> str:
     """Why cells can't be run on a device; nothing where they can."""
     try:
         device = torch.device(name)

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from harness.hashing import seed_of
 from harness.plan.configure import ConfiguredStrategy
-from harness.plan.suite import Budget
 from harness.record.schema import Trial
+from harness.suite.schema import Budget
 
 RANDOM_BEFORE_TPE = 10
 

@@ -23,10 +23,10 @@ from torchvision.transforms.v2 import functional as image_ops
 from harness.plan import configure
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import find, read
 from harness.plan.targets import cell_manifest
 from harness.registry import load
 from harness.run.tune import Tuner
+from harness.suite.read import find, read
 
 MEAN = STD = 0.5
 

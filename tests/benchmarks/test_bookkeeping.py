@@ -21,10 +21,10 @@ import pytest
 
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
 from harness.record import files
 from harness.record.schema import Coordinates, Plan
 from harness.record.store import Store
+from harness.suite.read import parse
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/reference-cpu"
 

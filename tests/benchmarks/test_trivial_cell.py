@@ -27,7 +27,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from harness.metrics import scores
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
 from harness.record import files
 from harness.record.reading import checksum
 from harness.record.store import Store
@@ -36,6 +35,7 @@ from harness.run.events import Events
 from harness.run.experiment import Experiment
 from harness.run.job import Place
 from harness.run.suite import run_suite
+from harness.suite.read import parse
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/reference-cpu"
 

@@ -10,7 +10,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse, read
+from harness.suite.read import parse, read
 
 REAL = sorted((Path(__file__).parents[2] / "suites").glob("*.toml"))
 """The suites that come with the harness: what is generated has their grammar."""

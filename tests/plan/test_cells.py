@@ -4,8 +4,8 @@ import pytest
 
 from harness.errors import HarnessError
 from harness.plan.cells import select
-from harness.plan.suite import SourceSpec
 from harness.record.schema import Coordinates, Plan
+from harness.suite.schema import SourceSpec
 
 # ── cells ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -61,7 +61,7 @@ def test_a_cells_config_has_the_defaults_filled_in(planned, table):
 
 def test_a_plan_is_stored_with_a_suite_that_can_be_read_again(toys, toy_data, table):
     from harness.plan.cells import plan
-    from harness.plan.read import parse
+    from harness.suite.read import parse
 
     planned = plan(parse(table, "here"), toys, toy_data, "here")
     stored = Plan.model_validate_json(planned.to_json().model_dump_json())

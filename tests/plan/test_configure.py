@@ -11,8 +11,8 @@ from harness.api import Data, Dataset
 from harness.errors import HarnessError
 from harness.plan import configure
 from harness.plan.datasets import Datasets
-from harness.plan.suite import StrategySpec
 from harness.registry import Registered
+from harness.suite.schema import StrategySpec
 
 
 @dataclass(frozen=True)

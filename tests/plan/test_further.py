@@ -11,8 +11,8 @@ from harness.errors import Mistakes
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.plan.keys import differences
-from harness.plan.read import parse
 from harness.registry import Registered, Sources, load
+from harness.suite.read import parse
 
 
 @dataclass(frozen=True)

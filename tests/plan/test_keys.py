@@ -16,8 +16,8 @@ from harness.hashing import canonical
 from harness.plan import keys
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
 from harness.registry import Sources, load
+from harness.suite.read import parse
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 words = st.text("abcdef", min_size=1, max_size=3)

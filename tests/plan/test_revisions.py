@@ -4,9 +4,9 @@ import pytest
 
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
 from harness.plan.revisions import INFORMATION, POOLED, TIES
 from harness.registry import Sources, load
+from harness.suite.read import parse
 
 SOURCE = {"dataset": "glyphs", "args": {"per_class": 8}}
 

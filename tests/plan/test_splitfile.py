@@ -16,7 +16,7 @@ from harness.errors import HarnessError
 from harness.plan import splitfile
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
+from harness.suite.read import parse
 
 SHOTS = (1, 2, "all")
 SEEDS = (0, 1)

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import Mistakes
 from harness.plan import configure
 from harness.plan.keys import differences
-from harness.plan.suite import StrategySpec
+from harness.suite.schema import StrategySpec
 
 
 def configured(toys, **given):

@@ -10,12 +10,12 @@ import torch
 from harness.plan.cells import plan
 from harness.plan.configure import strategy
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
 from harness.plan.targets import cell_manifest
 from harness.record.store import Store
 from harness.registry import Registered, Sources, load
 from harness.run.cell import run_cell
 from harness.run.resources import Resources
+from harness.suite.read import parse
 from harness.testing import a_run
 
 SMALL = {

@@ -4,9 +4,9 @@ import pytest
 
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
 from harness.registry import Sources, load_once
 from harness.run.order import Making
+from harness.suite.read import parse
 
 SUITE = {
     "name": "order",

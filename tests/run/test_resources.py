@@ -21,12 +21,12 @@ from harness.errors import HarnessError
 from harness.model.weights import load_weights
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
-from harness.plan.suite import Limits
 from harness.registry import Registered, Sources, load_once
 from harness.run.checksummed import read_sealed, write_sealed
 from harness.run.resources import Resources
 from harness.run.resuming import Resuming
+from harness.suite.read import parse
+from harness.suite.schema import Limits
 from harness.testing import small_backbone
 
 
@@ -292,8 +292,8 @@ class TestFiles:
         assert fresh.digest() == trained.digest()
 
     def test_of_the_model_within_the_body_fit_too(self, tmp_path, bench):
-        from harness.plan.suite import BackboneSpec
         from harness.run.resources import Resources
+        from harness.suite.schema import BackboneSpec
 
         spec = BackboneSpec(model="test_resnet", weights="random", input_size=32)
         resources = Resources(bench.registry, torch.device("cpu"), tmp_path)

@@ -12,14 +12,14 @@ import torch
 from harness.api import Executor, HarnessError
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
-from harness.plan.read import parse
-from harness.plan.suite import Limits
 from harness.record.locks import locked
 from harness.registry import Sources, load_once
 from harness.run import stopping
 from harness.run import suite as rounds
 from harness.run.job import Place
 from harness.run.suite import GIB, pick_workers, readers_each, room_for, run_suite
+from harness.suite.read import parse
+from harness.suite.schema import Limits
 
 SUITE = {
     "name": "three",

@@ -9,9 +9,9 @@ import torch
 from threadpoolctl import threadpool_info
 
 from harness.model.feature_store import numerics
-from harness.plan.suite import Budget
 from harness.run.resources import Resources
 from harness.run.threads import computing_with
+from harness.suite.schema import Budget
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -17,9 +17,9 @@ from harness.api import (
     Space,
 )
 from harness.plan.configure import ConfiguredStrategy
-from harness.plan.suite import Budget
 from harness.record.schema import Trial
 from harness.run.tune import Tuner
+from harness.suite.schema import Budget
 
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import HarnessError, Mistakes
-from harness.plan.refusals import OTHERS
+from harness.plan.check import OTHERS
 
 EPISODES = {
     "dataset": "toy",

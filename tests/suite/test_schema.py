@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from harness.errors import HarnessError, Mistakes
-from harness.plan import suite as suites
-from harness.plan.names import unknown_names
-from harness.plan.read import find, parse, read
-from harness.plan.suite import Suite
+from harness.suite import schema
+from harness.suite.plugin_names import unknown_names
+from harness.suite.read import find, parse, read
+from harness.suite.schema import Suite
 
 EVERY_KEY = """
 name = "everything"
@@ -171,7 +171,7 @@ def test_every_key_can_be_given():
     given = {}
     for part in parts(suite):
         given.setdefault(type(part), set()).update(part.model_fields_set)
-    given[suites.Budget].add("seconds")  # instead of trials
+    given[schema.Budget].add("seconds")  # instead of trials
     assert given == {kind: set(kind.model_fields) for kind in given}
     assert {kind.__name__ for kind in given} == {
         "AdaptationProblem",

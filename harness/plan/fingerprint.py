@@ -10,7 +10,9 @@ from harness.data.loaded import Loaded
 from harness.data.splits import Shots
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
-from harness.plan.suite import (
+from harness.plan.targets import split_meaning
+from harness.registry import Kind, Registry
+from harness.suite.schema import (
     BackboneSpec,
     EpisodesProblem,
     FileWeights,
@@ -21,14 +23,12 @@ from harness.plan.suite import (
     Suite,
     TrickSpec,
 )
-from harness.plan.targets import split_meaning
-from harness.registry import Kind, Registry
 
 if TYPE_CHECKING:
     from harness.contract import Configured
 
 
-def strategy_meaning(
+def strategy_fingerprint(
     registry: Registry,
     datasets: Datasets,
     spec: StrategySpec,
@@ -42,7 +42,7 @@ def strategy_meaning(
         "defaults": configured.defaults(),
     }
     for argument, label in configured.strategy.backbones().items():
-        meaning["args"][argument] = backbone_meaning(registry, datasets, further[label])
+        meaning["args"][argument] = backbone_fingerprint(registry, datasets, further[label])
     if spec.tricks:
         meaning["tricks"] = {
             each.name: {
@@ -64,7 +64,7 @@ def _code_and_args(
     }
 
 
-def backbone_meaning(
+def backbone_fingerprint(
     registry: Registry, datasets: Datasets, backbone: BackboneSpec
 ) -> dict[str, Any]:
     """What a backbone's weights and code depend on."""
@@ -96,7 +96,7 @@ def backbone_meaning(
     return meaning
 
 
-def source_meaning(
+def source_fingerprint(
     datasets: Datasets, source: SourceSpec | None, fit: Fit | None
 ) -> dict[str, Any] | None:
     """What ``prepare`` sees; its images are made square as those of the problem are."""
@@ -125,7 +125,7 @@ def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceS
     return None
 
 
-def split_meanings(
+def split_fingerprints(
     suite: Suite, datasets: Datasets, problem: Problem
 ) -> dict[int, dict[Shots, dict[str, str]]]:
     """What splits from a file add to the meaning of cells, by seed and shots."""

@@ -1,4 +1,4 @@
-"""What a file can say and no suite can use: dates, numbers without bounds, tables without end."""
+"""Find values that TOML has and JSON does not hold: dates, numbers or tables without bounds."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator
 from datetime import date, time
 
-from harness.plan.mistakes import Location, Mistake
+from harness.suite.messages import Location, Mistake
 
 DEPTH = 20
 """Tables and lists within each other, at most: what is deeper can't be written as JSON."""
 
 
-def unfit(value: object, location: Location = ()) -> Iterator[Mistake]:
+def not_json(value: object, location: Location = ()) -> Iterator[Mistake]:
     """Each such value in a suite's table, by its place.
 
     A suite is stored, and hashed, as JSON: what comes back from there would not be the same.
@@ -23,10 +23,10 @@ def unfit(value: object, location: Location = ()) -> Iterator[Mistake]:
     match value:
         case dict():
             for key, inner in value.items():
-                yield from unfit(inner, (*location, str(key)))
+                yield from not_json(inner, (*location, str(key)))
         case list() | tuple():
             for index, inner in enumerate(value):
-                yield from unfit(inner, (*location, index))
+                yield from not_json(inner, (*location, index))
         case date() | time():
             yield location, "is a date or a time: put it in quotes"
         case int() if not -(2**63) <= value < 2**63:

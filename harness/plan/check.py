@@ -1,4 +1,4 @@
-"""Why a suite can't be run as it stands: what it asks of plugins and data that they don't have."""
+"""Check that a suite can be run: that plugins and data have what it asks of them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from harness.errors import HarnessError, did_you_mean, located
 from harness.model.image import channels_fit
 from harness.plan import backbones, configure
 from harness.plan.datasets import Datasets
-from harness.plan.meaning import source_of
-from harness.plan.suite import (
+from harness.plan.fingerprint import source_of
+from harness.plan.targets import target_manifest
+from harness.registry import Registry
+from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
     EpisodesProblem,
@@ -29,15 +31,13 @@ from harness.plan.suite import (
     StrategySpec,
     Suite,
 )
-from harness.plan.targets import target_manifest
-from harness.registry import Registry
 
 OTHERS = "Choose another: 'harness plugins' tells what each takes"
 """What helps where two plugins don't go together."""
 
 
-def refusals(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
-    """Every unknown plugin, wrong argument and unreadable dataset, and every impossible
+def check(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
+    """Tell of every unknown plugin, wrong argument and unreadable dataset, and of every impossible
     combination of the others."""
     found: list[str] = []
     sound: dict[str, tuple[Any, ...]] = {}
@@ -46,8 +46,8 @@ def refusals(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
         "backbones": _backbone,
         "problems": _problem,
     }
-    for kind, check in checks.items():
-        wrong = [[*check(spec, registry, datasets)] for spec in getattr(suite, kind)]
+    for kind, messages in checks.items():
+        wrong = [[*messages(spec, registry, datasets)] for spec in getattr(suite, kind)]
         found += chain.from_iterable(wrong)
         pairs = zip(getattr(suite, kind), wrong, strict=True)
         sound[kind] = tuple(spec for spec, mistakes in pairs if not mistakes)
@@ -56,26 +56,26 @@ def refusals(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
 
 
 def _strategy(spec: StrategySpec, registry: Registry, datasets: Datasets) -> Iterator[str]:
-    yield from _complaint(configure.strategy, registry, spec)
+    yield from _messages(configure.strategy, registry, spec)
 
 
 def _backbone(spec: BackboneSpec, registry: Registry, datasets: Datasets) -> Iterator[str]:
-    yield from _complaint(registry.backbone_for, spec.model)
+    yield from _messages(registry.backbone_for, spec.model)
     weights = spec.weights
     if isinstance(weights, FileWeights) and not weights.file.is_file():
         yield f"backbone '{spec.title}': there is no file {located(weights.file)}"
     if isinstance(weights, SourceWeights):
-        yield from _complaint(datasets.load, weights.source, weights.args)
-        yield from _complaint(configure.pretraining, registry, weights.method)
+        yield from _messages(datasets.load, weights.source, weights.args)
+        yield from _messages(configure.pretraining, registry, weights.method)
 
 
 def _problem(spec: Problem, registry: Registry, datasets: Datasets) -> Iterator[str]:
-    yield from _complaint(datasets.load, spec.dataset, spec.args)
+    yield from _messages(datasets.load, spec.dataset, spec.args)
     if spec.source is not None:
-        yield from _complaint(datasets.load, spec.source.dataset, spec.source.args)
+        yield from _messages(datasets.load, spec.source.dataset, spec.source.args)
 
 
-def _complaint(function: Any, *args: Any) -> Iterator[str]:
+def _messages(function: Any, *args: Any) -> Iterator[str]:
     try:
         function(*args)
     except HarnessError as error:
@@ -168,7 +168,7 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
                 if source is not None:
                     check = configure.strategy(registry, spec).strategy.check_source
                     sizes = _class_sizes(datasets, source)
-                    for line in _complaint(check, sizes):
+                    for line in _messages(check, sizes):
                         yield f"strategy '{spec.title}', problem '{problem.title}': {line}"
 
 
@@ -196,12 +196,12 @@ def _splits(suite: Suite, datasets: Datasets, problem: Problem, loaded: Loaded) 
         # Shots count in a source domain where there is one, and all of the target is taken.
         counted = ("all",) if isinstance(problem, AdaptationProblem) else problem.shots
         for shots in counted:
-            for line in _complaint(target_manifest, datasets, problem, shots, 0):
+            for line in _messages(target_manifest, datasets, problem, shots, 0):
                 yield f"{where}, {shots_told(shots)}: {line}"
     else:
         for shots in problem.shots:
             for seed in suite.seeds:
-                for line in _complaint(target_manifest, datasets, problem, shots, seed):
+                for line in _messages(target_manifest, datasets, problem, shots, seed):
                     yield f"{where}: {line}"
 
 
@@ -238,9 +238,9 @@ def _domains(registry: Registry, datasets: Datasets, problem: AdaptationProblem)
         return
     source = datasets.load(spec.dataset, spec.args).data
     target = datasets.load(problem.dataset, problem.args).data
-    yield from _complaint(class_numbers, source, target)
+    yield from _messages(class_numbers, source, target)
     for shots in problem.shots:
-        for line in _complaint(_try_source, source, problem, shots):
+        for line in _messages(_try_source, source, problem, shots):
             yield f"source '{spec.dataset}', {shots_told(shots)}: {line}"
 
 

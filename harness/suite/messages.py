@@ -1,4 +1,4 @@
-"""What is wrong with a suite's keys and types, in the words of its file."""
+"""Explain what is wrong with a suite's keys and types, in the words of its file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
-from harness.plan.suite import (
+from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
     Budget,

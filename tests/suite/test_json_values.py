@@ -6,9 +6,9 @@ import tomllib
 import pytest
 
 from harness.errors import Mistakes
-from harness.plan import read
-from harness.plan.read import parse
-from harness.plan.values import DEPTH, unfit
+from harness.suite import read
+from harness.suite.json_values import DEPTH, not_json
+from harness.suite.read import parse
 
 SUITE = """
 name = "small"
@@ -87,11 +87,11 @@ def test_everything_else_comes_back_from_json_as_it_was():
 
 
 def test_lists_count_as_levels_too():
-    assert [*unfit([[[1]]])] == []
+    assert [*not_json([[[1]]])] == []
     value = 1
     for _ in range(DEPTH + 1):
         value = [value]
-    assert len([*unfit(value)]) == 1
+    assert len([*not_json(value)]) == 1
 
 
 def test_more_cells_than_memory_holds_are_refused_at_once():

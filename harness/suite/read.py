@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.errors import HarnessError, Mistakes, did_you_mean
-from harness.plan.mistakes import ambiguities, explain, lines
-from harness.plan.names import unknown_names
-from harness.plan.suite import Suite
-from harness.plan.values import unfit
 from harness.registry import Registry
+from harness.suite.json_values import not_json
+from harness.suite.messages import ambiguities, explain, lines
+from harness.suite.plugin_names import unknown_names
+from harness.suite.schema import Suite
 
 MOST_CELLS = 100_000
 """Cells of one suite: more would take minutes and gigabytes before the first is run."""
@@ -67,7 +67,7 @@ def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None
     Raises:
         Mistakes: everything that is wrong with them, at once.
     """
-    unusable = [*unfit(table)]
+    unusable = [*not_json(table)]
     try:
         suite = Suite.model_validate(table)
     except ValidationError as error:

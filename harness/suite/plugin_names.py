@@ -1,4 +1,4 @@
-"""Unknown plugins in a suite that has other mistakes too, so that all are told at once."""
+"""Find unknown plugins in a suite that has other mistakes too, so that all are told at once."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def unknown_names(table: Mapping[str, Any], registry: Registry) -> Iterator[str]
     pretraining = partial(registry.get, "pretraining")
     trick = partial(registry.get, "trick")
     for entry in _entries(table, "strategies"):
-        yield from _complaint(strategy, _name(entry))
+        yield from _messages(strategy, _name(entry))
         for one in _entries(entry, "tricks"):
-            yield from _complaint(trick, _name(one))
+            yield from _messages(trick, _name(one))
     for one in _entries(table, "tricks"):
-        yield from _complaint(trick, _name(one))
+        yield from _messages(trick, _name(one))
     for entry in _entries(table, "backbones"):
-        yield from _complaint(registry.backbone_for, _at(entry, "model"))
+        yield from _messages(registry.backbone_for, _at(entry, "model"))
         weights = _at(entry, "weights")
-        yield from _complaint(dataset, _at(weights, "source"))
-        yield from _complaint(pretraining, _name(_at(weights, "method")))
+        yield from _messages(dataset, _at(weights, "source"))
+        yield from _messages(pretraining, _name(_at(weights, "method")))
     for entry in _entries(table, "problems"):
-        yield from _complaint(dataset, _at(entry, "dataset"))
-        yield from _complaint(dataset, _at(_at(entry, "source"), "dataset"))
+        yield from _messages(dataset, _at(entry, "dataset"))
+        yield from _messages(dataset, _at(_at(entry, "source"), "dataset"))
 
 
 def _entries(table: object, key: str) -> list[Any]:
@@ -48,7 +48,7 @@ def _at(value: object, key: str) -> object:
     return value.get(key) if isinstance(value, Mapping) else None
 
 
-def _complaint(look_up: Callable[[str], object], name: object) -> Iterator[str]:
+def _messages(look_up: Callable[[str], object], name: object) -> Iterator[str]:
     if isinstance(name, str):
         try:
             look_up(name)

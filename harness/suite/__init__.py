@@ -1,0 +1,1 @@
+"""Read a suite from TOML into its schema, and explain what is wrong with it."""
