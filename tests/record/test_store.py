@@ -121,8 +121,14 @@ def edited(change):
         (lambda text: text.replace("0.75", "0.95"), "was changed after it was written"),
         (edited(lambda r: r | {"metrics": {"accuracy": 1.0}}), "was changed after it was written"),
         (edited(lambda r: r | {"checksum": None}), "was changed after it was written"),
-        (spoiled(lambda r: r | {"schema_version": NEWER}), f"by a newer version of the harness ({NEWER};"),
-        (edited(lambda r: r | {"schema_version": 99}), f"(99; this one reads up to {SCHEMA_VERSION})"),
+        (
+            spoiled(lambda r: r | {"schema_version": NEWER}),
+            f"by a newer version of the harness ({NEWER};",
+        ),
+        (
+            edited(lambda r: r | {"schema_version": 99}),
+            f"(99; this one reads up to {SCHEMA_VERSION})",
+        ),
         (spoiled(lambda r: r | {"schema_version": "2"}), "does not say of which version it is"),
         (spoiled(lambda r: r | {"status": "splendid"}), "is not a valid one"),
         (spoiled(lambda r: r | {"cell": "b"}), "is that of another cell, 'b'"),

@@ -52,11 +52,11 @@ class Local(Executor):
         server.start()
 
     def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
-        handed, idle = Handed(jobs), 0
-        while handed.more(emit) and not stopping.asked():
-            with _nursery(workers[:1] if handed.suspects else workers) as nursery:
-                _serve(nursery, handed, emit)
-            idle = 0 if handed.touched else idle + 1
+        queue, idle = Queue(jobs), 0
+        while queue.more(emit) and not stopping.asked():
+            with _nursery(workers[:1] if queue.suspects else workers) as nursery:
+                _serve(nursery, queue, emit)
+            idle = 0 if queue.touched else idle + 1
             if idle == LOSSES:
                 raise HarnessError(
                     "the process that starts cells dies again and again",
@@ -64,9 +64,10 @@ class Local(Executor):
                 )
 
 
-class Handed:
-    """Jobs, and who has which. Those that were at work in a lost nursery are suspects: each is
-    done again alone, so that the one that is to blame is told from its neighbours."""
+class Queue:
+    """Hand out jobs, and know who has which. Those that were at work in a lost nursery are
+    suspects: each is done again alone, so that the one that is to blame is told from its
+    neighbours."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._jobs = iter(jobs)
@@ -130,7 +131,7 @@ def _nursery(workers: Sequence[str]) -> Iterator[Connection]:
         here.close()
 
 
-def _serve(nursery: Connection, handed: Handed, emit: Emit) -> None:
+def _serve(nursery: Connection, queue: Queue, emit: Emit) -> None:
     """Give out jobs and hear what comes of them, until all are done or the nursery is lost."""
     stopped = False
     with contextlib.suppress(EOFError, ConnectionError):
@@ -142,11 +143,11 @@ def _serve(nursery: Connection, handed: Handed, emit: Emit) -> None:
                 continue
             match nursery.recv():
                 case "free", worker, device:
-                    nursery.send((worker, handed.give(worker, device)))
+                    nursery.send((worker, queue.give(worker, device)))
                 case "event", hook, arguments:
                     emit(hook, arguments)
                 case "ended", worker, loss:
-                    job, device = handed.take_back(worker)
+                    job, device = queue.take_back(worker)
                     if loss is not None:
                         job.lost(loss.status, loss.reason, emit, device)
                 case "fault", error:
@@ -168,28 +169,28 @@ def _nurse(command: Connection, workers: Sequence[str]) -> None:
     _watch_parent()
     os.dup2(2, 1)  # standard output is data
     torch.set_num_threads(1)  # threads do not survive a fork
-    wards: dict[int, Ward] = {}
+    running: dict[int, Worker] = {}
     free = len(workers)
     for worker, device in enumerate(workers):
         command.send(("free", worker, device))
-    while free or wards:
-        pipes = [ward.pipe for ward in wards.values() if not ward.silent]
+    while free or running:
+        pipes = [cell.pipe for cell in running.values() if not cell.silent]
         ready = wait([command, *pipes], timeout=POLL)
         if command in ready:
             match command.recv():
                 case None:
-                    for ward in wards.values():
-                        ward.ask_to_stop()
+                    for cell in running.values():
+                        cell.ask_to_stop()
                 case worker, job:
                     free -= 1
                     if job is not None:
-                        wards[worker] = Ward(job, workers[worker])
-        for worker, ward in list(wards.items()):
-            for message in ward.look():
+                        running[worker] = Worker(job, workers[worker])
+        for worker, cell in list(running.items()):
+            for message in cell.look():
                 command.send(message)
-            if ward.ended:
-                del wards[worker]
-                command.send(("ended", worker, ward.loss))
+            if cell.ended:
+                del running[worker]
+                command.send(("ended", worker, cell.loss))
                 command.send(("free", worker, workers[worker]))
                 free += 1
     command.send(("over",))
@@ -202,7 +203,7 @@ class Loss(NamedTuple):
     reason: str
 
 
-class Ward:
+class Worker:
     """A cell in a process of its own, until it has ``ended``."""
 
     def __init__(self, job: Job, device: str) -> None:
