@@ -53,7 +53,9 @@ from harness.errors import (
 )
 from harness.executor import Emit, Executor, Job
 from harness.markers import hookimpl
+from harness.model.augment import DRAWS, Augment
 from harness.model.backbone import Backbone
+from harness.model.batched_heads import fit_heads
 from harness.model.classifier import Classifier
 from harness.model.descend import descend
 from harness.model.fit import batch_order, fit
@@ -61,13 +63,11 @@ from harness.model.heads import StandardisedLinear, standardised_head
 from harness.model.image import ImageBackbone
 from harness.model.normalisation import Recalibration
 from harness.model.objective import Batch, Regulariser
-from harness.model.probes import fit_heads
 from harness.model.recipe import Recipe
 from harness.model.restoring import restore, stand_in
 from harness.model.run import Resumable, Run, SecondModel
 from harness.model.text import TextBackbone
 from harness.model.training import Training, constant, cosine
-from harness.model.views import DRAWS, Augment
 from harness.plan.cell import Cell
 from harness.record.files import make_folder
 from harness.record.schema import Record, Trial

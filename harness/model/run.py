@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from harness.data.examples import Inputs, Pool
+from harness.model.augment import Augment
 from harness.model.backbone import Backbone
-from harness.model.views import Augment
 
 
 class Resumable(Protocol):

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from harness.data.examples import Inputs
 from harness.hashing import seed_of
+from harness.model.augment import Augment
 from harness.model.backbone import Backbone
 from harness.model.feature_store import FeatureStore
 from harness.model.precision import Precision, autocast
 from harness.model.run import Resumable, SecondModel
-from harness.model.views import Augment
 from harness.run import stopping
 from harness.run.billing import Billing
 from harness.run.checkpoint import Checkpoint

@@ -33,10 +33,10 @@ from harness.data.task import Measure, Task
 from harness.executor import Emit
 from harness.hashing import seed_of
 from harness.metrics import mean_scores
+from harness.model.augment import Augment
 from harness.model.backbone import Backbone
 from harness.model.precision import products, suited
 from harness.model.run import SecondModel
-from harness.model.views import Augment
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
 from harness.plan.notes import notes

@@ -48,7 +48,7 @@ Args: TypeAlias = dict[str, Any]
 
 class AugmentSpec(_Table):
     """Random views of training images, drawn anew in every step; see
-    :class:`harness.model.views.Augment`.
+    :class:`harness.model.augment.Augment`.
 
     ``crop_scale`` is the smallest share of the area that a crop keeps, ``shift`` the largest share
     of the side that an image is moved by, ``rotate`` the most degrees it is turned by; ``flip``

@@ -35,7 +35,7 @@ from harness.api import (
 from harness.data import meta
 from harness.data.resident import ResidentPool, RotatedPool
 from harness.model import backbone as backbones
-from harness.model import feature_store, probes
+from harness.model import batched_heads, feature_store
 from harness.model.training import LossGuard
 from harness.registry import Sources, load_once
 from harness.run import context
@@ -123,7 +123,7 @@ def watch(monkeypatch):
 
     permit(LossGuard, "check")  # every 20 steps
     instead(context.CellRun, "scoring", lambda run: watch.reading())  # a few times a training
-    permit(probes.Heads, "hand_out")  # after the last step
+    permit(batched_heads.Heads, "hand_out")  # after the last step
     permit(backbones.Backbone, "_try_entering")  # once a model and block
     permit(backbones.Backbone, "digest")  # once a model, as activations are looked up by it
     permit(SimClr, "_scores")  # after the last step, too

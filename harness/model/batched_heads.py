@@ -1,4 +1,4 @@
-"""Linear heads on one frozen backbone, trained all at once: many settings, or many small tasks."""
+"""Train linear heads on one frozen backbone together: of many settings, or of many small tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random views of images: augmentation on the device, with a draw of its own for each image.
+"""Augment images: random views on the device, with a draw of its own for each image.
 
 A random transform of :mod:`torchvision.transforms.v2` draws once a call: a batch that it is given
 is turned, cropped or darkened as one.

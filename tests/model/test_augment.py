@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as single
 
 from harness.errors import HarnessError
-from harness.model.views import DRAWS, Augment, colour_jitter, resampled
+from harness.model.augment import DRAWS, Augment, colour_jitter, resampled
 
 ORDER = "area aspect x y mirror brightness contrast saturation angle right down".split()
 

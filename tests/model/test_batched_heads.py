@@ -22,7 +22,7 @@ from harness.api import (
     fit_heads,
     standardised_head,
 )
-from harness.model import probes
+from harness.model import batched_heads
 from harness.testing import a_run, digits, shots, small_backbone
 
 SETTINGS = [(1e-3, 0.0), (1e-1, 1e-4), (1.0, 1e-1), (3e-2, 1e-2)]
@@ -58,7 +58,7 @@ def recipes(backbone, task, **options):
 @pytest.fixture
 def at_once(monkeypatch):
     """Nothing may be fitted by itself."""
-    monkeypatch.setattr(probes, "fit", None)
+    monkeypatch.setattr(batched_heads, "fit", None)
 
 
 def alike(found, expected, inputs):
