@@ -3,7 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies._twice import BatchNorm, LeadingNorm, channels_last, convolve
+from harness_plugins.strategies._twice_differentiable import (
+    BatchNorm,
+    LeadingNorm,
+    channels_last,
+    convolve,
+)
 
 
 def some(*shape):
