@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from harness.plan.keys import key
+from harness.record.migrate import earlier
 from harness.record.schema import Coordinates
 from harness.suite.schema import BackboneSpec, Budget, Problem, SourceSpec, StrategySpec
 
@@ -24,6 +26,11 @@ class Cell(Coordinates):
     budget: Budget
     save_predictors: bool
     meaning: dict[str, Any]
+
+    @property
+    def earlier(self) -> str | None:
+        before = earlier(self.meaning)
+        return None if before is None else key(before)
 
     def config(self) -> dict[str, Any]:
         """Everything that is in force, with defaults filled in."""

@@ -86,6 +86,11 @@ class Coordinates(BaseModel):
     seed: Whole
 
     @property
+    def earlier(self) -> str | None:
+        """The key that it had before, where what it means is named otherwise now."""
+        return None
+
+    @property
     def title(self) -> str:
         """One line for people: ``LP on digits, 5-shot, seed 0 (test_resnet)``."""
         sizes = {"all": "all data", "vtab1k": "1,000 examples (800/200)"}

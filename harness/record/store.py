@@ -132,6 +132,8 @@ class Store:
 
     def _planned(self, cell: Coordinates) -> Record | None:
         record = self._read(cell.cell)
+        if record is None and cell.earlier is not None:
+            record = self.record(cell.earlier)
         for name in IDENTITY if record is not None else ():
             if getattr(cell, name) != getattr(record, name):
                 raise InvalidFile(f"is that of another {name}")
@@ -207,6 +209,32 @@ class Store:
         comparable.require(self.directory)
         extra = sorted({name for row in rows for name in row} - set(COLUMNS))
         return pd.DataFrame(rows, columns=[*COLUMNS, *extra])
+
+    def adopt(self, cells: Iterable[tuple[Coordinates, Mapping[str, Any]]]) -> int:
+        """Give what was finished under an earlier key the key that its cell has now.
+
+        Args:
+            cells: each with what it means now.
+
+        Returns:
+            How many there were.
+        """
+        found = 0
+        for cell, meaning in cells:
+            before = cell.earlier
+            if before is None or self._record(cell.cell).exists():
+                continue
+            record = self.record(before)
+            if record is None:
+                continue
+            for name in ("predictions/{}.npz", "predictors/{}.safetensors"):
+                old = self.directory / name.format(before)
+                if old.exists():
+                    write_atomically(self.directory / name.format(cell.cell), old.read_bytes())
+            now = {"cell": cell.cell, "meaning": dict(meaning)}
+            self.write_record(record.model_copy(update=now))
+            found += 1
+        return found
 
     # ── putting right ─────────────────────────────────────────────────────────────────────────
 

@@ -70,6 +70,7 @@ def run_suite(
     store = Store(place.directory)
     for line in store.set_aside(planned.cells):
         warn(line)
+    store.adopt((cell, cell.meaning) for cell in planned.cells)
     store.write_plan(planned.to_json())
     for folder in (place.directory, place.cache):
         remove_leftovers(folder)

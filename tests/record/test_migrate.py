@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.plan import keys
@@ -10,6 +11,7 @@ from harness.record import migrate, reading
 from harness.record.reading import InvalidFile, checksum
 from harness.record.schema import SCHEMA_VERSION, Coordinates, Plan, Record
 from harness.record.store import Store
+from harness.registry import Sources, load
 
 REFERENCE = Path(__file__).parents[2] / "results/reference/reference-cpu"
 
@@ -124,6 +126,61 @@ def test_steps_are_taken_one_after_the_other(monkeypatch):
     assert migrate.migrated({"schema_version": 1}, steps) == {"schema_version": 4, "way": [1, 2, 3]}
     assert migrate.migrated({"schema_version": 3}, steps) == {"schema_version": 4, "way": [3]}
     assert migrate.migrated({"schema_version": 4}, steps) == {"schema_version": 4}
+
+
+class TestEarlierSources:
+    """Built-in plugins that were changed, and no number with them."""
+
+    def test_each_is_that_of_a_plugin_as_it_is_now(self):
+        """Or what was finished by another plugin would pass for its own."""
+        plugins = load(Sources()).plugins.values()
+        assert migrate.SAME_NUMBERS.keys() <= {keys.source_digest(each.file) for each in plugins}
+
+    def test_are_put_into_the_meaning_wherever_they_stand(self):
+        now, before = next(iter(migrate.SAME_NUMBERS.items()))
+        meaning = {"strategy": {"source": now, "args": {"a": 1}}, "backbone": {"code": "other"}}
+        assert migrate.earlier(meaning) == {
+            "strategy": {"source": before, "args": {"a": 1}},
+            "backbone": {"code": "other"},
+        }
+        assert migrate.earlier({"strategy": {"source": "other"}}) is None
+
+    @pytest.fixture
+    def cell(self):
+        meaning = {"strategy": {"source": next(iter(migrate.SAME_NUMBERS))}, "seed": 0}
+        given = {name: RECORD_1[name] for name in Coordinates.model_fields if name in RECORD_1}
+        return Known(**given | {"cell": keys.key(meaning)}, meaning=meaning)
+
+    @pytest.fixture
+    def store(self, tmp_path, cell):
+        """A folder in which the cell was finished under its earlier key."""
+        store = Store(tmp_path)
+        record = Record.model_validate(RECORD_1 | {"schema_version": SCHEMA_VERSION})
+        store.write_record(record.model_copy(update={"cell": cell.earlier}))
+        store.write_predictions(cell.earlier, {"logits": np.zeros((2, 3))})
+        return store
+
+    def test_what_they_finished_counts_as_done(self, store, cell):
+        record, doubt = store.judged(cell)
+        assert doubt is None
+        assert record.metrics == {"accuracy": 0.75}
+
+    def test_what_they_finished_gets_the_key_that_it_has_now(self, store, cell):
+        assert store.adopt([(cell, cell.meaning)]) == 1
+        record = store.record(cell.cell)
+        assert (record.metrics, record.meaning) == ({"accuracy": 0.75}, cell.meaning)
+        assert (store.directory / f"predictions/{cell.cell}.npz").is_file()
+        assert store.adopt([(cell, cell.meaning)]) == 0
+
+
+class Known(Coordinates):
+    """A planned cell."""
+
+    meaning: dict
+
+    @property
+    def earlier(self):
+        return keys.key(migrate.earlier(self.meaning))
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="no checkout")
