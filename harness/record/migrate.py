@@ -73,7 +73,7 @@ SAME_NUMBERS = {
     "509beb16b458438e": "c9a90577e94338b0",  # strategy linear_probe
     "34aa9aab89965cbd": "bddf4b2c9f2d6de6",  # strategy logistic_probe
     "0585759bcdaec9f8": "5d4a0b80d3935a65",  # strategy lp_ft
-    "0957575075226d28": "d382305336df49fa",  # strategy maml
+    "739ae833425a6200": "d382305336df49fa",  # strategy maml
     "303e31ccd454ae01": "4d8a9b8f25fbd359",  # strategy protonet
     "28faa3d18bdf0b99": "f123eb2e51186285",  # strategy source_only
     "72afd6f409ba4e70": "eb9a2ff68cd35c02",  # strategy coral
