@@ -49,8 +49,9 @@ from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress
 from harness.run.meters import Clock, Meters
 from harness.run.resources import Resources
+from harness.run.search import Selected
 from harness.run.selection import Validation
-from harness.run.trials import AT_ONCE, Selected, Trials
+from harness.run.trials import AT_ONCE, Trials
 from harness.suite.schema import AdaptationProblem, EpisodesProblem, TransferProblem
 
 

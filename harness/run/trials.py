@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.choices import own_settings
 from harness.contract import Finished, Predictor, Strategy, overrides
 from harness.data.examples import Inputs
 from harness.data.task import Task
-from harness.errors import Diverged, HarnessError, Unsupported
+from harness.errors import Diverged, Unsupported
 from harness.executor import Emit
 from harness.model.backbone import Backbone
 from harness.plan.cell import Cell
@@ -32,45 +32,13 @@ from harness.run.context import CellRun
 from harness.run.meters import Clock, Meters
 from harness.run.resources import Weights
 from harness.run.resuming import Curve, curves_of_each
+from harness.run.search import Search, Selected, company_of, first_failure, score_of, single
 from harness.run.selection import Score, Validation
 from harness.run.status import classify, is_out_of_memory
 from harness.run.tune import Tuner
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
-
-
-@dataclass
-class Selected:
-    """The trial that validated best: its settings, the backbone it started from, and, but for
-    ``episodes``, the predictor itself."""
-
-    score: Score
-    number: int
-    settings: Mapping[str, Any]
-    backbone: Backbone
-    predictor: Predictor | None
-    fit_seconds: float
-
-
-class _Search:
-    """What has become of the trials of this process so far."""
-
-    def __init__(self, *, keeps: bool) -> None:
-        self.keeps, self.predictors = keeps, dict[int, Predictor]()
-        """Whether all predictors are kept, and those that were, by trial."""
-        self.best: Selected | None = None
-        self.failures: dict[int, Exception] = {}
-        self.ended: dict[int, Trial] = {}
-
-    def offer(self, record: Trial, score: Score, backbone: Backbone, predictor: Predictor) -> None:
-        """A trial came to an end: note its score, and keep what is better than all before."""
-        record.value, record.loss = score[0], -score[1]
-        if self.keeps:
-            self.predictors[record.number] = predictor
-        if self.best is None or score > self.best.score:
-            settings = record.settings
-            self.best = Selected(score, record.number, settings, backbone, predictor, 0.0)
 
 
 class Trials:
@@ -132,13 +100,13 @@ class Trials:
             KeyboardInterrupt: this process was asked to stop.
         """
         tried, budget = self._record.trials, self._cell.budget
-        together = _single(val) and overrides(self._strategy, "adapt_batch")
+        together = single(val) and overrides(self._strategy, "adapt_batch")
         together = together and not self._strategy.prepare_space
         # Neither views of inputs nor the moment at which training ends are shared.
         together = together and budget.augment is None and budget.patience is None
-        tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=_single(val))
-        concludes = _single(val) and overrides(self._strategy, "conclude")
-        search = _Search(keeps=concludes)
+        tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=single(val))
+        concludes = single(val) and overrides(self._strategy, "conclude")
+        search = Search(keeps=concludes)
         for opened in tuner.rounds(self.spent, at_once=AT_ONCE if together else 1):
             if stopping.asked():
                 raise KeyboardInterrupt
@@ -162,12 +130,12 @@ class Trials:
         settings: dict[str, Any],
         backbone: Backbone,
         val: Validation,
-        search: _Search,
+        search: Search,
     ) -> None:
         made = self._prepare(backbone, settings)
         record = Trial(number=trial.number, state="complete", settings=settings)
         curve: Curve = []
-        self._run.begin(trial.number, trial if _single(val) else None, curve)
+        self._run.begin(trial.number, trial if single(val) else None, curve)
         before, fitted = self.spent(), self._clock.read("fit")
         try:
             score, predictor = self._try_smaller(made, settings, val, record)
@@ -194,7 +162,7 @@ class Trials:
         opened: list[tuple[optuna.Trial, dict[str, Any]]],
         backbone: Backbone,
         val: Validation,
-        search: _Search,
+        search: Search,
     ) -> bool:
         """Try several settings of one task at once; each is billed an equal share. ``False``, and
         nothing is billed, if any of them fails: which one it was, and why, they show alone."""
@@ -233,38 +201,38 @@ class Trials:
             search.ended[trial.number] = record
         return True
 
-    def _best(self, search: _Search, backbone: Backbone, val: Validation) -> Selected:
+    def _best(self, search: Search, backbone: Backbone, val: Validation) -> Selected:
         """The best of all trials; one that an earlier process finished is done again, on the
         side, for what it learned: a seeded trial comes out the same."""
         finished = [trial for trial in self._record.trials if trial.state == "complete"]
         if not finished:
-            raise _first_failure(self._record.trials, search.failures)
-        chosen = max(finished, key=lambda trial: (*_score(trial), -trial.number))
+            raise first_failure(self._record.trials, search.failures)
+        chosen = max(finished, key=lambda trial: (*score_of(trial), -trial.number))
         best = search.best
         if best is None or best.number != chosen.number:
             with self._clock.aside():
                 made = self._prepare(backbone, chosen.settings)
                 self._run.begin(chosen.number, None, [])
                 self._run.micro_batch = chosen.at_once or self._run.batch_size
-                predictor = self._again(chosen, made, val) if _single(val) else None
+                predictor = self._again(chosen, made, val) if single(val) else None
                 self._run.end()
-            best = Selected(_score(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
+            best = Selected(score_of(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
         best.fit_seconds = chosen.fit_seconds
         return best
 
     def _conclude(
-        self, best: Selected, search: _Search, backbone: Backbone, val: Validation
+        self, best: Selected, search: Search, backbone: Backbone, val: Validation
     ) -> Selected:
         """What the strategy makes of all trials that came to an end, scored as they were."""
         finished = [trial for trial in self._record.trials if trial.state == "complete"]
-        finished.sort(key=lambda trial: (*_score(trial), -trial.number), reverse=True)
+        finished.sort(key=lambda trial: (*score_of(trial), -trial.number), reverse=True)
         trials = []
         for trial in finished:
             predictor = search.predictors.get(trial.number)
             if predictor is None:  # an earlier process finished it
                 with self._clock.aside():
                     predictor = self._again(trial, self._prepare(backbone, trial.settings), val)
-            trials.append(Finished(self.own(trial.settings), _score(trial)[0], predictor))
+            trials.append(Finished(self.own(trial.settings), score_of(trial)[0], predictor))
         before = self._clock.read("fit")
         with self._run.seeded("conclude"), self._clock.phase("fit"):
             concluded = self._strategy.conclude(trials, val.tasks[0], self._run)
@@ -275,7 +243,7 @@ class Trials:
 
     def _again(self, chosen: Trial, backbone: Backbone, val: Validation) -> Predictor:
         """What a finished trial came to, in the company that it had."""
-        company = _company(chosen, self._record.trials)
+        company = company_of(chosen, self._record.trials)
         pairs = [(val.tasks[0], trial.settings) for trial in company]
         return self._adapt(backbone, pairs)[company.index(chosen)]
 
@@ -388,30 +356,3 @@ class Trials:
         """Seconds billed to tuning so far, with features at the cost of their computation."""
         read = self._clock.read
         return read("fit") + read("score") + read("features") + sum(self.prepare_seconds.values())
-
-
-def _score(trial: Trial) -> Score:
-    assert trial.value is not None
-    assert trial.loss is not None
-    return trial.value, -trial.loss
-
-
-def _single(val: Validation) -> bool:
-    return len(val.tasks) == 1
-
-
-def _company(chosen: Trial, trials: Sequence[Trial]) -> Sequence[Trial]:
-    """The trials that were done at once with one, itself included."""
-    start = 0
-    while trials[start].number + trials[start].together <= chosen.number:
-        start += trials[start].together
-    return trials[start : start + trials[start].together]
-
-
-def _first_failure(trials: list[Trial], failures: Mapping[int, Exception]) -> Exception:
-    """Why there is nothing to select: an error of this process, or what was written of one."""
-    for trial in trials:
-        if trial.state in ("failed", "diverged"):
-            told = Diverged if trial.state == "diverged" else HarnessError
-            return failures.get(trial.number) or told(trial.reason or "")
-    return HarnessError("every trial was pruned", "Use pruner = 'none'")
