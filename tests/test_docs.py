@@ -15,6 +15,7 @@ from harness.registry import KINDS
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs/plugins.md").read_text()
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
@@ -146,3 +147,15 @@ def test_what_the_page_on_performance_tells_to_run_is_there():
 def test_and_every_benchmark_is_on_it():
     files = {path.name for path in (ROOT / "tests/benchmarks").glob("test_*.py")}
     assert [name for name in sorted(files) if name not in PERFORMANCE] == []
+
+
+def test_every_file_that_the_architecture_names_is_there():
+    named = set(re.findall(r"`([\w/]+\.(?:py|html\.jinja))", ARCHITECTURE))
+    files = [
+        str(path.relative_to(ROOT)) for path in (ROOT / "harness").rglob("*") if path.is_file()
+    ]
+    files += [str(path.relative_to(ROOT)) for path in (ROOT / "tests").glob("*.py")]
+    assert named
+    assert {
+        name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)
+    } == set()

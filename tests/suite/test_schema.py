@@ -21,11 +21,13 @@ name = "everything"
 description = "Every key there is."
 seeds = [0, 7]
 save_predictors = true
+tricks = ["mixup"]
 
 [[strategies]]
 name = "linear_probe"
 label = "LP, no decay"
 args = { weight_decay = 0.0 }
+tricks = [{ name = "ema", args = { decay = 0.9 } }]
 
 [budget]
 trials = 4
@@ -54,6 +56,7 @@ retry = ["oom", "failed"]
 model = "test_resnet"
 label = "pretrained"
 input_size = 32
+compared = false
 args = { drop_rate = 0.1 }
 
 [backbones.weights]
@@ -180,6 +183,7 @@ def test_every_key_can_be_given():
         "Budget",
         "Limits",
         "StrategySpec",
+        "TrickSpec",
         "BackboneSpec",
         "MethodSpec",
         "SourceWeights",
@@ -338,7 +342,7 @@ def test_a_suite_that_is_not_there(name):
         (
             {"a\nb": 1},
             "'a\\nb': unknown key (known: backbones, budget, description, limits, name, "
-            "problems, save_predictors, seeds, strategies)",
+            "problems, save_predictors, seeds, strategies, tricks)",
         ),
     ],
 )
