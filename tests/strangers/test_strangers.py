@@ -102,14 +102,6 @@ class TestMixupRegulariser(Checked, RegulariserChecks):
         assert torch.allclose(mixed.targets @ inputs, mixed.inputs)
 
 
-class TestEma(Checked, StrategyChecks):
-    name = "finetune_ema"
-
-
-class TestEmaRegulariser(Checked, RegulariserChecks):
-    name = "finetune_ema"
-
-
 class TestDelta(Checked, StrategyChecks):
     name = "delta"
 
