@@ -92,7 +92,8 @@ def _lines(plugin: Registered) -> Iterator[str]:
         yield "\nArguments (args = { … } in a suite):"
         for name, told in facts["arguments"].items():
             yield f"  {name}: {told['type']} = {told['default']}"
-    for key, title in (("prepare_space", "Settings of prepare"), ("space", "Settings of adapt")):
+    of_adapt = "Settings" if plugin.kind == "trick" else "Settings of adapt"
+    for key, title in (("prepare_space", "Settings of prepare"), ("space", of_adapt)):
         if facts.get(key):
             yield f"\n{title} (tuned unless args fix them):"
             for name, told in facts[key].items():
