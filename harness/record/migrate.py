@@ -39,25 +39,29 @@ BASELINES = ("from_scratch", "source_only")
 """The strategies that gains were over when the report knew them by name."""
 
 
-def _baseline(cell: Content) -> Content:
-    """Version 4 says which strategies are baselines."""
-    return {**cell, "baseline": cell["strategy"] in BASELINES}
+def _baseline(cell: Any) -> Any:
+    """Version 4 says which strategies are baselines. Whoever reads refuses what is no cell."""
+    if not isinstance(cell, dict):
+        return cell
+    return {**cell, "baseline": cell.get("strategy") in BASELINES}
 
 
 def _baseline_without_weights(record: Content) -> Content:
     """What uses no weights is no longer told what they cost."""
     record = _baseline(record)
-    if record["strategy"] != BASELINES[0]:
+    if record.get("strategy") != BASELINES[0]:
         return record
-    cached = [phase for phase in record.get("cached", []) if phase != "pretrain"]
-    seconds = dict(record.get("seconds", {}))
-    if "pretrain" in seconds:
-        seconds["pretrain"] = 0.0
-    return {**record, "cached": cached, "seconds": seconds}
+    if isinstance(cached := record.get("cached"), list):
+        record["cached"] = [phase for phase in cached if phase != "pretrain"]
+    if isinstance(seconds := record.get("seconds"), dict) and "pretrain" in seconds:
+        record["seconds"] = {**seconds, "pretrain": 0.0}
+    return record
 
 
 def _baselines(plan: Content) -> Content:
-    return {**plan, "cells": [_baseline(cell) for cell in plan["cells"]]}
+    if not isinstance(cells := plan.get("cells"), list):
+        return plan
+    return {**plan, "cells": [_baseline(cell) for cell in cells]}
 
 
 RECORD: dict[int, Step] = {

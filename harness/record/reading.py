@@ -93,6 +93,8 @@ def plan(path: Path) -> Plan:
     content = _content(path)
     if content["schema_version"] > 1:
         _verify(content)
+    else:
+        _require_text(content)
     try:
         return Plan.model_validate(migrate.migrated(content, migrate.PLAN))
     except ValidationError as error:
@@ -127,6 +129,14 @@ def _content(path: Path) -> dict[str, Any]:
             f"reads up to {SCHEMA_VERSION})"
         )
     return content
+
+
+def _require_text(content: dict[str, Any]) -> None:
+    """See that a file without a checksum has no half of a character in it, which no table takes."""
+    try:
+        json.dumps(content, ensure_ascii=False).encode()
+    except (UnicodeEncodeError, RecursionError):
+        raise InvalidFile("is not a valid one: it has what is no text") from None
 
 
 def _verify(content: dict[str, Any]) -> None:

@@ -146,8 +146,9 @@ class TestEpisodes:
             seed=0,
             names=data.classes,
         )
-        task = episode_task(episode, data.train, pool_of(data), CPU)
+        task = episode_task(episode, data.train, pool_of(data), CPU, data.classes)
         assert task.val is None
+        assert task.target.names == tuple(data.classes[label] for label in episode.classes)
         assert task.train.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
         assert not hasattr(task.train.inputs.pool, "labels")
 

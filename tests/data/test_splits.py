@@ -75,7 +75,7 @@ def test_each_class_keeps_its_share_within_one_example(labels, seed, tested, val
         )
         assert abs(test - tested * size) <= 1
         assert abs(val - validating * (size - test)) <= 1
-        assert abs(train - (1 - validating) * (1 - tested) * size) <= 1
+        assert abs(train - (1 - validating) * (1 - tested) * size) <= 2  # it bears both
 
 
 class TestVtab1k:

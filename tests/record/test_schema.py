@@ -30,10 +30,11 @@ records = st.builds(
     **{
         name: st.text()
         for name in Coordinates.model_fields
-        if name not in ("cell", "shots", "ways", "seed", "oracle")
+        if name not in ("cell", "shots", "ways", "seed", "oracle", "baseline")
     },
     cell=st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1),
     oracle=st.sampled_from([None, "selection", "labels"]),
+    baseline=st.booleans(),
     shots=whole | st.sampled_from(["vtab1k", "all"]),
     ways=st.none() | whole,
     seed=whole,

@@ -170,6 +170,7 @@ def test_no_bytes_at_all_break_reading(tmp_path_factory, content):
     ("content", "said"),
     [
         (None, "holds no results (no plan.json). Name the folder that 'harness suite' wrote"),
+        ('{"suite": "\\ud800", "schema_version": 1}', "is not a valid one: it has what is no text"),
         ("", "can't be read: it is torn, or no JSON. Run the suite again: finished cells are kept"),
         ("[]", "is none. Run the suite again"),
         ('{"suite": "small", "schema_version": 2}', "was changed after it was written. Run the"),

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.data.task import OneClass
 from harness.run.selection import Validation
 
 QUERIES = 6
@@ -20,7 +21,7 @@ def answers(right: int, sure: float = 2.0) -> torch.Tensor:
 
 
 def score(episodes: tuple[int, ...], sure: float = 2.0) -> tuple[float, float]:
-    val = Validation([], [], [LABELS] * len(episodes))
+    val = Validation([], [], [LABELS] * len(episodes), OneClass.of(3).selection)
     return val.score([answers(right, sure) for right in episodes])
 
 
