@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -51,7 +51,9 @@ def check(suite: Suite, registry: Registry, datasets: Datasets) -> list[str]:
         found += chain.from_iterable(wrong)
         pairs = zip(getattr(suite, kind), wrong, strict=True)
         sound[kind] = tuple(spec for spec, mistakes in pairs if not mistakes)
-    found += _combinations(suite.model_copy(update=sound), registry, datasets)
+    usable = suite.model_copy(update=sound)
+    found += _further(suite, usable.strategies, registry)
+    found += _combinations(usable, registry, datasets)
     return [*dict.fromkeys(found)]
 
 
@@ -82,11 +84,12 @@ def _messages(function: Any, *args: Any) -> Iterator[str]:
         yield from error.each()
 
 
-def _further(suite: Suite, registry: Registry) -> Iterator[str]:
-    """Models that strategies name and that are not there, and those that nobody asks for."""
+def _further(suite: Suite, usable: Sequence[StrategySpec], registry: Registry) -> Iterator[str]:
+    """Tell of models that usable strategies name and that are not there, and of those that nobody
+    asks for, where all strategies can be asked."""
     labels = [backbone.title for backbone in suite.backbones]
     named: set[str] = set()
-    for spec in suite.strategies:
+    for spec in usable:
         for argument, label in configure.strategy(registry, spec).strategy.backbones().items():
             named.add(label)
             if label not in labels:
@@ -95,16 +98,16 @@ def _further(suite: Suite, registry: Registry) -> Iterator[str]:
                     f"which the suite does not have{did_you_mean(label, labels)}"
                 )
     for backbone in suite.backbones:
-        if not backbone.compared and backbone.title not in named:
+        unasked = not backbone.compared and backbone.title not in named
+        if unasked and len(usable) == len(suite.strategies):
             yield (
                 f"backbone '{backbone.title}' is not compared, and no strategy names it: remove it"
             )
-    if suite.backbones and not any(backbone.compared for backbone in suite.backbones):
+    if not any(backbone.compared for backbone in suite.backbones):
         yield "no backbone is compared: leave compared = false out of one"
 
 
 def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Iterator[str]:
-    yield from _further(suite, registry)
     for backbone in suite.backbones:
         yield from backbones.mistakes(backbone, registry, datasets)
     for problem in suite.problems:
@@ -166,9 +169,9 @@ def _combinations(suite: Suite, registry: Registry, datasets: Datasets) -> Itera
                         "give the problem a 'source' or the backbone weights = { source = … }"
                     )
                 if source is not None:
-                    check = configure.strategy(registry, spec).strategy.check_source
+                    configured = configure.strategy(registry, spec).strategy
                     sizes = _class_sizes(datasets, source)
-                    for line in _messages(check, sizes):
+                    for line in _messages(configured.check_source, sizes):
                         yield f"strategy '{spec.title}', problem '{problem.title}': {line}"
 
 

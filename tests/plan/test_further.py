@@ -108,3 +108,18 @@ def test_what_cannot_be_is_refused_in_words(planned, table, change, said):
     with pytest.raises(Mistakes) as caught:
         planned(table)
     assert said in [*caught.value.lines]
+
+
+def test_a_mistake_elsewhere_is_not_told_as_one_of_second_models(planned, table):
+    """Whether a model is named can't be known of a strategy that can't be set up, and a model that
+    is wrong itself is there all the same."""
+    table["strategies"][1]["args"]["techer"] = 1
+    with pytest.raises(Mistakes) as caught:
+        planned(table)
+    assert [line for line in caught.value.lines if "backbone" in line] == []
+    del table["strategies"][1]["args"]["techer"]
+    table["backbones"][1]["model"] = "conv5"
+    with pytest.raises(Mistakes) as caught:
+        planned(table)
+    (line,) = caught.value.lines
+    assert line.startswith("unknown model 'conv5'")
