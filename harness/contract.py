@@ -14,7 +14,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from torch import Tensor
 
 from harness.data.examples import Data, Inputs, RawInputs
-from harness.data.task import Source, Task
+from harness.data.task import Source, Target, Task
 from harness.model.backbone import Backbone
 from harness.model.fit import fit
 from harness.model.recipe import Recipe
@@ -253,7 +253,7 @@ class Strategy(Configured):
         return trials[0].predictor
 
     def restore(
-        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+        self, file: Path, backbone: Backbone, target: Target, hp: Settings, run: Run
     ) -> Predictor:
         """Give back a predictor of :meth:`adapt` that was saved to ``file``: on a device of the
         same kind and in the same precision, its logits are the same, bit for bit.
@@ -263,13 +263,13 @@ class Strategy(Configured):
 
         Args:
             backbone: what ``adapt`` was given, which is what ``prepare`` made of it.
-            classes: those of the task.
+            target: that of the task.
             hp: the settings that it was adapted with.
 
         Raises:
             HarnessError: the file cannot be read, or does not fit.
         """
-        return restore(file, Recipe(backbone, (), lr=0.0), stand_in(backbone, classes), run)
+        return restore(file, Recipe(backbone, (), lr=0.0), stand_in(backbone, target), run)
 
 
 class Trick(Configured):
@@ -330,11 +330,11 @@ class GradientStrategy(Strategy):
         return fit(self._derived(backbone, task, hp, run), task, run)
 
     def restore(
-        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+        self, file: Path, backbone: Backbone, target: Target, hp: Settings, run: Run
     ) -> Predictor:
         """As :meth:`Strategy.restore`, in the form that the recipe for a stand-in of the task has;
         earlier stages that it trains are trained on that: a run of one step is enough."""
-        task = stand_in(backbone, classes)
+        task = stand_in(backbone, target)
         with run.seeded("restoring"):
             return restore(file, self._derived(backbone, task, hp, run), task, run)
 

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -34,6 +35,10 @@ class Target(ABC):
     @abstractmethod
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What training lowers, a mean over the batch: a scalar, of outputs ``[b, outputs]``."""
+
+    @abstractmethod
+    def any_targets(self) -> Tensor:
+        """Two valid targets or more, all kinds of them, of no particular inputs."""
 
     @property
     @abstractmethod
@@ -69,6 +74,9 @@ class OneClass(Target):
     def criterion(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats, also of probabilities ``[b, classes]``."""
         return F.cross_entropy(outputs, targets)
+
+    def any_targets(self) -> Tensor:
+        return torch.arange(max(2, self.outputs)) % self.outputs
 
     @property
     def selection(self) -> Measure:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.data.examples import Examples, Inputs
 from harness.data.resident import ResidentPool
-from harness.data.task import OneClass, Task
+from harness.data.task import Target, Task
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
 from harness.model.classifier import ENTRY, Classifier, trainable_copy
@@ -23,14 +23,12 @@ EARLIER = {"features.centre": "head.centre", "features.scale": "head.scale"}
 """Names that earlier versions gave to what standardises the features."""
 
 
-def stand_in(backbone: Backbone, classes: int) -> Task:
-    """A task with an example of each class that says nothing of it, and two at least: for what has
-    the form of an adapted model, and not yet its weights."""
-    rows = torch.arange(max(2, classes))
-    labels = (rows % classes).to(backbone.device)
-    return Task(
-        Examples(Inputs(ResidentPool(backbone.example), rows % 2), labels), OneClass.of(classes)
-    )
+def stand_in(backbone: Backbone, target: Target) -> Task:
+    """A task with a few examples that say nothing of what is predicted: for what has the form of an
+    adapted model, and not yet its weights."""
+    targets = target.any_targets().to(backbone.device)
+    rows = torch.arange(len(targets)) % 2
+    return Task(Examples(Inputs(ResidentPool(backbone.example), rows), targets), target)
 
 
 @torch.no_grad()
@@ -41,7 +39,7 @@ def restore(file: Path, recipe: Recipe, task: Task, run: Run) -> Classifier:
     Args:
         recipe: of the same form: its backbone and its head, whose weights are replaced. What is
             not in the file is taken from the backbone that the recipe's was derived from.
-        task: of as many classes.
+        task: of the same target.
 
     Raises:
         HarnessError: the file cannot be read, or is of a classifier of another form.

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.hashing import sha256
+from harness.record.locks import locked
 from harness.record.schema import Trial
 
 
@@ -44,6 +45,7 @@ class Journal:
     """Where one cell keeps what it has done."""
 
     def __init__(self, directory: Path, cell: str) -> None:
+        self._directory, self._cell = directory, cell
         self._file = directory / "partial" / f"{cell}.json"
         self.log = directory / "logs" / f"{cell}.log"
 
@@ -74,7 +76,7 @@ class Journal:
         is seen by its checksum.
         """
         content = partial.model_dump_json().encode()
-        new = self._file.with_suffix(".new")
+        new = self._new
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
             new.write_bytes(b"\n".join([_seal(content), content]))
@@ -82,9 +84,28 @@ class Journal:
 
     def drop(self) -> None:
         """Forget it: the cell has ended, or is to start anew."""
-        for file in (self._file, self.checkpoint):
+        for file in (self._file, self._new, self.checkpoint):
             with suppress(OSError):
                 file.unlink()
+
+    def drop_ended(self, record: Path) -> None:
+        """Forget it, as the cell's record was written after it and says that the cell has ended:
+        whoever wrote that was killed before :meth:`drop`. A journal that is newer is of another
+        attempt."""
+        with locked(self._directory, self._cell) as ours, suppress(OSError):
+            files = [*self._file.parent.glob(f"{self._cell}.*")]
+            written = record.stat().st_mtime_ns
+            if ours and all(file.stat().st_mtime_ns <= written for file in files):
+                self.drop()
+
+    @property
+    def _new(self) -> Path:
+        return self._file.with_suffix(".new")
+
+
+def begun(directory: Path) -> set[str]:
+    """The cells that have a journal in a results folder."""
+    return {path.stem for path in (directory / "partial").glob("*")}
 
 
 def _seal(content: bytes) -> bytes:

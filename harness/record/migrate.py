@@ -75,7 +75,7 @@ PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines}
 SAME_NUMBERS = {
     "0e9d801371b54795": "69264088a05f030f",  # strategy from_scratch
     "509beb16b458438e": "c9a90577e94338b0",  # strategy linear_probe
-    "34aa9aab89965cbd": "bddf4b2c9f2d6de6",  # strategy logistic_probe
+    "e7687e0b512750b7": "bddf4b2c9f2d6de6",  # strategy logistic_probe
     "0585759bcdaec9f8": "5d4a0b80d3935a65",  # strategy lp_ft
     "739ae833425a6200": "d382305336df49fa",  # strategy maml
     "303e31ccd454ae01": "4d8a9b8f25fbd359",  # strategy protonet

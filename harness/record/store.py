@@ -71,7 +71,7 @@ class Store:
         write_atomically(self.directory / "plan.json", _sealed(plan))
 
     def write_record(self, record: Record) -> Path:
-        path = self._record(record.cell)
+        path = self.record_file(record.cell)
         write_atomically(path, _sealed(record))
         return path
 
@@ -143,11 +143,12 @@ class Store:
 
     def _read(self, cell: str) -> Record | None:
         try:
-            return reading.record(self._record(cell), cell)
+            return reading.record(self.record_file(cell), cell)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _record(self, cell: str) -> Path:
+    def record_file(self, cell: str) -> Path:
+        """Where the record of a cell is, or is to be."""
         return self.directory / f"records/{cell}.json"
 
     def records(self) -> list[Record]:
@@ -222,7 +223,7 @@ class Store:
         found = 0
         for cell, meaning in cells:
             before = cell.earlier
-            if before is None or self._record(cell.cell).exists():
+            if before is None or self.record_file(cell.cell).exists():
                 continue
             record = self.record(before)
             if record is None:
@@ -257,10 +258,10 @@ class Store:
             except Stale:
                 pass  # it may stay until there is another
             except (Newer, Unreadable) as invalid:
-                path = self._record(cell.cell)
+                path = self.record_file(cell.cell)
                 raise HarnessError(f"{path} {invalid}", invalid.remedy) from None
             except InvalidFile as invalid:
-                yield self._record(cell.cell), f"{cell.title}: its record {invalid}"
+                yield self.record_file(cell.cell), f"{cell.title}: its record {invalid}"
 
     def _invalid_plan(self) -> str:
         """Why the plan can't be believed; nothing where it can, or where there is none."""

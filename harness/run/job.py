@@ -147,8 +147,8 @@ class CellJob:
                     provenance=provenance.of_run(device, self.threads),
                 )
                 self._store.write_record(record)
-                if status not in KEPT:
-                    self._journal.drop()
+            if record.status not in KEPT:  # it may have been killed just after its record
+                self._journal.drop()
         emit("harness_cell_finished", {"cell": cell, "record": record})
 
 

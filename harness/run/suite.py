@@ -18,6 +18,7 @@ from harness.executor import Executor
 from harness.plan.cell import Cell
 from harness.plan.cells import Planned
 from harness.record.files import remove_leftovers
+from harness.record.journal import Journal, begun
 from harness.record.locks import is_locked
 from harness.record.provenance import cores
 from harness.record.schema import Record
@@ -27,6 +28,7 @@ from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import GIB, CellJob, Place
 from harness.run.order import Making
+from harness.run.status import KEPT
 from harness.suite.schema import Limits
 
 WAIT = 0.5
@@ -74,6 +76,7 @@ def run_suite(
     store.write_plan(planned.to_json())
     for folder in (place.directory, place.cache):
         remove_leftovers(folder)
+    _drop_ended(planned.cells, store)
     todo = unfinished(chosen, store, retry)
     told = {"suite": planned.suite.name, "directory": place.directory}
     events.emit("harness_suite_started", {**told, "cells": chosen, "todo": len(todo)})
@@ -82,6 +85,16 @@ def run_suite(
     finally:
         events.emit("harness_suite_finished", told)
     return store
+
+
+def _drop_ended(cells: Sequence[Cell], store: Store) -> None:
+    """Forget what is left of cells that have ended, where a kill came just after the record."""
+    left = begun(store.directory)
+    for cell in cells:
+        if cell.cell in left:
+            record, _ = store.judged(cell)
+            if record is not None and record.status not in KEPT:
+                Journal(store.directory, cell.cell).drop_ended(store.record_file(cell.cell))
 
 
 class _Rounds:

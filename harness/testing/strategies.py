@@ -137,7 +137,7 @@ class StrategyChecks:
         restored = self.strategy.restore(
             tmp_path / "predictor.safetensors",
             copy.deepcopy(backbone),
-            task.classes,
+            task.target,
             {name: hp[name] for name in self.strategy.space},
             a_run(steps=1),
         )

@@ -24,6 +24,9 @@ class Number(Target):
     def criterion(self, outputs, targets):
         return F.mse_loss(outputs[:, 0], targets)
 
+    def any_targets(self):
+        return torch.tensor([-1.0, 1.0])
+
     @property
     def selection(self):
         def of(outputs, targets):
@@ -45,6 +48,9 @@ class Several(Target):
 
     def criterion(self, outputs, targets):
         return F.binary_cross_entropy_with_logits(outputs, targets)
+
+    def any_targets(self):
+        return torch.eye(3)
 
     @property
     def selection(self):
@@ -85,11 +91,11 @@ def task_of(target, labels):
     ("target", "labels"),
     [(Number(), lambda part: brightness(part.inputs)), (Several(), properties)],
 )
-def test_strategies_predict_what_the_target_says(strategy, target, labels):
-    task = task_of(target, labels)
-    run = a_run(steps=60)
+def test_strategies_predict_what_the_target_says(strategy, target, labels, tmp_path):
+    task, backbone, hp = task_of(target, labels), small_backbone(), {**strategy.defaults}
+    run, hp["lr"] = a_run(steps=60), 1e-2
     with run.seeded("adapt"):
-        predictor = strategy.adapt(small_backbone(), task, {**strategy.defaults, "lr": 1e-2}, run)
+        predictor = strategy.adapt(backbone, task, hp, run)
     outputs = predictor.logits(task.val.inputs)
     assert outputs.shape == (120, target.outputs)
     value, loss = target.selection.of(outputs, task.val.labels)
@@ -97,6 +103,11 @@ def test_strategies_predict_what_the_target_says(strategy, target, labels):
     assert loss < untrained
     # The state that validated best, by the target's own measure:
     assert value == pytest.approx(max(value for _, value in run.curve), abs=1e-6)
+    predictor.save(tmp_path / "predictor.safetensors")
+    restored = strategy.restore(
+        tmp_path / "predictor.safetensors", backbone, target, hp, a_run(steps=1)
+    )
+    assert torch.equal(restored.logits(task.val.inputs), outputs)
 
 
 def test_trials_are_scored_by_the_measure_of_the_target():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.data.task import OneClass
 from harness.plan.cells import plan
 from harness.plan.configure import strategy
 from harness.plan.datasets import Datasets
@@ -67,7 +68,7 @@ class Bench:
         restored = strategy(self.registry, cell.strategy_spec).strategy.restore(
             self.store.directory / f"predictors/{cell.cell}.safetensors",
             backbone,
-            len(loaded.data.classes),
+            OneClass(tuple(loaded.data.classes)),
             record.trials[record.selected].settings,
             a_run(steps=1, seed=cell.seed),
         )

@@ -12,7 +12,9 @@ import torch
 from harness.api import Executor, HarnessError
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
+from harness.record.journal import Journal, Partial
 from harness.record.locks import locked
+from harness.record.schema import Trial
 from harness.registry import Sources, load_once
 from harness.run import stopping
 from harness.run import suite as rounds
@@ -29,6 +31,9 @@ SUITE = {
     "backbones": [{"model": "conv4", "weights": "random", "input_size": 16, "args": {"width": 8}}],
     "problems": [{"dataset": "digits", "shots": [2]}],
 }
+
+
+TRIAL = Trial(number=0, state="complete", settings={}, value=0.5, loss=1.0)
 
 
 class Lends(Executor):
@@ -124,6 +129,36 @@ def test_another_attempt_is_made_where_the_suite_asks_for_it(run):
     assert [record.attempts for record in finished] == [1, 1, 1, 2, 2, 2, 3, 3, 3]
     store, finished = run(inline)  # by default, what has a record is done
     assert finished == []
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_process_killed_just_after_its_record_leaves_no_journal(run, tmp_path, told):
+    """Whether its runner lives to hear of it or was killed too."""
+
+    def dies(job, emit):
+        job.run(lambda hook, arguments: None, "cpu")
+        journal = Journal(tmp_path / "results", job.cell.cell)
+        journal.write(Partial())
+        journal.checkpoint.touch()
+        record = tmp_path / f"results/records/{job.cell.cell}.json"
+        os.utime(record)  # what a killed process leaves is older
+        if told:
+            job.lost("crashed", "it died", emit, "cpu")
+
+    store, _ = run(dies)
+    assert [record.status for record in store.records()] == ["ok"] * 3
+    run(inline)
+    assert not [*tmp_path.glob("results/partial/*")]
+
+
+def test_the_journal_of_a_later_attempt_stays(run, tmp_path):
+    def fails(job, emit):
+        job.lost("failed", "for a reason", emit, "cpu")
+        Journal(tmp_path / "results", job.cell.cell).write(Partial(trials=[TRIAL]))
+
+    run(fails)
+    run(inline)
+    assert len([*tmp_path.glob("results/partial/*")]) == 3
 
 
 def test_a_lost_cell_that_had_written_its_record_keeps_it(run):

@@ -21,6 +21,7 @@ from harness.api import (
     Settings,
     Space,
     Strategy,
+    Target,
     Task,
     Unsupported,
     hookimpl,
@@ -92,9 +93,9 @@ class LogisticProbe(Strategy):
         return [predictors[place] for place in range(len(batch))]
 
     def restore(
-        self, file: Path, backbone: Backbone, classes: int, hp: Settings, run: Run
+        self, file: Path, backbone: Backbone, target: Target, hp: Settings, run: Run
     ) -> Predictor:
-        task = stand_in(backbone, classes)
+        task = stand_in(backbone, target)
         return restore(file, _recipe(backbone, task, run), task, run)
 
 
