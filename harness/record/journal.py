@@ -61,13 +61,16 @@ class Journal:
         """The file for the state of a training that is under way."""
         return self._file.with_suffix(".safetensors")
 
-    def read(self) -> Partial:
-        """What was done; nothing where there is no journal that can be believed."""
+    def read(self, threads: int | None = None) -> Partial:
+        """What was done with so many threads; nothing where there is no journal that can be
+        believed, or one of other threads."""
         with suppress(OSError, ValueError):
             seal, _, content = self._file.read_bytes().partition(b"\n")
             if seal == _seal(content):
-                return Partial.model_validate_json(content)
-        return Partial()
+                done = Partial.model_validate_json(content)
+                if done.threads == threads:
+                    return done
+        return Partial(threads=threads)
 
     def write(self, partial: Partial) -> None:
         """Replace the journal, if that can be done: without it trials are done again.

@@ -17,7 +17,7 @@ from harness.executor import Emit
 from harness.plan.cell import Cell
 from harness.record import provenance
 from harness.record.files import CannotWrite
-from harness.record.schema import Record, Status
+from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.run.experiment import Experiment
 from harness.run.meters import Meters
@@ -53,7 +53,7 @@ def run_cell(
                 status = "ok"
             except KeyboardInterrupt as error:
                 status, interrupt = "interrupted", error
-                reason = f"stopped; finished trials: {len(experiment.record.trials)}"
+                reason = f"stopped; finished trials: {len(experiment.done.trials)}"
             except CannotWrite:
                 raise
             except BaseException as error:
@@ -67,23 +67,37 @@ def run_cell(
             except Exception as error:  # a result does not depend on what could be counted
                 told = classify(error, experiment.plugin_file)[1]
                 reason, trace = f"its FLOPs could not be counted: {told}", traceback.format_exc()
-    record = experiment.record.model_copy(
-        update={
-            "status": status,
-            "reason": reason,
-            "traceback": trace,
-            "attempts": attempts,
-            "log": experiment.journal.logged(),
-            "metrics": experiment.record.metrics if status == "ok" else {},
-            "seconds": experiment.seconds(),
-            **meters.read(),
-            "provenance": {
-                **provenance.of_run(str(resources.device), cell.budget.threads),
-                **experiment.means(),
-                "started": started.isoformat(timespec="seconds"),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-        }
+    findings = experiment.findings
+    # Not looked at: what a plugin gave, and no file can hold, is told when it is written.
+    record = Record.model_construct(
+        **{name: getattr(cell, name) for name in Coordinates.model_fields},
+        status=status,
+        reason=reason,
+        traceback=trace,
+        attempts=attempts,
+        log=experiment.journal.logged(),
+        config=cell.config(),
+        meaning=cell.meaning,
+        split_hash=findings.split_hash,
+        trials=experiment.done.trials,
+        selected=findings.selected,
+        metrics=findings.metrics if status == "ok" else {},
+        seconds=experiment.seconds(),
+        cached=experiment.reused(),
+        **meters.read(),
+        trainable_params=findings.trainable_params,
+        total_params=findings.total_params,
+        flops=findings.flops,
+        throughput=findings.throughput,
+        leaks=findings.leaks,
+        notes=findings.notes,
+        provenance={
+            **provenance.of_run(str(resources.device), cell.budget.threads),
+            "precision": findings.precision,
+            "inputs": " and ".join(sorted(findings.inputs)),
+            "started": started.isoformat(timespec="seconds"),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
     )
     record = _written(record, store)
     if record.status not in KEPT:

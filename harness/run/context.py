@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import optuna
 import torch
 from torch import Tensor
 
-from harness.data.examples import Inputs
+from harness.data.examples import Inputs, Pool
 from harness.hashing import seed_of
 from harness.model.augment import Augment
 from harness.model.backbone import Backbone
 from harness.model.feature_store import FeatureStore
 from harness.model.precision import Precision, autocast
 from harness.model.run import Resumable, SecondModel
+from harness.record.journal import Partial
 from harness.run import stopping
 from harness.run.billing import Billing
 from harness.run.checkpoint import Checkpoint
@@ -45,27 +48,29 @@ class CellRun:
         seed: int,
         steps: int,
         batch_size: int,
+        evaluations: int = 4,
+        patience: int | None = None,
+        augment: Augment | None = None,
+        precision: Precision = "float32",
+        models: Mapping[str, SecondModel] | None = None,
         store: FeatureStore,
         clock: Clock,
         progress: Progress,
+        stage: str = "adapt",
         checkpoint: Checkpoint | None = None,
     ) -> None:
         self.device, self.steps, self.batch_size = device, steps, batch_size
         self.micro_batch = batch_size
-        self.evaluations = 4
-        self.patience: int | None = None
-        self.augment: Augment | None = None
-        self.precision: Precision = "float32"
+        self.evaluations, self.patience = evaluations, patience
+        self.augment, self.precision = augment, precision
         self.clock = clock
-        self.stage = "trial"
         self.trial: optuna.Trial | None = None
         self.curve: Curve = []
         self.features_reused = False
         """Whether some activations were computed by an earlier cell, and billed again."""
-        self.checkpoint = checkpoint
-        self.models: dict[str, SecondModel] = {}
-        """What :meth:`backbone` gives, by label."""
-        self._seed, self._store, self._progress = seed, store, progress
+        self._models = dict(models or {})
+        self._seed, self._store, self._checkpoint = seed, store, checkpoint
+        self._progress, self._stage = progress, stage
         self._storing = True
         self._fresh: Backbone | None = None
         self._billing = Billing()
@@ -89,9 +94,14 @@ class CellRun:
         return self._fresh
 
     def backbone(self, label: str) -> SecondModel:
-        if label not in self.models:
+        if label not in self._models:
             raise ValueError(f"the strategy's backbones() does not name '{label}'")
-        return self.models[label]
+        return self._models[label]
+
+    def lend(self, label: str, pool: Pool, prepared: Pool) -> None:
+        """From now on a second model takes the inputs of ``pool`` as they are in ``prepared``."""
+        known = self._models[label]
+        self._models[label] = replace(known, pools={**known.pools, pool.digest: prepared})
 
     def autocast(self) -> AbstractContextManager[object]:
         return autocast(self.precision, self.device)
@@ -113,7 +123,7 @@ class CellRun:
             self.trial.report(value, step)
 
     def progress(self, done: int, total: int) -> None:
-        self._progress(self.stage, done, total)
+        self._progress(self._stage, done, total)
 
     def billed(self) -> float:
         """All seconds so far; activations count as what computing them cost, once."""
@@ -128,6 +138,7 @@ class CellRun:
         name: int | str,
         trial: optuna.Trial | None = None,
         curve: Curve | None = None,
+        at_once: int | None = None,
     ) -> None:
         """A trial begins, or the making of an artefact; its trainings can be gone on with.
 
@@ -135,12 +146,15 @@ class CellRun:
             name: the trial's number, or what the artefact is.
             trial: is told what is reported, and may prune.
             curve: is given what is reported.
+            at_once: how many examples of a batch go through the model at once; by default as many
+                as in the trial before.
         """
         self.trial, self.curve = trial, [] if curve is None else curve
+        self.micro_batch = at_once or self.micro_batch
         self._resuming = None
-        if self.checkpoint is not None:
+        if self._checkpoint is not None:
             self._resuming = Resuming(
-                self.checkpoint, name, clock=self.clock, curve=self.curve, device=self.device
+                self._checkpoint, name, clock=self.clock, curve=self.curve, device=self.device
             )
 
     def end(self) -> None:
@@ -148,6 +162,12 @@ class CellRun:
         if self._resuming is not None:
             self._resuming.end()
         self.trial, self._resuming = None, None
+
+    def halve(self) -> None:
+        """From now on half as many examples go through the model at once; what the trial has
+        reported is forgotten."""
+        self.micro_batch = math.ceil(self.micro_batch / 2)
+        self.curve.clear()
 
     def resume(self, training: Resumable) -> int:
         if self._resuming is None:
@@ -191,6 +211,8 @@ class CellRun:
         """Which activations this cell is billed for by now."""
         return self._billing.read()
 
-    def restore_paid(self, paid: Mapping[str, str]) -> None:
-        """What :meth:`paid` said in an earlier process is not billed again."""
-        self._billing.add(paid)
+    def go_on(self, done: Partial) -> None:
+        """After what an earlier process did: it is not billed again."""
+        self._billing.add(done.billed)
+        self.features_reused = done.features_reused
+        self.micro_batch = min([self.micro_batch, *(t.at_once for t in done.trials if t.at_once)])

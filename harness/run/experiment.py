@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +42,11 @@ from harness.plan.cell import Cell
 from harness.plan.notes import notes
 from harness.plan.targets import cell_manifest, shown_before, target_leaks
 from harness.record.journal import Journal
-from harness.record.schema import Coordinates, Record
 from harness.record.store import Store
 from harness.run import costs, stopping
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, Progress
+from harness.run.findings import Findings, Outcome
 from harness.run.meters import Clock, Meters
 from harness.run.resources import Resources
 from harness.run.search import Selected
@@ -55,55 +55,27 @@ from harness.run.trials import AT_ONCE, Trials
 from harness.suite.schema import AdaptationProblem, EpisodesProblem, TransferProblem
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What was tested, for its costs to be measured: a task, what it was adapted to and its test
-    inputs; ``steps`` are those it took, where they are known."""
-
-    selected: Selected
-    task: Task
-    predictor: Predictor
-    inputs: Inputs
-    steps: int | None
-
-
 @dataclass
 class Experiment:
-    """The steps of one cell, filling in its record as they go."""
+    """The steps of one cell, and what is known of it so far: its :meth:`findings`."""
 
     cell: Cell
     resources: Resources
     store: Store
     meters: Meters
     emit: Emit
-    record: Record = field(init=False)
 
     def __post_init__(self) -> None:
         cell = self.cell
-        coordinates = {name: getattr(cell, name) for name in Coordinates.model_fields}
-        self.record = Record(
-            **coordinates, status="failed", config=cell.config(), meaning=cell.meaning
-        )
         self.journal = Journal(self.store.directory, cell.cell)
+        self.done = self.journal.read(cell.budget.threads)
+        self.meters.add(self.done)
         self.clock = Clock(self.resources.device)
+        self.clock.seconds.update(self.done.seconds)
         self.progress = _teller(cell, self.emit)
-        self.run_context = CellRun(
-            device=self.resources.device,
-            seed=cell.seed,
-            steps=cell.budget.steps,
-            batch_size=cell.budget.batch_size,
-            store=self.resources.features,
-            clock=self.clock,
-            progress=self.progress,
-            checkpoint=Checkpoint(self.journal.checkpoint, self.resources.limits.checkpoint),
-        )
-        budget, run = cell.budget, self.run_context
-        run.evaluations, run.patience = budget.evaluations, budget.patience
-        if budget.augment is not None:
-            run.augment = Augment(**budget.augment.model_dump())
         self.configured = configure.strategy(self.resources.registry, cell.strategy_spec)
+        self.findings = Findings()
         self.outcome: Outcome | None = None
-        self.inputs_held: set[str] = set()
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
             importlib.import_module(module)
 
@@ -118,36 +90,38 @@ class Experiment:
     # ── the flow ──────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> None:
+        cell, resources, findings = self.cell, self.resources, self.findings
+        weights = resources.backbone(cell, self.progress)
+        self.meters.restart()  # all cells share the weights: they are no part of this one
+        self.clock.seconds["pretrain"] = weights.seconds
+        if weights.cached and weights.seconds:
+            findings.reused.add("pretrain")
+        findings.total_params = weights.backbone.num_parameters
+        models = {}
+        for label in cell.further_specs:
+            second = resources.backbone(cell, self.progress, label)
+            self.clock.seconds["pretrain"] += second.seconds
+            models[label] = SecondModel(second.backbone, {})
+        loaded = resources.datasets.load(cell.dataset, cell.problem_spec.args)
+        findings.notes = notes(resources.datasets, cell)
+        self.run_context = self._run_on(weights.backbone, models)
+        findings.precision = self.run_context.precision
         self.trials = Trials(
-            self.cell,
+            cell,
             self.configured,
             self.run_context,
-            self.record,
+            self.done,
             journal=self.journal,
             meters=self.meters,
-            prepare=lambda backbone, settings: self.resources.prepared(
-                self.cell, self.strategy, backbone, settings, self.progress
+            prepare=lambda backbone, settings: resources.prepared(
+                cell, self.strategy, backbone, settings, self.progress
             ),
             plugin=self.plugin_file,
             emit=self.emit,
-            accumulate=self.resources.limits.accumulate,
+            accumulate=resources.limits.accumulate,
         )
-        weights = self.resources.backbone(self.cell, self.progress)
-        self.meters.restart()  # all cells share the weights: they are no part of this one
-        self.clock.seconds["pretrain"] = weights.seconds
-        if weights.cached and weights.seconds and "pretrain" not in self.record.cached:
-            self.record.cached.append("pretrain")
-        self.record.total_params = weights.backbone.num_parameters
-        for label in self.cell.further_specs:
-            second = self.resources.backbone(self.cell, self.progress, label)
-            self.clock.seconds["pretrain"] += second.seconds
-            self.run_context.models[label] = SecondModel(second.backbone, {})
-        loaded = self.resources.datasets.load(self.cell.dataset, self.cell.problem_spec.args)
-        self.record.notes = notes(self.resources.datasets, self.cell)
-        run, precision = self.run_context, self.cell.budget.precision
-        run.precision = suited(weights.backbone, run.device) if precision == "auto" else precision
-        with products(run.precision):
-            match self.cell.problem_spec:
+        with products(self.run_context.precision):
+            match cell.problem_spec:
                 case TransferProblem():
                     self._transfer(loaded, weights.backbone)
                 case EpisodesProblem() as problem:
@@ -155,17 +129,39 @@ class Experiment:
                 case AdaptationProblem() as problem:
                     self._adaptation(problem, loaded, weights.backbone)
         if self.run_context.features_reused:
-            self.record.cached.append("features")
+            findings.reused.add("features")
+
+    def _run_on(self, backbone: Backbone, models: Mapping[str, SecondModel]) -> CellRun:
+        """What the strategy is lent, as the cell's budget has it."""
+        budget, device = self.cell.budget, self.resources.device
+        asked = budget.precision
+        run = CellRun(
+            device=device,
+            seed=self.cell.seed,
+            steps=budget.steps,
+            batch_size=budget.batch_size,
+            evaluations=budget.evaluations,
+            patience=budget.patience,
+            augment=Augment(**budget.augment.model_dump()) if budget.augment else None,
+            precision=suited(backbone, device) if asked == "auto" else asked,
+            models=models,
+            store=self.resources.features,
+            clock=self.clock,
+            progress=self.progress,
+            checkpoint=Checkpoint(self.journal.checkpoint, self.resources.limits.checkpoint),
+        )
+        run.go_on(self.done)
+        return run
 
     def _pool(self, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
         """The inputs of a part of the data, which second models are given too."""
         pool = self.resources.pool_of(self.cell, loaded, backbone, part)
-        self.inputs_held.add(pool.held)
+        self.findings.inputs.add(pool.held)
         run = self.run_context
         for label, spec in self.cell.further_specs.items():
-            other, known = self.cell.model_copy(update={"backbone_spec": spec}), run.models[label]
-            own = self.resources.pool_of(other, loaded, known.backbone, part)
-            run.models[label] = replace(known, pools={**known.pools, pool.digest: own})
+            other = self.cell.model_copy(update={"backbone_spec": spec})
+            second = run.backbone(label).backbone
+            run.lend(label, pool, self.resources.pool_of(other, loaded, second, part))
         return pool
 
     def _transfer(self, loaded: Loaded, backbone: Backbone) -> None:
@@ -174,7 +170,7 @@ class Experiment:
         self._keep_split(
             manifest.digest(loaded.digest), {"classes": data.classes, **manifest.to_json()}
         )
-        self.record.leaks = target_leaks(self.resources.datasets, cell, manifest)
+        self.findings.leaks = target_leaks(self.resources.datasets, cell, manifest)
         task = transfer_task(
             data, self._pool(loaded, backbone, "train"), manifest, self.resources.device
         )
@@ -195,7 +191,7 @@ class Experiment:
         )
         parts = {"source": labelled.to_json(), "target": target.to_json()}
         self._keep_split(digest, {"classes": loaded.data.classes, **parts})
-        self.record.leaks = target_leaks(self.resources.datasets, cell, target)
+        self.findings.leaks = target_leaks(self.resources.datasets, cell, target)
         pool = self._pool(loaded, backbone, "train")
         known = transfer_task(loaded.data, pool, target, device)
         task = adaptation_task(
@@ -232,13 +228,13 @@ class Experiment:
         with self.clock.phase("test"):
             logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task)
         labels = test.labels[rows]
-        self.record.metrics |= task.target.scores(logits, labels)
+        self.findings.metrics |= task.target.scores(logits, labels)
         self.store.write_predictions(
             self.cell.cell,
             {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
         )
         self._finish(selected, selected.predictor, val.measure)
-        curve = self.record.trials[selected.number].curve
+        curve = self.done.trials[selected.number].curve
         steps = curve[-1][0] if curve else self.run_context.steps
         inputs = test.placed(pool, rows)
         self.outcome = Outcome(selected, task, selected.predictor, inputs, steps)
@@ -273,7 +269,7 @@ class Experiment:
         }
         drawn_ids = {"data": loaded.digest, "episodes": episodes_digest([*val, *test])}
         self._keep_split(keys.key(drawn_ids), manifest)
-        self.record.leaks = episode_leakage(
+        self.findings.leaks = episode_leakage(
             loaded, test, shown_before(self.resources.datasets, cell)
         )
         pool = self._pool(loaded, backbone, "train")
@@ -288,7 +284,6 @@ class Experiment:
         tasks, inputs = tasks_of(val), [queries(e) for e in val]
         answers, measure = [query_labels(e) for e in val], tasks[0].target.selection
         selected = self.trials.select(backbone, Validation(tasks, inputs, answers, measure))
-        self.run_context.stage = "test"
         results, all_logits = [], []
         fitting = self.clock.read("fit")
         predictor: Predictor | None = None
@@ -307,7 +302,7 @@ class Experiment:
         selected.fit_seconds = self.clock.read("fit") - fitting
         self.clock.seconds["test"] += selected.fit_seconds
         self.clock.seconds["fit"] -= selected.fit_seconds
-        self.record.metrics |= mean_scores(results, measure.value)
+        self.findings.metrics |= mean_scores(results, measure.value)
         self.store.write_predictions(
             cell.cell,
             {
@@ -321,24 +316,17 @@ class Experiment:
         self.outcome = Outcome(selected, tasks[-1], predictor, queries(test[-1]), None)
 
     def _finish(self, selected: Selected, predictor: Predictor, measure: Measure) -> None:
-        self.record.selected = selected.number
-        self.record.metrics[f"{measure.value}_val"] = selected.score[0]
-        self.record.metrics[f"{measure.loss}_val"] = -selected.score[1]
-        self.record.trainable_params = sum(t.numel() for t in predictor.trained.values())
+        self.findings.selected = selected.number
+        self.findings.metrics[f"{measure.value}_val"] = selected.score[0]
+        self.findings.metrics[f"{measure.loss}_val"] = -selected.score[1]
+        self.findings.trainable_params = sum(t.numel() for t in predictor.trained.values())
         self.clock.seconds["selected fit"] = selected.fit_seconds
         if self.cell.save_predictors:
             predictor.save(self.store.path_for(f"predictors/{self.cell.cell}.safetensors"))
 
     def _keep_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
-        self.record.split_hash = digest
+        self.findings.split_hash = digest
         self.store.write_split(digest, {"dataset": self.cell.dataset, **manifest})
-
-    def means(self) -> dict[str, str]:
-        """How it was computed, where the harness chose: of a record's provenance."""
-        return {
-            "precision": self.run_context.precision,
-            "inputs": " and ".join(sorted(self.inputs_held)),
-        }
 
     # ── cost ──────────────────────────────────────────────────────────────────────────────────
 
@@ -351,15 +339,20 @@ class Experiment:
             self.strategy, selected.backbone, self.outcome.task, own, run, self.outcome.steps
         )
         predict, speeds = costs.predicting(self.outcome.predictor, self.outcome.inputs, run)
-        self.record.flops = {"fit": fit, "predict": predict}
-        self.record.throughput = speeds
+        self.findings.flops = {"fit": fit, "predict": predict}
+        self.findings.throughput = speeds
+
+    def reused(self) -> list[str]:
+        """The phases whose work an earlier cell did."""
+        found = self.findings.reused.union(self.done.cached)
+        return [phase for phase in ("pretrain", "prepare", "features") if phase in found]
 
     def seconds(self) -> dict[str, float]:
         """The record's phases; see :class:`Record`."""
         measured = self.clock.seconds
         phases = {
             "pretrain": measured["pretrain"],
-            "prepare": sum(self.trials.prepare_seconds.values()),
+            "prepare": sum(self.done.prepare_seconds.values()),
             "features": measured["features"],
             "tune": measured["fit"] + measured["score"],
             "fit": measured["selected fit"],

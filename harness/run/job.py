@@ -143,7 +143,7 @@ class CellJob:
                     log=self._journal.logged(),
                     config=cell.config(),
                     meaning=cell.meaning,
-                    trials=self._journal.read().trials,
+                    trials=self._journal.read(self.threads).trials,
                     provenance=provenance.of_run(device, self.threads),
                 )
                 self._store.write_record(record)

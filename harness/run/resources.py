@@ -1,21 +1,17 @@
-"""What the cells of one process share: data, prepared inputs, weights and features.
-
-Weights that take work to make are artefacts on disk, found again by what they mean, with what
-they cost in their header. One that is damaged is made again.
-"""
+"""What the cells of one process share: data, prepared inputs, weights and features."""
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
 from filelock import FileLock
-from torch import Tensor
 
 from harness.contract import BackboneFactory, Strategy, overrides
 from harness.data.examples import Fit, Pool, RawRows
@@ -23,7 +19,6 @@ from harness.data.loaded import Loaded
 from harness.data.protocols import make_source, source_inputs
 from harness.data.resident import on_host, placed
 from harness.data.task import Source
-from harness.errors import Diverged
 from harness.hashing import canonical, seed_of
 from harness.model.backbone import Backbone
 from harness.model.feature_store import FeatureStore
@@ -34,8 +29,8 @@ from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
 from harness.record.files import write_atomically
 from harness.registry import Registry
+from harness.run.artefacts import Weights, find_or_make
 from harness.run.checkpoint import Checkpoint
-from harness.run.checksummed import Damaged, read_sealed, write_sealed
 from harness.run.context import CellRun, Progress
 from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
@@ -43,16 +38,6 @@ from harness.run.meters import Clock
 from harness.suite.schema import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
 
 V = TypeVar("V")
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A backbone, the seconds its weights took when they were made, and whether that was an
-    earlier cell's work."""
-
-    backbone: Backbone
-    seconds: float
-    cached: bool
 
 
 class LRU(Generic[V]):
@@ -72,10 +57,6 @@ class LRU(Generic[V]):
         if len(self._values) > self._size:
             self._values.popitem(last=False)
         return value
-
-
-EXTRAS = "extras."
-"""Begins the names of a backbone's extras among the tensors of an artefact."""
 
 
 class Resources:
@@ -262,9 +243,12 @@ class Resources:
             )
             return trained.eval(), {"scores": dict(scores), "source_classes": source.classes}
 
-        run = self._run(weights.seed, weights.steps, weights.batch_size, "pretrain", progress)
+        run = partial(
+            self._run, weights.seed, weights.steps, weights.batch_size, "pretrain", progress
+        )
         start = self.build(spec, pretrained=False, seed=seed_of(weights.seed, "weights"))
-        return self._artefact("weights", meaning, start, run, make)
+        folder, every = self.cache / "weights", self.limits.checkpoint
+        return find_or_make(folder, meaning, start, run, make, every)
 
     def prepared(
         self,
@@ -300,15 +284,17 @@ class Resources:
             shown = self.source(source, start, model, fit) if source else None
             return strategy.prepare(start, shown, settings, run).eval(), {}
 
-        def find_or_make() -> Weights:
+        def found_or_made() -> Weights:
             start = self.build(cell.backbone_spec, pretrained=False, seed=0)
             start.load_state_dict(backbone.state_dict())
-            run = self._run(
-                cell.seed, cell.budget.steps, cell.budget.batch_size, "prepare", progress
+            budget = cell.budget
+            run = partial(
+                self._run, cell.seed, budget.steps, budget.batch_size, "prepare", progress
             )
-            return self._artefact("prepared", meaning, start, run, make)
+            folder, every = self.cache / "prepared", self.limits.checkpoint
+            return find_or_make(folder, meaning, start, run, make, every)
 
-        return self._reused(canonical(meaning), find_or_make)
+        return self._reused(canonical(meaning), found_or_made)
 
     def _rounding(self) -> dict[str, int]:
         """What weights depend on that were computed here, beside what a cell means: none is taken
@@ -316,9 +302,15 @@ class Resources:
         return {"threads": torch.get_num_threads()} if self.device.type == "cpu" else {}
 
     def _run(
-        self, seed: int, steps: int, batch_size: int, stage: str, progress: Progress
+        self,
+        seed: int,
+        steps: int,
+        batch_size: int,
+        stage: str,
+        progress: Progress,
+        checkpoint: Checkpoint,
     ) -> CellRun:
-        run = CellRun(
+        return CellRun(
             device=self.device,
             seed=seed,
             steps=steps,
@@ -326,64 +318,9 @@ class Resources:
             store=self.features,
             clock=Clock(self.device),
             progress=progress,
+            stage=stage,
+            checkpoint=checkpoint,
         )
-        run.stage = stage
-        return run
-
-    def _artefact(
-        self,
-        kind: str,
-        meaning: Mapping[str, Any],
-        start: Backbone,
-        run: CellRun,
-        make: Callable[[Backbone, CellRun], tuple[Backbone, dict[str, Any]]],
-    ) -> Weights:
-        """Find an artefact by its meaning, or make it; one process at a time does."""
-        folder = self.cache / kind
-        folder.mkdir(parents=True, exist_ok=True)
-        weights = folder / f"{keys.key(meaning)}.safetensors"
-        with FileLock(weights.with_suffix(".lock")):
-            remade = {}
-            if weights.exists():
-                try:
-                    return Weights(start, _load_artefact(weights, start), True)
-                except Damaged as damage:
-                    remade = {"remade": str(damage)}
-            run.checkpoint = Checkpoint(weights.with_suffix(".checkpoint"), self.limits.checkpoint)
-            run.begin(kind)
-            try:
-                with run.seeded(kind), run.clock.phase("make"):
-                    made, told = make(start, run)
-            except Diverged:
-                run.end()
-                raise
-            made.begin_anew()
-            told = {**told, **remade, "seconds": run.billed(), "meaning": meaning}
-            extras = {f"{EXTRAS}{name}": tensor for name, tensor in made.extras.items()}
-            write_sealed(weights, {**made.state_dict(), **extras}, told)
-            run.end()
-            return Weights(made, told["seconds"], False)
-
-
-def _load_artefact(file: Path, backbone: Backbone) -> float:
-    """Give a backbone the weights of an artefact, and its extras; the seconds that they took.
-
-    Raises:
-        Damaged: they can't be believed, or are of another model; the backbone is as it was.
-    """
-    tensors, told = read_sealed(file)
-    names = [name for name in tensors if name.startswith(EXTRAS)]
-    extras = {name.removeprefix(EXTRAS): tensors[name] for name in names}
-    state = {name: tensor for name, tensor in tensors.items() if name not in names}
-    if _forms(state) != _forms(backbone.state_dict()) or "seconds" not in told:
-        raise Damaged(f"{file.name} is of another model")
-    backbone.load_state_dict(state)
-    backbone.extras.update({n: tensor.to(backbone.device) for n, tensor in extras.items()})
-    return float(told["seconds"])
-
-
-def _forms(state: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
-    return {name: (tensor.dtype, tensor.shape) for name, tensor in state.items()}
 
 
 def _read_json(file: Path) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ last finished trial.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,11 +25,11 @@ from harness.model.backbone import Backbone
 from harness.plan.cell import Cell
 from harness.plan.configure import ConfiguredStrategy
 from harness.record.journal import Journal, Partial
-from harness.record.schema import Record, Trial
+from harness.record.schema import Trial
 from harness.run import stopping
+from harness.run.artefacts import Weights
 from harness.run.context import CellRun
 from harness.run.meters import Clock, Meters
-from harness.run.resources import Weights
 from harness.run.resuming import Curve, curves_of_each
 from harness.run.search import Search, Selected, company_of, first_failure, score_of, single
 from harness.run.selection import Score, Validation
@@ -42,9 +41,10 @@ AT_ONCE = 50
 
 
 class Trials:
-    """What a cell tries, filling in its record as it goes.
+    """What a cell tries.
 
     Args:
+        done: what an earlier process finished of it; what is done is added there.
         prepare: gives what the strategy's ``prepare`` makes of a backbone under some settings.
         plugin: the strategy's file, to say where it failed.
         accumulate: whether a trial that memory refuses is tried again with half as much at once.
@@ -55,7 +55,7 @@ class Trials:
         cell: Cell,
         configured: ConfiguredStrategy,
         run: CellRun,
-        record: Record,
+        done: Partial,
         *,
         journal: Journal,
         meters: Meters,
@@ -64,21 +64,12 @@ class Trials:
         emit: Emit,
         accumulate: bool = False,
     ) -> None:
-        self._cell, self._configured, self._run, self._record = cell, configured, run, record
+        self._cell, self._configured, self._run, self._done = cell, configured, run, done
         self._journal, self._meters, self._emit = journal, meters, emit
         self._make, self._plugin, self._accumulate = prepare, plugin, accumulate
-        left = journal.read()
-        done = left if left.threads == cell.budget.threads else Partial()
-        meters.add(done)
-        run.clock.seconds.update(done.seconds)
-        run.restore_paid(done.billed)
-        run.features_reused = done.features_reused
         space = {**configured.strategy.prepare_space, **configured.strategy.space}
         for trial in done.trials:
             trial.settings = own_settings(trial.settings, space)
-        record.trials, record.cached = done.trials, done.cached
-        self.prepare_seconds = done.prepare_seconds
-        run.micro_batch = min([run.micro_batch, *(t.at_once for t in done.trials if t.at_once)])
 
     @property
     def _strategy(self) -> Strategy:
@@ -99,7 +90,7 @@ class Trials:
             Diverged, HarnessError: no trial came to an end; the first one's reason.
             KeyboardInterrupt: this process was asked to stop.
         """
-        tried, budget = self._record.trials, self._cell.budget
+        tried, budget = self._done.trials, self._cell.budget
         together = single(val) and overrides(self._strategy, "adapt_batch")
         together = together and not self._strategy.prepare_space
         # Neither views of inputs nor the moment at which training ends are shared.
@@ -204,16 +195,16 @@ class Trials:
     def _best(self, search: Search, backbone: Backbone, val: Validation) -> Selected:
         """The best of all trials; one that an earlier process finished is done again, on the
         side, for what it learned: a seeded trial comes out the same."""
-        finished = [trial for trial in self._record.trials if trial.state == "complete"]
+        finished = [trial for trial in self._done.trials if trial.state == "complete"]
         if not finished:
-            raise first_failure(self._record.trials, search.failures)
+            raise first_failure(self._done.trials, search.failures)
         chosen = max(finished, key=lambda trial: (*score_of(trial), -trial.number))
         best = search.best
         if best is None or best.number != chosen.number:
             with self._clock.aside():
                 made = self._prepare(backbone, chosen.settings)
-                self._run.begin(chosen.number, None, [])
-                self._run.micro_batch = chosen.at_once or self._run.batch_size
+                at_once = chosen.at_once or self._run.batch_size
+                self._run.begin(chosen.number, None, [], at_once)
                 predictor = self._again(chosen, made, val) if single(val) else None
                 self._run.end()
             best = Selected(score_of(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
@@ -224,7 +215,7 @@ class Trials:
         self, best: Selected, search: Search, backbone: Backbone, val: Validation
     ) -> Selected:
         """What the strategy makes of all trials that came to an end, scored as they were."""
-        finished = [trial for trial in self._record.trials if trial.state == "complete"]
+        finished = [trial for trial in self._done.trials if trial.state == "complete"]
         finished.sort(key=lambda trial: (*score_of(trial), -trial.number), reverse=True)
         trials = []
         for trial in finished:
@@ -243,7 +234,7 @@ class Trials:
 
     def _again(self, chosen: Trial, backbone: Backbone, val: Validation) -> Predictor:
         """What a finished trial came to, in the company that it had."""
-        company = company_of(chosen, self._record.trials)
+        company = company_of(chosen, self._done.trials)
         pairs = [(val.tasks[0], trial.settings) for trial in company]
         return self._adapt(backbone, pairs)[company.index(chosen)]
 
@@ -253,10 +244,10 @@ class Trials:
         own = {name: value for name, value in settings.items() if name in space}
         weights = self._make(backbone, own)
         billed = repr(sorted(own.items()))
-        if billed not in self.prepare_seconds:
-            self.prepare_seconds[billed] = weights.seconds
-            if weights.cached and weights.seconds and "prepare" not in self._record.cached:
-                self._record.cached.append("prepare")
+        if billed not in self._done.prepare_seconds:
+            self._done.prepare_seconds[billed] = weights.seconds
+            if weights.cached and weights.seconds and "prepare" not in self._done.cached:
+                self._done.cached.append("prepare")
         return weights.backbone
 
     def _try_smaller(
@@ -275,8 +266,7 @@ class Trials:
             # Only here, with the error, are the tensors gone that filled the memory.
             if run.device.type == "cuda":
                 torch.cuda.empty_cache()
-            run.micro_batch = math.ceil(run.micro_batch / 2)
-            self._run.curve.clear()
+            run.halve()
 
     def _try(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation
@@ -301,15 +291,13 @@ class Trials:
     def _keep(self) -> None:
         self._meters.look()
         self._journal.write(
-            Partial(
-                trials=self._record.trials,
-                seconds=dict(self._clock.seconds),
-                prepare_seconds=self.prepare_seconds,
-                cached=self._record.cached,
-                features_reused=self._run.features_reused,
-                billed=self._run.paid(),
-                threads=self._cell.budget.threads,
-                **self._meters.read(),
+            self._done.model_copy(
+                update={
+                    "seconds": dict(self._clock.seconds),
+                    "features_reused": self._run.features_reused,
+                    "billed": self._run.paid(),
+                    **self._meters.read(),
+                }
             )
         )
 
@@ -324,7 +312,6 @@ class Trials:
     def _adapt(
         self, backbone: Backbone, pairs: Sequence[tuple[Task, Mapping[str, Any]]]
     ) -> list[Predictor]:
-        self._run.stage = "adapt"
         batch = [(task, self.own(settings)) for task, settings in pairs]
         # Dropout draws from the global generator: a trial is the same whatever ran before it.
         with self._run.seeded("adapt"), self._clock.phase("fit"):
@@ -355,4 +342,9 @@ class Trials:
     def spent(self) -> float:
         """Seconds billed to tuning so far, with features at the cost of their computation."""
         read = self._clock.read
-        return read("fit") + read("score") + read("features") + sum(self.prepare_seconds.values())
+        return (
+            read("fit")
+            + read("score")
+            + read("features")
+            + sum(self._done.prepare_seconds.values())
+        )

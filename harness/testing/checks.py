@@ -137,7 +137,7 @@ class RegulariserChecks:
     def test_trains_where_memory_takes_parts_of_a_batch_only(self) -> None:
         run = a_run(steps=4)
         recipe, task = self._recipe(run)
-        run.micro_batch = 10
+        run.begin("in parts", at_once=10)
         assert all(t.isfinite().all() for t in fit(recipe, task, run).changed.values())
 
 

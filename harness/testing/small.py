@@ -86,7 +86,7 @@ def a_run(
     device: torch.device = CPU,
 ) -> CellRun:
     """A run outside any cell; :func:`teacher` is its second model."""
-    run = CellRun(
+    return CellRun(
         device=device,
         seed=seed,
         steps=steps,
@@ -95,10 +95,8 @@ def a_run(
         clock=Clock(device),
         progress=lambda stage, done, total: None,
         checkpoint=checkpoint,
+        models={"teacher": teacher()} if device == CPU else {},
     )
-    if device == CPU:
-        run.models["teacher"] = teacher()
-    return run
 
 
 @cache
