@@ -72,7 +72,7 @@ from harness.plan.cell import Cell
 from harness.record.files import make_folder
 from harness.record.schema import Record, Trial
 from harness.run import isolation, server, stopping
-from harness.run.checksummed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_checksummed, write_checksummed
 
 __all__ = [
     "ARCHIVES",
@@ -155,7 +155,7 @@ __all__ = [
     "natural",
     "one_line",
     "one_name",
-    "read_sealed",
+    "read_checksummed",
     "restore",
     "sent",
     "server",
@@ -164,5 +164,5 @@ __all__ = [
     "standardised_head",
     "stopping",
     "unpacked",
-    "write_sealed",
+    "write_checksummed",
 ]

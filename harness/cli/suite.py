@@ -142,11 +142,11 @@ def command(
 
     from harness.run import stopping
     from harness.run.events import Events
-    from harness.run.progress import Progress
+    from harness.run.progress import ProgressBar
 
     for title, sentence in notes_told(datasets, chosen):
         _say(f"problem '{title}': {sentence}")
-    followers["progress"] = Progress(sys.stderr)
+    followers["progress"] = ProgressBar(sys.stderr)
     for name, follower in followers.items():
         registry.manager.register(follower, name=name)
     events = Events(registry.manager, _say)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from harness.data.unpacking import ARCHIVES, LIMITS, Limits, Meter, members, write
+from harness.data.unpacking import ARCHIVES, LIMITS, ArchiveLimits, Meter, members, write
 from harness.errors import HarnessError, is_systems, one_line
 
 
@@ -29,7 +29,7 @@ def cache_folder() -> Path:
     return Path(caches).expanduser().absolute() / "transfer-harness"
 
 
-def unpacked(archive: Path, limits: Limits = LIMITS) -> Path:
+def unpacked(archive: Path, limits: ArchiveLimits = LIMITS) -> Path:
     """The folder that holds what is in ``archive``: unpacked now, or before from the same bytes.
 
     Where all of it is in one folder, that folder. Several processes may ask at once. One that is
@@ -72,7 +72,9 @@ def _sizes(tree: Path) -> dict[str, int]:
     return {path.relative_to(tree).as_posix(): path.stat().st_size for path in paths}
 
 
-def _unpack(file: BufferedReader, archive: Path, digest: str, place: Path, limits: Limits) -> None:
+def _unpack(
+    file: BufferedReader, archive: Path, digest: str, place: Path, limits: ArchiveLimits
+) -> None:
     """Unpack to a folder beside ``place``, and rename it when it is complete."""
     partial = place.with_suffix(".partial")
     for remains in (partial, place):

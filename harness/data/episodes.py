@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -51,8 +52,9 @@ def draw_episodes(
             + (f": {told}" if told else ""),
             "Lower ways, or give more classes" if len(classes) > 1 else "Give more classes",
         )
-    members = {label: torch.nonzero(labels == label).flatten() for label in classes}
-    small = {label: len(rows) for label, rows in members.items() if len(rows) < shots + queries}
+    members = [torch.nonzero(labels == label).flatten() for label in classes]
+    sizes = {label: len(rows) for label, rows in zip(classes, members, strict=True)}
+    small = {label: size for label, size in sizes.items() if size < shots + queries}
     if small:
         told = abridged(f"'{names[label]}' ({size})" for label, size in small.items())
         more = "give them more examples"
@@ -60,24 +62,33 @@ def draw_episodes(
             f"classes with too few examples for {shots} shots and {queries} queries: {told}",
             f"Lower shots or queries, or {more}" if min(small.values()) > 1 else more.capitalize(),
         )
-    generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for _ in range(episodes):
-        chosen = [classes[i] for i in torch.randperm(len(classes), generator=generator)[:ways]]
-        rows = [
-            members[label][
-                torch.randperm(len(members[label]), generator=generator)[: shots + queries]
-            ]
-            for label in chosen
-        ]
-        drawn.append(
-            Episode(
-                classes=tuple(chosen),
-                support=tuple(torch.cat([r[:shots] for r in rows]).tolist()),
-                query=tuple(torch.cat([r[shots:] for r in rows]).tolist()),
-            )
+    drawn = sample(members, ways, shots + queries, torch.Generator().manual_seed(seed))
+    return [
+        Episode(
+            classes=tuple(classes[place] for place in chosen),
+            support=tuple(rows[:, :shots].flatten().tolist()),
+            query=tuple(rows[:, shots:].flatten().tolist()),
         )
-    return drawn
+        for chosen, rows in islice(drawn, episodes)
+    ]
+
+
+def sample(
+    members: Sequence[Tensor], ways: int, each: int, generator: torch.Generator
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Endless draws of ``ways`` classes, and of ``each`` examples of them, without replacement.
+
+    Args:
+        members: int64 rows of each class, ``each`` or more.
+
+    Returns:
+        The places of the classes in ``members``, and their rows, int64 ``[ways, each]``.
+    """
+    while True:
+        chosen = torch.randperm(len(members), generator=generator)[:ways].tolist()
+        orders = [torch.randperm(len(members[c]), generator=generator)[:each] for c in chosen]
+        rows = [members[c][order] for c, order in zip(chosen, orders, strict=True)]
+        yield chosen, torch.stack(rows)
 
 
 def episode_task(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.data.episodes import sample
 from harness.data.task import Source
 from harness.errors import HarnessError
 
@@ -73,14 +74,7 @@ def _sample(
 ) -> Iterator[SourceEpisode]:
     inputs = source.examples.inputs
     answers = torch.arange(ways, device=source.examples.labels.device)
-    while True:
-        chosen = torch.randperm(len(members), generator=generator)[:ways].tolist()
-        rows = torch.stack(
-            [
-                members[c][torch.randperm(len(members[c]), generator=generator)][: shots + queries]
-                for c in chosen
-            ]
-        )
+    for _, rows in sample(members, ways, shots + queries, generator):
         yield SourceEpisode(
             inputs[rows[:, :shots].flatten()],
             answers.repeat_interleave(shots),

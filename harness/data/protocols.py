@@ -10,9 +10,10 @@ from torch import Tensor
 
 from harness.data.examples import Data, Examples, Inputs, Pool, RawInputs, RawRows
 from harness.data.resident import RotatedPool, rows_of
-from harness.data.splits import Manifest, Shots, draw_split
+from harness.data.splits import Manifest, draw_split
 from harness.data.task import OneClass, Source, Task
 from harness.errors import HarnessError, abridged
+from harness.shots import Shots
 
 CLASS_SEED = 0
 """Validation classes are the same for every seed of a suite: pretraining must not see them."""

@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from harness.errors import HarnessError, abridged
 from harness.hashing import seed_of, short
-
-Shots: TypeAlias = int | Literal["vtab1k", "all"]
-"""Training examples a class; or 1,000 examples of all classes, as in VTAB-1k; or all there are."""
-
-VTAB_TRAIN, VTAB_VAL = 800, 200
+from harness.shots import VTAB_TRAIN, VTAB_VAL, Shots
 
 MORE = "Give them more examples, or leave them out"
 """What helps where nothing that a suite says does."""
 
 OPTIONS = ("shots", "val_shots", "val_fraction", "test_fraction")
 """Entries of a problem that say how its examples are split."""
-
-
-def shots_told(shots: Shots) -> str:
-    """``5 shots``, ``shots = 'all'``: for messages."""
-    return f"{shots} shots" if isinstance(shots, int) else f"shots = '{shots}'"
 
 
 @dataclass(frozen=True)

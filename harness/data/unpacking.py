@@ -47,7 +47,7 @@ BY_HAND = "If you trust it, unpack it and give the folder"
 
 
 @dataclass(frozen=True)
-class Limits:
+class ArchiveLimits:
     """What an archive may become: ``total`` bytes, ``members`` (files and folders), and ``ratio``
     times its own size where that is more than ``small`` bytes.
 
@@ -60,13 +60,13 @@ class Limits:
     small: int = 64 * 2**20
 
 
-LIMITS = Limits()
+LIMITS = ArchiveLimits()
 
 
 class Meter:
     """Counts what an archive becomes, and stops it at its limits."""
 
-    def __init__(self, archive: Path, limits: Limits) -> None:
+    def __init__(self, archive: Path, limits: ArchiveLimits) -> None:
         self.archive = archive
         self._members, self._most_members = 0, limits.members
         self._most = min(limits.total, max(limits.small, limits.ratio * archive.stat().st_size))

@@ -29,7 +29,7 @@ AGREEMENT = 1e-2
 """The largest distance of a stored row from one computed anew, relative to its length."""
 
 
-class Key(NamedTuple):
+class ActivationKey(NamedTuple):
     """What activations depend on."""
 
     backbone: str
@@ -39,7 +39,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Part:
+class StoredRows:
     """Some rows of a pool.
 
     Attributes:
@@ -57,17 +57,17 @@ class Part:
 class Cache(Protocol):
     """Where parts are kept for other processes."""
 
-    def parts(self, key: Key, known: frozenset[str]) -> Iterator[tuple[str, Part]]:
+    def parts(self, key: ActivationKey, known: frozenset[str]) -> Iterator[tuple[str, StoredRows]]:
         """Parts that are not ``known`` yet, on the CPU, each with its name."""
         ...
 
-    def put(self, key: Key, part: Part) -> None: ...
+    def put(self, key: ActivationKey, part: StoredRows) -> None: ...
 
-    def discard(self, key: Key, name: str) -> None:
+    def discard(self, key: ActivationKey, name: str) -> None:
         """Throw away a part that is wrong."""
         ...
 
-    def alone(self, key: Key) -> AbstractContextManager[object]:
+    def alone(self, key: ActivationKey) -> AbstractContextManager[object]:
         """A context that one process at a time is in."""
         ...
 
@@ -79,7 +79,7 @@ class Stored:
         self.row_bytes = row_bytes
         self.cost = torch.zeros(rows, dtype=torch.float64)
         self.known_parts: frozenset[str] = frozenset()
-        self.unkept: list[Part] = []
+        self.unkept: list[StoredRows] = []
         self._device = device
         self._blocks: list[Tensor] = []
         self._block = torch.full((rows,), -1, dtype=torch.int64)
@@ -92,7 +92,7 @@ class Stored:
     def missing(self, rows: Tensor) -> Tensor:
         return rows[self._block[rows] < 0]
 
-    def add(self, part: Part) -> None:
+    def add(self, part: StoredRows) -> None:
         self._block[part.rows] = len(self._blocks)
         self._at[part.rows] = torch.arange(len(part.rows))
         self.cost[part.rows] = part.cost
@@ -130,7 +130,7 @@ class Stored:
 class Filled:
     """An entry of the store, and how many of its rows were computed just now."""
 
-    key: Key
+    key: ActivationKey
     stored: Stored
     fresh: int
 
@@ -144,12 +144,12 @@ class FeatureStore:
 
     def __init__(self, cache: Cache | None = None) -> None:
         self._cache = cache
-        self._stored: OrderedDict[Key, Stored] = OrderedDict()
+        self._stored: OrderedDict[ActivationKey, Stored] = OrderedDict()
 
     def fill(self, backbone: Backbone, inputs: Inputs, block: int) -> Filled | None:
         """Make sure that the rows of ``inputs`` are known; ``None`` if they would not fit."""
         pool, device = inputs.pool, backbone.device
-        key = Key(backbone.digest(upto=block), pool.digest, block, numerics(device))
+        key = ActivationKey(backbone.digest(upto=block), pool.digest, block, numerics(device))
         stored = self._stored.get(key)
         if stored is None:
             row = _few(backbone, pool, inputs.rows[:1], block)
@@ -179,10 +179,10 @@ class FeatureStore:
         for key, stored in self._stored.items():
             self._keep(key, stored)
 
-    def _keep(self, key: Key, stored: Stored) -> None:
+    def _keep(self, key: ActivationKey, stored: Stored) -> None:
         if self._cache and stored.unkept:
             parts = stored.unkept
-            whole = Part(
+            whole = StoredRows(
                 torch.cat([part.rows for part in parts]),
                 torch.cat([part.activations for part in parts]),
                 torch.cat([part.cost for part in parts]),
@@ -190,7 +190,7 @@ class FeatureStore:
             self._cache.put(key, whole)
         stored.unkept = []
 
-    def _fetch(self, key: Key, stored: Stored, backbone: Backbone, pool: Pool) -> None:
+    def _fetch(self, key: ActivationKey, stored: Stored, backbone: Backbone, pool: Pool) -> None:
         """What the cache has, but for parts that the model does not agree with: a digest says
         nothing of the code that computes."""
         if self._cache is None:
@@ -203,7 +203,7 @@ class FeatureStore:
             else:
                 self._cache.discard(key, name)
 
-    def _make_room(self, key: Key, needed: int, device: torch.device) -> bool:
+    def _make_room(self, key: ActivationKey, needed: int, device: torch.device) -> bool:
         others = [other for other in self._stored if other != key]
         while needed > (limit := SHARE_OF_MEMORY * free_bytes(device)) and others:
             self._keep(others[0], self._stored[others[0]])
@@ -211,7 +211,7 @@ class FeatureStore:
         return needed <= limit
 
 
-def compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Part:
+def compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> StoredRows:
     """What enters ``block`` for some rows of a pool, with what each took, reading included."""
     activations, cost = [], []
     device = backbone.device
@@ -223,7 +223,7 @@ def compute(backbone: Backbone, pool: Pool, rows: Tensor, block: int) -> Part:
         each = (ended - started) / len(inputs)
         cost.append(torch.full((len(batch),), each, dtype=torch.float64))
         started = ended
-    return Part(rows, torch.cat(activations), torch.cat(cost))
+    return StoredRows(rows, torch.cat(activations), torch.cat(cost))
 
 
 def agree(stored: Tensor, anew: Tensor) -> bool:

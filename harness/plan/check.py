@@ -12,7 +12,6 @@ from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
 from harness.data.loaded import Loaded
 from harness.data.protocols import class_numbers, class_split, source_classes, source_split
-from harness.data.splits import Shots, shots_told
 from harness.errors import HarnessError, did_you_mean, located
 from harness.model.image import channels_fit
 from harness.plan import backbones, configure
@@ -20,6 +19,7 @@ from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import source_of
 from harness.plan.targets import target_manifest
 from harness.registry import Registry
+from harness.shots import Shots, shots_asked
 from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
@@ -194,13 +194,13 @@ def _splits(suite: Suite, datasets: Datasets, problem: Problem, loaded: Loaded) 
     if isinstance(problem, EpisodesProblem):
         for each in problem.shots:
             for line in _episodes(loaded.data, problem, each):
-                yield f"{where}, {shots_told(each)}, {line}"
+                yield f"{where}, {shots_asked(each)}, {line}"
     elif problem.splits is None:  # whether there are examples enough is the same for all seeds
         # Shots count in a source domain where there is one, and all of the target is taken.
         counted = ("all",) if isinstance(problem, AdaptationProblem) else problem.shots
         for shots in counted:
             for line in _messages(target_manifest, datasets, problem, shots, 0):
-                yield f"{where}, {shots_told(shots)}: {line}"
+                yield f"{where}, {shots_asked(shots)}: {line}"
     else:
         for shots in problem.shots:
             for seed in suite.seeds:
@@ -244,7 +244,7 @@ def _domains(registry: Registry, datasets: Datasets, problem: AdaptationProblem)
     yield from _messages(class_numbers, source, target)
     for shots in problem.shots:
         for line in _messages(_try_source, source, problem, shots):
-            yield f"source '{spec.dataset}', {shots_told(shots)}: {line}"
+            yield f"source '{spec.dataset}', {shots_asked(shots)}: {line}"
 
 
 def _try_source(source: Data, problem: AdaptationProblem, shots: Shots) -> None:

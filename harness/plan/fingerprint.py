@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.examples import Fit
 from harness.data.loaded import Loaded
-from harness.data.splits import Shots
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
 from harness.plan.targets import split_meaning
 from harness.registry import Kind, Registry
+from harness.shots import Shots
 from harness.suite.schema import (
     BackboneSpec,
     EpisodesProblem,

@@ -14,11 +14,11 @@ from typing import Any
 
 from harness.contract import Strategy
 from harness.data.protocols import source_split
-from harness.data.splits import Shots
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
 from harness.plan.targets import target_manifest
 from harness.registry import Registry
+from harness.shots import Shots
 from harness.suite.schema import (
     AdaptationProblem,
     Budget,

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.data.loaded import Loaded
-from harness.data.splits import VTAB_TRAIN, VTAB_VAL, Manifest, shots_told
+from harness.data.splits import Manifest
 from harness.errors import HarnessError, abridged, did_you_mean, located
 from harness.record.files import read_file
+from harness.shots import VTAB_TRAIN, VTAB_VAL, shots_asked
 from harness.suite.messages import MESSAGES, written
 from harness.suite.schema import Seed, TransferShots
 
@@ -100,7 +101,7 @@ class SplitFile(_Table):
             known = did_you_mean("", [str(entry.seed) for entry in of_shots])
             raise HarnessError(f"it has no split of {_name(shots, seed)}{known}", REMEDY)
         known = did_you_mean("", {str(entry.shots) for entry in self.splits})
-        raise HarnessError(f"it has no split of {shots_told(shots)}{known}", REMEDY)
+        raise HarnessError(f"it has no split of {shots_asked(shots)}{known}", REMEDY)
 
 
 def write(
@@ -216,7 +217,7 @@ def _wrong_counts(manifest: Manifest, loaded: Loaded, shots: TransferShots) -> I
 
 
 def _name(shots: TransferShots, seed: int) -> str:
-    return f"{shots_told(shots)} with seed {seed}"
+    return f"{shots_asked(shots)} with seed {seed}"
 
 
 def _short(value: object) -> str:

@@ -9,9 +9,10 @@ from harness.data import leakage
 from harness.data.leakage import Leaks, Shown
 from harness.data.protocols import source_classes, source_split, target_split
 from harness.data.resident import rows_of
-from harness.data.splits import Manifest, Shots
+from harness.data.splits import Manifest
 from harness.errors import HarnessError
 from harness.plan.datasets import Datasets
+from harness.shots import Shots, shots_order
 from harness.suite.schema import AdaptationProblem, SourceWeights, TransferProblem
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def leaks_told(datasets: Datasets, cells: Iterable[Cell]) -> Iterator[tuple[str,
     for cell in cells:
         place = cell.problem, cell.protocol, cell.backbone
         known = largest.setdefault(place, cell)
-        if cell.seed == known.seed and _much(cell.shots) > _much(known.shots):
+        if cell.seed == known.seed and shots_order(cell.shots) > shots_order(known.shots):
             largest[place] = cell
     told: dict[tuple[str, str], None] = {}
     for cell in largest.values():
@@ -122,10 +123,6 @@ def leaks_told(datasets: Datasets, cells: Iterable[Cell]) -> Iterator[tuple[str,
         sentences = leakage.told(leaks, test=len(split.test), val=len(split.val))
         told |= {(cell.problem, sentence): None for sentence in sentences}
     yield from told
-
-
-def _much(shots: Shots) -> float:
-    return shots if isinstance(shots, int) else {"vtab1k": 1e9, "all": float("inf")}[shots]
 
 
 def _rows(datasets: Datasets, dataset: str, args: Mapping[str, Any]) -> Shown:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
 
+from harness.shots import shots_text
+
 SCHEMA_VERSION = 4
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
@@ -54,7 +56,7 @@ class Trial(BaseModel):
     reason: Told = None
 
 
-Key: TypeAlias = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
+CellKey: TypeAlias = Annotated[str, Field(pattern=r"^[^/\x00]+$")]
 """The name of a cell's files, their endings aside."""
 
 Whole: TypeAlias = Annotated[int, Field(ge=0, lt=2**63)]
@@ -71,7 +73,7 @@ class Coordinates(BaseModel):
     hyperparameters, or all of them to learn from; such results are bounds. Gains are over a
     ``baseline``."""
 
-    cell: Key
+    cell: CellKey
     suite: str
     label: str
     strategy: str
@@ -93,8 +95,7 @@ class Coordinates(BaseModel):
     @property
     def title(self) -> str:
         """One line for people: ``LP on digits, 5-shot, seed 0 (test_resnet)``."""
-        sizes = {"all": "all data", "vtab1k": "1,000 examples (800/200)"}
-        shots = sizes.get(str(self.shots), f"{self.shots}-shot")
+        shots = shots_text(self.shots, "{}-shot")
         if self.ways:
             shots = f"{self.ways}-way {shots}"
         return f"{self.label} on {self.problem}, {shots}, seed {self.seed} ({self.backbone})"

@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from harness.shots import Shots, shots_text
+
 GAP = "–"
 """What stands where there is no number."""
 
@@ -166,13 +168,7 @@ def integer(number: float) -> str:
     return GAP if math.isnan(number) else f"{number:,.0f}"
 
 
-def shots_text(shots: Any) -> str:
-    """``1 shot``, ``5 shots``, ``1,000 examples (800/200)``, ``all data``."""
-    sizes = {"all": "all data", "vtab1k": "1,000 examples (800/200)"}
-    return sizes[shots] if shots in sizes else plural(int(shots), "shot")
-
-
-def setting_text(facet: str, shots: Any) -> str:
+def setting_text(facet: str, shots: Shots) -> str:
     """``digits, 5 shots``."""
     return f"{facet}, {shots_text(shots)}"
 

@@ -18,7 +18,7 @@ from harness.errors import Diverged
 from harness.model.backbone import Backbone
 from harness.plan import keys
 from harness.run.checkpoint import Checkpoint
-from harness.run.checksummed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_checksummed, write_checksummed
 from harness.run.context import CellRun
 
 EXTRAS = "extras."
@@ -72,7 +72,7 @@ def find_or_make(
         made.begin_anew()
         told = {**told, **remade, "seconds": run.billed(), "meaning": meaning}
         extras = {f"{EXTRAS}{name}": tensor for name, tensor in made.extras.items()}
-        write_sealed(file, {**made.state_dict(), **extras}, told)
+        write_checksummed(file, {**made.state_dict(), **extras}, told)
         run.end()
         return Weights(made, told["seconds"], False)
 
@@ -83,7 +83,7 @@ def _load(file: Path, backbone: Backbone) -> float:
     Raises:
         Damaged: they can't be believed, or are of another model; the backbone is as it was.
     """
-    tensors, told = read_sealed(file)
+    tensors, told = read_checksummed(file)
     names = [name for name in tensors if name.startswith(EXTRAS)]
     extras = {name.removeprefix(EXTRAS): tensors[name] for name in names}
     state = {name: tensor for name, tensor in tensors.items() if name not in names}

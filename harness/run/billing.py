@@ -9,17 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.model.feature_store import Key
+from harness.model.feature_store import ActivationKey
 
 
 class Billing:
     """One flag for each row of a pool, by what was computed of it."""
 
     def __init__(self) -> None:
-        self._billed: dict[Key, Tensor] = {}
+        self._billed: dict[ActivationKey, Tensor] = {}
         self._earlier: dict[str, str] = {}
 
-    def due(self, key: Key, rows: Tensor, size: int) -> Tensor:
+    def due(self, key: ActivationKey, rows: Tensor, size: int) -> Tensor:
         """Those of ``rows`` of a pool of ``size`` that are not billed yet: from now on they are."""
         if key not in self._billed:
             self._billed[key] = _flags(self._earlier.get(_told(key), ""), size)
@@ -41,7 +41,7 @@ class Billing:
         self._earlier |= earlier
 
 
-def _told(key: Key) -> str:
+def _told(key: ActivationKey) -> str:
     return ":".join(map(str, key))
 
 

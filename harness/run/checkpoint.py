@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.record.files import CannotWrite
-from harness.run.checksummed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_checksummed, write_checksummed
 
 
 @dataclass
@@ -37,13 +37,13 @@ class Checkpoint:
     def save(self, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
         """Write tensors, and notes that JSON can hold."""
         with suppress(CannotWrite):
-            write_sealed(self.file, tensors, notes)
+            write_checksummed(self.file, tensors, notes)
         self._since = time.monotonic()
 
     def load(self) -> tuple[dict[str, Tensor], Any] | None:
         """What was saved last, on the CPU; ``None`` without a file that can be believed."""
         try:
-            return read_sealed(self.file)
+            return read_checksummed(self.file)
         except Damaged:
             return None
 

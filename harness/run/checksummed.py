@@ -21,7 +21,7 @@ class Damaged(Exception):
     """A file that is not there, not whole, or not as it was written."""
 
 
-def write_sealed(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
+def write_checksummed(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
     """Write tensors, and notes that JSON can hold; what was there before is replaced at once.
 
     Raises:
@@ -33,7 +33,7 @@ def write_sealed(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, 
     write_atomically(path, save(copies, {"notes": told, "seal": _checksum(copies, told)}))
 
 
-def read_sealed(path: Path) -> tuple[dict[str, Tensor], Any]:
+def read_checksummed(path: Path) -> tuple[dict[str, Tensor], Any]:
     """The tensors, on the CPU, and the notes.
 
     Raises:

@@ -26,7 +26,7 @@ from harness.run.meters import Clock
 from harness.run.resuming import Curve, Resuming
 from harness.run.seeding import seeded
 
-Progress = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 """Takes a stage, how much of it is done, and of how much."""
 
 UNBILLED = frozenset({"activations", "checkpoint"})
@@ -55,7 +55,7 @@ class CellRun:
         models: Mapping[str, SecondModel] | None = None,
         store: FeatureStore,
         clock: Clock,
-        progress: Progress,
+        progress: OnProgress,
         stage: str = "adapt",
         checkpoint: Checkpoint | None = None,
     ) -> None:

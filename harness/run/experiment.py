@@ -45,7 +45,7 @@ from harness.record.journal import Journal
 from harness.record.store import Store
 from harness.run import costs, stopping
 from harness.run.checkpoint import Checkpoint
-from harness.run.context import CellRun, Progress
+from harness.run.context import CellRun, OnProgress
 from harness.run.findings import Findings, Outcome
 from harness.run.meters import Clock, Meters
 from harness.run.resources import Resources
@@ -369,7 +369,7 @@ def _on_val(task: Task) -> Validation:
     return Validation([task], [val.inputs], [val.labels.cpu()], task.target.selection)
 
 
-def _teller(cell: Cell, emit: Emit) -> Progress:
+def _teller(cell: Cell, emit: Emit) -> OnProgress:
     """Tells how far a stage is. A function and no method of the experiment: strategies hold it,
     and may not find their way from it to the data."""
 

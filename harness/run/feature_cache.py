@@ -10,9 +10,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.hashing import short
-from harness.model.feature_store import Key, Part
+from harness.model.feature_store import ActivationKey, StoredRows
 from harness.record.files import CannotWrite
-from harness.run.checksummed import Damaged, read_sealed, write_sealed
+from harness.run.checksummed import Damaged, read_checksummed, write_checksummed
 
 FILE_BYTES = 2**26
 """A part is cut into files of about this size, so that writing one takes little memory."""
@@ -31,12 +31,12 @@ class FeatureCache:
     def __init__(self, folder: Path, limit: int) -> None:
         self._folder, self._limit = folder, limit
 
-    def parts(self, key: Key, known: frozenset[str]) -> Iterator[tuple[str, Part]]:
+    def parts(self, key: ActivationKey, known: frozenset[str]) -> Iterator[tuple[str, StoredRows]]:
         for file in sorted(self._of(key).glob("*.safetensors")):
             if file.name in known:
                 continue
             try:
-                tensors, told = read_sealed(file)
+                tensors, told = read_checksummed(file)
                 if told != {"key": list(key)}:
                     raise Damaged(f"{file.name} is of something else")
             except Damaged:
@@ -44,9 +44,9 @@ class FeatureCache:
                 continue
             with suppress(OSError):
                 os.utime(file)
-            yield file.name, Part(tensors["rows"], tensors["activations"], tensors["cost"])
+            yield file.name, StoredRows(tensors["rows"], tensors["activations"], tensors["cost"])
 
-    def put(self, key: Key, part: Part) -> None:
+    def put(self, key: ActivationKey, part: StoredRows) -> None:
         """Keep a part, unless it is computed as fast as it is read. A full disk is no error: what
         is not kept is computed again."""
         each = part.activations[0].numel() * part.activations.element_size()
@@ -62,19 +62,21 @@ class FeatureCache:
                     "cost": part.cost[cut],
                 }
                 name = short(part.rows[cut].numpy().tobytes())
-                write_sealed(self._of(key) / f"{name}.safetensors", tensors, {"key": list(key)})
+                write_checksummed(
+                    self._of(key) / f"{name}.safetensors", tensors, {"key": list(key)}
+                )
         self._evict()
 
-    def discard(self, key: Key, name: str) -> None:
+    def discard(self, key: ActivationKey, name: str) -> None:
         with suppress(OSError):
             (self._of(key) / name).unlink()
 
-    def alone(self, key: Key) -> AbstractContextManager[object]:
+    def alone(self, key: ActivationKey) -> AbstractContextManager[object]:
         folder = self._of(key)
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / "lock")
 
-    def _of(self, key: Key) -> Path:
+    def _of(self, key: ActivationKey) -> Path:
         return self._folder / short(repr(tuple(key)))
 
     def _evict(self) -> None:

@@ -12,23 +12,23 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
-from rich.progress import Progress as Bar
 
 from harness.markers import hookimpl
 from harness.plan.cell import Cell
 from harness.record.schema import Record
 
 
-class Progress:
+class ProgressBar:
     """A tracker that shows cells done, what runs now, and elapsed and expected time."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
-        self._bar: Bar | None = None
+        self._bar: Progress | None = None
         self._running: dict[str, TaskID] = {}
         self._total = 0
         self._ended: set[str] = set()
@@ -44,7 +44,7 @@ class Progress:
         )
         self._total, self._started = todo, time.monotonic()
         if self._console.is_terminal and todo:
-            self._bar = Bar(
+            self._bar = Progress(
                 BarColumn(24),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),

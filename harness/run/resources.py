@@ -31,7 +31,7 @@ from harness.record.files import write_atomically
 from harness.registry import Registry
 from harness.run.artefacts import Weights, find_or_make
 from harness.run.checkpoint import Checkpoint
-from harness.run.context import CellRun, Progress
+from harness.run.context import CellRun, OnProgress
 from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
@@ -184,7 +184,7 @@ class Resources:
                 found = dict(json.loads(content))
         return found
 
-    def backbone(self, cell: Cell, progress: Progress, label: str | None = None) -> Weights:
+    def backbone(self, cell: Cell, progress: OnProgress, label: str | None = None) -> Weights:
         """The cell's backbone with its weights, random ones where its strategy uses none; or, by
         its label, a second one, which always has its weights."""
         spec = cell.backbone_spec if label is None else cell.further_specs[label]
@@ -205,7 +205,7 @@ class Resources:
         weights = self._known.get(key, make)
         return replace(weights, cached=True) if known else weights
 
-    def _weights(self, spec: BackboneSpec, seed: int, progress: Progress) -> Weights:
+    def _weights(self, spec: BackboneSpec, seed: int, progress: OnProgress) -> Weights:
         match spec.weights:
             case "hub":
                 return Weights(self.build(spec, pretrained=True, seed=0), 0.0, False)
@@ -218,12 +218,12 @@ class Resources:
             case _:
                 return self._random(spec, seed, progress)
 
-    def _random(self, spec: BackboneSpec, seed: int, progress: Progress) -> Weights:
+    def _random(self, spec: BackboneSpec, seed: int, progress: OnProgress) -> Weights:
         backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
         return Weights(backbone, 0.0, False)
 
     def _pretrained(
-        self, spec: BackboneSpec, weights: SourceWeights, progress: Progress
+        self, spec: BackboneSpec, weights: SourceWeights, progress: OnProgress
     ) -> Weights:
         meaning = {
             **backbone_fingerprint(self.registry, self.datasets, spec),
@@ -256,7 +256,7 @@ class Resources:
         strategy: Strategy,
         backbone: Backbone,
         settings: Mapping[str, Any],
-        progress: Progress,
+        progress: OnProgress,
     ) -> Weights:
         """What the strategy's ``prepare`` makes of ``backbone``, kept for all cells that share
         backbone, source, seed and settings."""
@@ -307,7 +307,7 @@ class Resources:
         steps: int,
         batch_size: int,
         stage: str,
-        progress: Progress,
+        progress: OnProgress,
         checkpoint: Checkpoint,
     ) -> CellRun:
         return CellRun(

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from harness.data.archives import cache_folder, is_archive, unpacked
-from harness.data.unpacking import Limits, _entries
+from harness.data.unpacking import ArchiveLimits, _entries
 from harness.errors import HarnessError
 
 NOISE = random.Random(0).randbytes(200_000)
@@ -192,7 +192,7 @@ def refused(tmp_path: Path, cache: Path) -> Any:
     def check(archive: Path, complaint: str, **limits: int) -> None:
         before = {path for path in tmp_path.rglob("*") if cache not in path.parents}
         with pytest.raises(HarnessError, match=complaint) as caught:
-            unpacked(archive, Limits(**limits))
+            unpacked(archive, ArchiveLimits(**limits))
         assert str(archive) in caught.value.message
         assert caught.value.remedy
         assert "\n" not in str(caught.value)
@@ -288,7 +288,7 @@ def test_bombs_are_stopped_by_what_they_become(tmp_path: Path, refused: Any, kin
     assert archive.stat().st_size < 10_000
     refused(archive, r"become more than 1,000,000 bytes", small=1_000_000)
     refused(archive, r"become more than 2,000,000 bytes", total=2_000_000)
-    assert read(unpacked(archive, Limits(small=4_000_000)))["a/1"] == bytes(3_000_000)
+    assert read(unpacked(archive, ArchiveLimits(small=4_000_000)))["a/1"] == bytes(3_000_000)
 
 
 def test_a_zip_bomb_that_understates_its_size(tmp_path: Path, refused: Any) -> None:
@@ -317,7 +317,7 @@ def test_members_are_counted_and_so_are_the_folders_they_need(
 ) -> None:
     many = written(tmp_path / f"x.{kind}", {f"a/{n}": b"" for n in range(20)})
     refused(many, "more than 20 files and folders", members=20)
-    assert len(read(unpacked(many, Limits(members=21)))) == 20
+    assert len(read(unpacked(many, ArchiveLimits(members=21)))) == 20
     deep = written(tmp_path / f"y.{kind}", {"/".join("abcdefghijkl"): b""})
     unpacked(many).parent.parent.rename(tmp_path / "elsewhere")
     refused(deep, "more than 5 files and folders", members=5)

@@ -8,6 +8,7 @@ from harness.record.reading import InvalidFile, Stale
 from harness.record.schema import Status
 from harness.record.store import PENDING
 from harness.report import format
+from harness.shots import shots_text
 
 
 def test_whatever_becomes_of_a_cell_has_words() -> None:
@@ -67,7 +68,7 @@ def test_numbers_in_words() -> None:
     ]
     assert [format.signed(n) for n in (2.34, -2.34, 0.04, -0.04)] == ["+2.3", "−2.3", "0.0", "0.0"]
     assert format.plus_minus(0.9214, float("nan")) == "92.1"
-    assert [format.shots_text(shots) for shots in (1, 5, "all")] == [
+    assert [shots_text(shots) for shots in (1, 5, "all")] == [
         "1 shot",
         "5 shots",
         "all data",

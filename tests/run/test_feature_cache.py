@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.data.examples import Inputs
 from harness.data.resident import ResidentPool
-from harness.model.feature_store import FeatureStore, Key, Part
+from harness.model.feature_store import ActivationKey, FeatureStore, StoredRows
 from harness.run import feature_cache
 from harness.run.feature_cache import FeatureCache
 from harness.testing import digits, small_backbone
@@ -170,12 +170,14 @@ def test_a_damaged_file_is_computed_anew(tmp_path, where):
 
 
 def _part(rows, width=256):
-    return Part(rows, torch.rand(len(rows), width), torch.ones(len(rows), dtype=torch.float64))
+    return StoredRows(
+        rows, torch.rand(len(rows), width), torch.ones(len(rows), dtype=torch.float64)
+    )
 
 
 def test_what_was_not_used_for_longest_makes_room(tmp_path):
     kept = FeatureCache(tmp_path, 150_000)
-    keys = [Key(name, "pool", 0, "cpu") for name in "abc"]
+    keys = [ActivationKey(name, "pool", 0, "cpu") for name in "abc"]
     for age, key in enumerate(keys[:2]):
         kept.put(key, _part(torch.arange(60)))
         os.utime(files(tmp_path / kept._of(key).name / "..")[0], (age, age))
@@ -189,7 +191,7 @@ def test_what_was_not_used_for_longest_makes_room(tmp_path):
 
 def test_large_parts_are_cut_into_files(tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cache, "FILE_BYTES", 10_000)
-    kept, key = FeatureCache(tmp_path, GIB), Key("a", "pool", 0, "cpu")
+    kept, key = FeatureCache(tmp_path, GIB), ActivationKey("a", "pool", 0, "cpu")
     whole = _part(torch.randperm(50))
     kept.put(key, whole)
     found = [part for _, part in kept.parts(key, frozenset())]
@@ -201,27 +203,28 @@ def test_large_parts_are_cut_into_files(tmp_path, monkeypatch):
 
 def test_what_is_computed_faster_than_it_is_read_gets_no_file(tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cache, "BYTES_A_SECOND", 1e9)
-    kept, key = FeatureCache(tmp_path, GIB), Key("a", "pool", 0, "cpu")
+    kept, key = FeatureCache(tmp_path, GIB), ActivationKey("a", "pool", 0, "cpu")
     rows = torch.arange(4)
     fast = torch.full((4,), 1e-7, dtype=torch.float64)
-    kept.put(key, Part(rows, torch.rand(4, 1000), fast))
+    kept.put(key, StoredRows(rows, torch.rand(4, 1000), fast))
     assert files(tmp_path) == []
 
 
 def test_are_mapped_and_not_copied(tmp_path):
     """What many processes read is in memory once."""
-    kept, key = FeatureCache(tmp_path, GIB), Key("a", "pool", 0, "cpu")
+    kept, key = FeatureCache(tmp_path, GIB), ActivationKey("a", "pool", 0, "cpu")
     kept.put(key, _part(torch.arange(50_000), width=500))
     code = """
 import sys
 from pathlib import Path
-from harness.model.feature_store import Key
+from harness.model.feature_store import ActivationKey
 from harness.run.feature_cache import FeatureCache
 def own():
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("RssAnon")).split()[1])
 before = own()
-parts = list(FeatureCache(Path(sys.argv[1]), 2**30).parts(Key("a", "pool", 0, "cpu"), frozenset()))
+key = ActivationKey("a", "pool", 0, "cpu")
+parts = list(FeatureCache(Path(sys.argv[1]), 2**30).parts(key, frozenset()))
 assert sum(len(part.rows) for _, part in parts) == 50_000
 print(own() - before)
 """

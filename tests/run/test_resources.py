@@ -22,7 +22,7 @@ from harness.model.weights import load_weights
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
 from harness.registry import Registered, Sources, load_once
-from harness.run.checksummed import read_sealed, write_sealed
+from harness.run.checksummed import read_checksummed, write_checksummed
 from harness.run.resources import Resources
 from harness.run.resuming import Resuming
 from harness.suite.read import parse
@@ -214,7 +214,7 @@ class TestArtefacts:
             assert not made.cached
             assert made.backbone.digest() == digest
             assert made_in(tmp_path).cached
-            return read_sealed(bad)[1]
+            return read_checksummed(bad)[1]
 
         return damage
 
@@ -258,20 +258,20 @@ class TestArtefacts:
     @pytest.mark.parametrize("change", ["shape", "dtype", "name"])
     def test_of_another_model_are_made_again(self, damaged, change):
         def exchange(good, bad):
-            tensors, notes = read_sealed(good)
+            tensors, notes = read_checksummed(good)
             name = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
             tensor = tensors.pop(name)
             if change == "name":
                 tensors[f"{name}s"] = tensor
             else:
                 tensors[name] = tensor[:1] if change == "shape" else tensor.double()
-            write_sealed(bad, tensors, notes)
+            write_checksummed(bad, tensors, notes)
 
         assert "is of another model" in damaged(exchange)["remade"]
 
     def test_tell_what_they_are_and_what_they_cost(self, whole):
         (file,) = (whole[0] / "weights").glob("*.safetensors")
-        _, told = read_sealed(file)
+        _, told = read_checksummed(file)
         assert told["seconds"] > 0
         assert 0 <= told["scores"]["accuracy"] <= 1
         assert told["meaning"]["weights"]["steps"] == STEPS

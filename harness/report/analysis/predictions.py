@@ -21,7 +21,7 @@ from harness.record.files import read_file
 from harness.record.reading import InvalidFile
 from harness.report import format
 from harness.report.analysis import results
-from harness.report.analysis.results import shots_order
+from harness.shots import shots_order
 
 MOST_BYTES = 100_000_000
 """Bytes of predictions that are read, at most."""

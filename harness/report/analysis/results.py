@@ -22,6 +22,7 @@ from harness.errors import HarnessError
 from harness.record.schema import Status
 from harness.report.analysis.pairwise import paired_differences, pairwise, seen_from
 from harness.report.analysis.stats import exact_ties, half_width, outcome
+from harness.shots import shots_order
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
 
@@ -97,11 +98,6 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
             "Give each strategy and each problem of the suite a label of its own",
         )
     return frame
-
-
-def shots_order(shots: Any) -> float:
-    """Return a sort key: 1, 5, …, then ``vtab1k``, then ``all``."""
-    return {"vtab1k": 1e9, "all": float("inf")}.get(shots) or float(shots)
 
 
 def labels(frame: pd.DataFrame) -> list[str]:

@@ -21,6 +21,7 @@ from harness.report.plots import images
 from harness.report.plots.render import Rendering, Renderings
 from harness.report.plots.style import Look
 from harness.report.tables import markup, text, tuning
+from harness.shots import shots_text
 
 if TYPE_CHECKING:
     from harness.contract import Section
@@ -141,7 +142,7 @@ def _results(report: Report) -> list[dict[str, Any]]:
     return [
         {
             "title": facet,
-            "shots": [format.shots_text(shots) for _, shots, _ in columns],
+            "shots": [shots_text(shots) for _, shots, _ in columns],
             "rows": {
                 label: [
                     _result(groups[label], winners[setting] == label)

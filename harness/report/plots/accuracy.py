@@ -14,9 +14,9 @@ import pandas as pd
 from harness.report import format
 from harness.report.analysis import results
 from harness.report.analysis.fronts import Front
-from harness.report.analysis.results import shots_order
 from harness.report.plots import axes
 from harness.report.plots.figure import Facet, Plot
+from harness.shots import shots_order, shots_text
 
 
 def by_shots(table: pd.DataFrame) -> Plot:
@@ -94,7 +94,7 @@ def _front_text(rows: pd.DataFrame) -> str:
         mine = rows[(rows["shots"] == shots) & (rows["gap"] == "")]
         every = len(mine) > 2 and mine["front"].all()
         names = "all" if every else format.listing(mine.loc[mine["front"], "label"])
-        named.append((format.shots_text(shots), names))
+        named.append((shots_text(shots), names))
     if rows["shots"].nunique() > 1:
         return "On the front with " + "; with ".join(f"{at}: {names}" for at, names in named)
     return f"On the front: {named[0][1]}" if named else ""
@@ -114,7 +114,7 @@ def _facets(
         several = rows["shots"].nunique() > 1
         told, lost = [], []
         for _, row in rows.iterrows():
-            name = f"{row['label']}, {format.shots_text(row['shots'])}" if several else row["label"]
+            name = f"{row['label']}, {shots_text(row['shots'])}" if several else row["label"]
             if row["gap"]:
                 lost.append(f"{name} ({row['gap']})")
             else:

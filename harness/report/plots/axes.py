@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLoc
 from numpy.typing import NDArray
 
 from harness.report import format
-from harness.report.analysis.results import shots_order
 from harness.report.plots.style import INK, MARK, PAPER, Look
+from harness.shots import shots_order, shots_text
 
 Looks = Mapping[str, Look]
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.grid(visible=True, axis="x")
     ax.grid(visible=False, axis="y")
-    ax.set_xlabel(f"test accuracy (%), {format.shots_text(rows['shots'].iloc[0])}")
+    ax.set_xlabel(f"test accuracy (%), {shots_text(rows['shots'].iloc[0])}")
 
 
 def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, unit: _Unit) -> None:

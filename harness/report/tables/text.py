@@ -24,6 +24,7 @@ from harness.report.analysis.results import (
     by_setting,
     facet_and_shots,
 )
+from harness.shots import shots_text
 
 METRIC_TITLES = {"auroc_macro": "AUROC macro", "ece": "calibration error"}
 """Metrics whose names are not their titles."""
@@ -127,7 +128,7 @@ def pairwise_table(table: pd.DataFrame, pairwise: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "problem": pairwise["setting"].map(first["facet"]),
-            "shots": pairwise["setting"].map(first["shots"]).map(format.shots_text),
+            "shots": pairwise["setting"].map(first["shots"]).map(shots_text),
             "strategy": pairwise["left"],
             "against": pairwise["right"],
             "difference (points)": _differences(points, half),
@@ -189,7 +190,7 @@ def where(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "problem": table["facet"],
-            "shots": table["shots"].map(format.shots_text),
+            "shots": table["shots"].map(shots_text),
             "strategy": table["label"],
         }
     )

@@ -19,8 +19,8 @@ from harness.api import (
     cache_folder,
     hookimpl,
     make_folder,
-    read_sealed,
-    write_sealed,
+    read_checksummed,
+    write_checksummed,
 )
 from harness_plugins.backbones._packaged import Packaged
 from harness_plugins.backbones.timm import Timm
@@ -80,10 +80,10 @@ def converted(weights: Path) -> Path:
     make_folder(place.parent)
     with FileLock(place.with_suffix(".lock")):
         try:
-            read_sealed(place)
+            read_checksummed(place)
         except Damaged:
             notes = {"package": WEIGHTS.package, "licence": EfficientNetLite0.licence}
-            write_sealed(place, _renamed(weights), notes)
+            write_checksummed(place, _renamed(weights), notes)
     return place
 
 

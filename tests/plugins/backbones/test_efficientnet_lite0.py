@@ -20,7 +20,7 @@ from sklearn.datasets import load_sample_image
 from timm.data import ImageNetInfo
 
 from harness.api import Unsupported
-from harness.run.checksummed import read_sealed
+from harness.run.checksummed import read_checksummed
 from harness.testing import BackboneChecks
 
 installed = pytest.mark.skipif(not WEIGHTS.files(), reason="the package is not installed")
@@ -85,7 +85,7 @@ class TestItsWeights:
         written = place.stat().st_mtime_ns
         assert converted(WEIGHTS.path()).stat().st_mtime_ns == written
         place.write_bytes(place.read_bytes()[:-100])
-        assert len(read_sealed(converted(WEIGHTS.path()))[0]) == 296
+        assert len(read_checksummed(converted(WEIGHTS.path()))[0]) == 296
         assert cache in place.parents
 
     @torch.no_grad()

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy import stats as scipy_stats
 
 from harness.errors import HarnessError
-from harness.report.analysis.results import baseline, shots_order, summary, tidy
+from harness.report.analysis.results import baseline, summary, tidy
 from harness.report.analysis.stats import holm
+from harness.shots import shots_order
 
 FrameOf = Callable[..., pd.DataFrame]
 
