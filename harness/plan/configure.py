@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from harness.choices import own_choice, own_settings
 from harness.errors import HarnessError, did_you_mean, located
 from harness.registry import Registered, Registry
+from harness.suite.messages import in_words
 
 if TYPE_CHECKING:
     from harness.contract import Pretraining, Strategy, Trick
@@ -109,15 +110,13 @@ def _wrong_arguments(error: ValidationError, given: Mapping[str, Any]) -> Iterat
     """One line an argument, whichever of its types, and whatever inside it, was found wrong."""
     wanted: dict[str, dict[str, None]] = {}
     for detail in error.errors(include_url=False):
-        name, message = str(next(iter(detail["loc"]), "")), str(detail["msg"])
+        name, message = str(next(iter(detail["loc"]), "")), in_words(detail)
         match detail["type"]:
             case "missing" if name not in given:
                 yield f"argument '{name}' is missing"
             case "value_error" if not name:
-                yield message.removeprefix("Value error, ")
+                yield message
             case _:
-                message = message.removeprefix("Input ").removeprefix("Value error, ")
-                message = message.partition(" for <class")[0]
                 wanted.setdefault(name, {})[message] = None
     for name, messages in wanted.items():
         told = " or ".join(messages)

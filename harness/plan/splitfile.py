@@ -16,7 +16,7 @@ from harness.data.splits import Manifest
 from harness.errors import HarnessError, abridged, did_you_mean, located
 from harness.record.files import read_file
 from harness.shots import VTAB_TRAIN, VTAB_VAL, shots_asked
-from harness.suite.messages import MESSAGES, written
+from harness.suite.messages import in_words, written
 from harness.suite.schema import Seed, TransferShots
 
 REMEDY = "'harness splits SUITE' writes such files"
@@ -172,7 +172,7 @@ def _told(detail: ErrorDetails) -> str:
         case _, (*_, "shots"):
             message = "should be a whole number above 0, 'vtab1k' or 'all'"
         case _:
-            message = MESSAGES.get(kind, str(detail["msg"]).removeprefix("Input "))
+            message = in_words(detail)
     return f"{written(where)}: {message}, not {found}"
 
 

@@ -103,8 +103,12 @@ def written(keys: Location) -> str:
 MESSAGES = {
     "missing": "is missing",
     "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
     "float_type": "should be a number",
+    "float_parsing": "should be a number",
     "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
     "string_type": "should be a string",
     "path_type": "should be a path",
     "dict_type": "should be a table",
@@ -115,6 +119,12 @@ MESSAGES = {
 }
 
 
+def in_words(detail: ErrorDetails) -> str:
+    """``should be a whole number``: what is wrong with one value, wherever it is."""
+    told = re.sub("^(Input|String) |^Value error, ", "", str(detail["msg"]))
+    return MESSAGES.get(detail["type"], told.partition(" for <class")[0])
+
+
 def _message(detail: ErrorDetails) -> str:
     kind, location, found = detail["type"], detail["loc"], detail["input"]
     match kind, location:
@@ -123,7 +133,7 @@ def _message(detail: ErrorDetails) -> str:
         case (("missing" | "too_short"), _):
             return MESSAGES[kind]
         case "value_error", _:
-            return str(detail["msg"]).removeprefix("Value error, ")
+            return in_words(detail)
         case "union_tag_invalid", _ if isinstance(found, Mapping):
             protocol = reprlib.repr(found["protocol"])
             return f"unknown protocol {protocol}{did_you_mean(protocol, PROTOCOLS)}"
@@ -147,7 +157,7 @@ def _message(detail: ErrorDetails) -> str:
         case _, ("problems", _, "adaptation", "shots", int(), _):
             message = "should be a whole number above 0, or 'all'"
         case _:
-            message = MESSAGES.get(kind, re.sub("^(Input|String) ", "", str(detail["msg"])))
+            message = in_words(detail)
     return f"{message}, not {reprlib.repr(found)}"
 
 

@@ -85,12 +85,12 @@ def test_a_class_without_arguments_need_not_be_a_dataclass():
             "unknown argument 'sise' (did you mean 'size'?); argument 'root' is not a valid path, "
             "not 5; argument 'mode' should be 'grey' or 'colour', not 'red'. ",
         ),
-        ({"root": "d", "size": "big"}, "argument 'size' should be a valid integer, "),
+        ({"root": "d", "size": "big"}, "argument 'size' should be a whole number, "),
         ({"root": "d", "mode": "red"}, "argument 'mode' should be 'grey' or 'colour', not 'red'"),
         (
             {"root": "d", "parts": ["a", 3], "held": 3},
-            "argument 'parts' should be a valid string, not ['a', 3]; argument 'held' should be a "
-            "valid string or should be an instance of Sequence, not 3. ",
+            "argument 'parts' should be a string, not ['a', 3]; argument 'held' should be a "
+            "string or should be an instance of Sequence, not 3. ",
         ),
         ({"root": "d", "size": 0}, "size should be above 0"),
         ({"a": 1, "b": 2}, "unknown argument 'a' (known: held, mode, parts, root, size); "),
@@ -140,12 +140,12 @@ def test_a_fixed_value_may_leave_the_range_that_is_searched(registry):
         ("linear_probe", {"lr": True}, "lr is a number, not True"),
         ("partial_freeze", {"train_blocks": 1.5}, "train_blocks is a whole number, not 1.5"),
         ("maml", {"inner_step": 2}, "unknown argument 'inner_step' (did you mean 'inner_steps'?)"),
-        ("maml", {"first_order": "no idea"}, "argument 'first_order' should be a valid boolean"),
+        ("maml", {"first_order": "no idea"}, "argument 'first_order' should be true or false"),
         (
             "maml",
             {"inner_lr": "big", "wais": 3, "shots": "few"},
             "inner_lr is a number, not 'big'; unknown argument 'wais' (did you mean 'ways'?); "
-            "argument 'shots' should be a valid integer, ",
+            "argument 'shots' should be a whole number, ",
         ),
         (
             "linear_probe",
