@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import __version__
+from harness.contract import Strategy
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
-from harness.plan import configure, keys
+from harness.plan import keys
 from harness.plan.cell import Cell
 from harness.plan.check import check
 from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import (
     backbone_fingerprint,
     source_fingerprint,
-    source_of,
     split_fingerprints,
     strategy_fingerprint,
 )
+from harness.plan.resolve import ResolvedStrategy, resolve, source_of
 from harness.plan.revisions import revisions
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
@@ -28,7 +29,6 @@ from harness.suite.schema import (
     EpisodesProblem,
     Problem,
     SourceSpec,
-    StrategySpec,
     Suite,
 )
 
@@ -62,76 +62,42 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
             combination, at once.
     """
     amended = suite.with_tricks()
-    if mistakes := check(amended, registry, datasets):
-        raise Mistakes(where, mistakes)
+    resolved, mistakes = resolve(amended, registry, datasets)
+    mistakes += check(amended, resolved, registry, datasets)
+    if mistakes:
+        raise Mistakes(where, dict.fromkeys(mistakes))
     strategies = [
-        (
-            spec,
-            strategy_fingerprint(
-                registry, datasets, spec, further := _further(suite, registry, spec)
-            ),
-            further,
-        )
-        for spec in amended.strategies
+        (strategy, strategy_fingerprint(registry, datasets, strategy))
+        for strategy in resolved.strategies
     ]
-    every_split = [split_fingerprints(suite, datasets, problem) for problem in suite.problems]
+    every_split = [split_fingerprints(suite, datasets, each.spec) for each in resolved.problems]
     cells = []
     for backbone in suite.backbones:
         if not backbone.compared:
             continue
         weights = backbone_fingerprint(registry, datasets, backbone)
-        for problem, splits in zip(suite.problems, every_split, strict=True):
-            loaded = datasets.load(problem.dataset, problem.args)
-            source = source_of(backbone, problem, loaded)
+        for problem, splits in zip(resolved.problems, every_split, strict=True):
+            source = source_of(backbone, problem)
             shared = {
                 "schema": keys.MEANING_VERSION,
                 "harness": __version__,
-                "data": loaded.digest,
-                "problem": problem.meaning(),
+                "data": problem.loaded.digest,
+                "problem": problem.spec.meaning(),
                 "backbone": weights,
-                "source": source_fingerprint(datasets, source, problem.fit),
+                "source": source_fingerprint(datasets, source, problem.spec.fit),
                 "budget": suite.budget.meaning(),
             }
-            cells += [
-                _cell(
-                    suite,
-                    backbone,
-                    problem,
-                    source,
-                    strategy,
-                    further,
-                    {
-                        **shared,
-                        **split,
-                        "strategy": meaning,
-                        "shots": shots,
-                        "seed": seed,
-                        **revisions(
-                            registry,
-                            datasets,
-                            problem,
-                            strategy,
-                            suite.budget,
-                            shots,
-                            seed,
-                        ),
-                    },
-                    _oracle(registry, strategy, problem),
-                    registry.get("strategy", strategy.name).cls.baseline,
-                )
-                for seed in suite.seeds
-                for shots, split in splits[seed].items()
-                for strategy, meaning, further in strategies
-            ]
+            for seed in suite.seeds:
+                for shots, split in splits[seed].items():
+                    for strategy, does in strategies:
+                        known = revisions(datasets, problem, strategy, suite.budget, shots, seed)
+                        own = {"strategy": does, "shots": shots, "seed": seed, **known}
+                        meaning = {**shared, **split, **own}
+                        cell = _cell(suite, backbone, problem.spec, source, strategy, meaning)
+                        cells.append(cell)
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
     return Planned(suite, tuple(cells))
-
-
-def _further(suite: Suite, registry: Registry, spec: StrategySpec) -> dict[str, BackboneSpec]:
-    """The models that a strategy's arguments name, by their labels."""
-    labels = configure.strategy(registry, spec).strategy.backbones().values()
-    return {backbone.title: backbone for backbone in suite.backbones if backbone.title in labels}
 
 
 def _doubles(cells: Sequence[Cell]) -> Iterator[str]:
@@ -154,12 +120,10 @@ def _cell(
     backbone: BackboneSpec,
     problem: Problem,
     source: SourceSpec | None,
-    strategy: StrategySpec,
-    further: dict[str, BackboneSpec],
+    resolved: ResolvedStrategy,
     meaning: dict[str, Any],
-    oracle: Oracle | None,
-    baseline: bool,
 ) -> Cell:
+    strategy, cls = resolved.spec, resolved.plugin.cls
     return Cell(
         cell=keys.key(meaning),
         suite=suite.name,
@@ -168,8 +132,8 @@ def _cell(
         dataset=problem.dataset,
         problem=problem.title,
         protocol=problem.protocol,
-        oracle=oracle,
-        baseline=baseline,
+        oracle=_oracle(cls, problem),
+        baseline=cls.baseline,
         shots=meaning["shots"],
         ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
         backbone=backbone.title,
@@ -178,18 +142,18 @@ def _cell(
         problem_spec=problem,
         backbone_spec=backbone,
         source_spec=source,
-        further_specs=further,
+        further_specs=dict(resolved.models),
         budget=suite.budget,
         save_predictors=suite.save_predictors,
         meaning=meaning,
     )
 
 
-def _oracle(registry: Registry, strategy: StrategySpec, problem: Problem) -> Oracle | None:
+def _oracle(strategy: type[Strategy], problem: Problem) -> Oracle | None:
     """What the target's labels are used for, where a problem does not show them."""
     if not isinstance(problem, AdaptationProblem):
         return None
-    if registry.get("strategy", strategy.name).cls.sees_target_labels:
+    if strategy.sees_target_labels:
         return "labels"
     return "selection" if problem.selection == "target" else None
 

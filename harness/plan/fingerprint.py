@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.data.examples import Fit
 from harness.data.loaded import Loaded
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
+from harness.plan.resolve import ResolvedStrategy
 from harness.plan.targets import split_meaning
 from harness.registry import Kind, Registry
 from harness.shots import Shots
@@ -29,20 +29,17 @@ if TYPE_CHECKING:
 
 
 def strategy_fingerprint(
-    registry: Registry,
-    datasets: Datasets,
-    spec: StrategySpec,
-    further: Mapping[str, BackboneSpec],
+    registry: Registry, datasets: Datasets, resolved: ResolvedStrategy
 ) -> dict[str, Any]:
     """What a strategy and its tricks do; the defaults of tricks are among those of the strategy.
-    ``further`` are the models that its arguments name, which count by what they are."""
-    configured = configure.strategy(registry, spec)
+    Models that its arguments name count by what they are."""
+    spec, configured = resolved.spec, resolved.configured
     meaning = {
         **_code_and_args(registry, "strategy", spec, configured.strategy),
         "defaults": configured.defaults(),
     }
     for argument, label in configured.strategy.backbones().items():
-        meaning["args"][argument] = backbone_fingerprint(registry, datasets, further[label])
+        meaning["args"][argument] = backbone_fingerprint(registry, datasets, resolved.models[label])
     if spec.tricks:
         meaning["tricks"] = {
             each.name: {
@@ -110,19 +107,6 @@ def source_fingerprint(
 def _corrected(loaded: Loaded) -> dict[str, list[str]]:
     """What has changed in how data are decoded, or nothing where that concerns none of them."""
     return {"corrections": loaded.corrections} if loaded.corrections else {}
-
-
-def source_of(backbone: BackboneSpec, problem: Problem, data: Loaded) -> SourceSpec | None:
-    """What ``prepare`` learns from: the problem's ``source``, else what the weights come from,
-    else the base classes of a dataset that holds some out."""
-    if problem.source is not None:
-        return problem.source
-    if isinstance(backbone.weights, SourceWeights):
-        weights = backbone.weights
-        return SourceSpec(dataset=weights.source, args=weights.args, rotations=weights.rotations)
-    if problem.protocol == "episodes" and data.data.held_out:
-        return SourceSpec(dataset=problem.dataset, args=problem.args)
-    return None
 
 
 def split_fingerprints(

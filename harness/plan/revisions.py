@@ -14,18 +14,12 @@ from typing import Any
 
 from harness.contract import Strategy
 from harness.data.protocols import source_split
-from harness.plan import configure, keys
+from harness.plan import keys
 from harness.plan.datasets import Datasets
+from harness.plan.resolve import ResolvedProblem, ResolvedStrategy
 from harness.plan.targets import target_manifest
-from harness.registry import Registry
 from harness.shots import Shots
-from harness.suite.schema import (
-    AdaptationProblem,
-    Budget,
-    EpisodesProblem,
-    Problem,
-    StrategySpec,
-)
+from harness.suite.schema import AdaptationProblem, Budget, EpisodesProblem
 
 POOLED = "batch norm pooled over slices"
 """Where batch norm was recalibrated by more training inputs than a batch has, each slice of them
@@ -42,39 +36,36 @@ that is kept, its early end and its pruning followed accuracy on the source, or 
 
 
 def revisions(
-    registry: Registry,
     datasets: Datasets,
-    problem: Problem,
-    strategy: StrategySpec,
+    problem: ResolvedProblem,
+    strategy: ResolvedStrategy,
     budget: Budget,
     shots: Shots,
     seed: int,
 ) -> dict[str, list[str]]:
     """The entry ``revisions`` of a cell's meaning, or nothing where no correction concerns it."""
-    found = sorted(_revisions(registry, datasets, problem, strategy, budget, shots, seed))
+    found = sorted(_revisions(datasets, problem, strategy, budget, shots, seed))
     return {"revisions": found} if found else {}
 
 
 def _revisions(
-    registry: Registry,
     datasets: Datasets,
-    problem: Problem,
-    strategy: StrategySpec,
+    resolved: ResolvedProblem,
+    strategy: ResolvedStrategy,
     budget: Budget,
     shots: Shots,
     seed: int,
 ) -> Iterator[Any]:
-    yield from datasets.load(problem.dataset, problem.args).corrections
-    plugin = registry.get("strategy", strategy.name)
-    cls: type[Strategy] = plugin.cls
-    if _recalibrates(cls, plugin.file):
-        examples = _training_examples(cls, datasets, problem, shots, seed)
+    yield from resolved.loaded.corrections
+    cls: type[Strategy] = strategy.plugin.cls
+    problem = resolved.spec
+    if _recalibrates(cls, strategy.plugin.file):
+        examples = _training_examples(cls, datasets, resolved, shots, seed)
         if examples > budget.batch_size:
             yield POOLED
-    if isinstance(problem, EpisodesProblem) and budget.trials != 1:
-        configured = configure.strategy(registry, strategy)
-        if configured.space or configured.prepare_space:
-            yield TIES
+    tuned = strategy.configured.space or strategy.configured.prepare_space
+    if isinstance(problem, EpisodesProblem) and budget.trials != 1 and tuned:
+        yield TIES
     blind = isinstance(problem, AdaptationProblem) and problem.selection == "information"
     if blind and not cls.sees_target_labels:
         yield INFORMATION
@@ -94,14 +85,19 @@ def _recalibrates(strategy: type[Strategy], file: Path) -> bool:
 
 
 def _training_examples(
-    strategy: type[Strategy], datasets: Datasets, problem: Problem, shots: Shots, seed: int
+    strategy: type[Strategy],
+    datasets: Datasets,
+    resolved: ResolvedProblem,
+    shots: Shots,
+    seed: int,
 ) -> int:
     """How many examples a task trains on."""
+    problem = resolved.spec
     if isinstance(problem, EpisodesProblem):
         assert isinstance(shots, int)
         return problem.ways * shots
     if isinstance(problem, AdaptationProblem) and not strategy.sees_target_labels:
-        source = datasets.load(problem.source.dataset, problem.source.args).data
-        fraction = problem.val_fraction
+        assert resolved.source is not None
+        source, fraction = resolved.source.loaded.data, problem.val_fraction
         return len(source_split(source, shots=shots, seed=seed, val_fraction=fraction).train)
     return len(target_manifest(datasets, problem, shots, seed).train)

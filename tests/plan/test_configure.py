@@ -79,10 +79,10 @@ def test_a_class_without_arguments_need_not_be_a_dataclass():
     [
         ({}, "argument 'root' is missing"),
         ({"rot": "data"}, "unknown argument 'rot' (did you mean 'root'?)"),
-        ({"root": 5}, "argument 'root' is not a valid path, not 5"),
+        ({"root": 5}, "argument 'root' should be a path, not 5"),
         (
             {"root": 5, "sise": 3, "mode": "red"},
-            "unknown argument 'sise' (did you mean 'size'?); argument 'root' is not a valid path, "
+            "unknown argument 'sise' (did you mean 'size'?); argument 'root' should be a path, "
             "not 5; argument 'mode' should be 'grey' or 'colour', not 'red'. ",
         ),
         ({"root": "d", "size": "big"}, "argument 'size' should be a whole number, "),

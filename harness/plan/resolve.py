@@ -1,0 +1,174 @@
+"""What the names in a suite stand for: plugins, configured, and data, loaded; each found once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from harness.contract import Strategy
+from harness.data.loaded import Loaded
+from harness.errors import HarnessError, located
+from harness.plan import configure
+from harness.plan.configure import ConfiguredStrategy
+from harness.plan.datasets import Datasets
+from harness.registry import Registered, Registry
+from harness.suite.schema import (
+    BackboneSpec,
+    FileWeights,
+    Problem,
+    SourceSpec,
+    SourceWeights,
+    StrategySpec,
+    Suite,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ResolvedStrategy:
+    """A strategy with its tricks. ``models`` are those of the suite that its arguments name, by
+    label, as far as the suite has them."""
+
+    spec: StrategySpec
+    plugin: Registered
+    configured: ConfiguredStrategy
+    models: Mapping[str, BackboneSpec]
+
+    @property
+    def strategy(self) -> Strategy:
+        return self.configured.strategy
+
+
+@dataclass(frozen=True)
+class ResolvedBackbone:
+    """A model, and what builds it."""
+
+    spec: BackboneSpec
+    factory: Registered
+
+
+@dataclass(frozen=True)
+class ResolvedSource:
+    """Data to learn from before a task is seen."""
+
+    spec: SourceSpec
+    loaded: Loaded
+    modality: str
+
+
+@dataclass(frozen=True)
+class ResolvedProblem:
+    """A problem with its data, and the source that it names."""
+
+    spec: Problem
+    loaded: Loaded
+    modality: str
+    source: ResolvedSource | None
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The parts of a suite whose names and arguments are right, in its order."""
+
+    strategies: tuple[ResolvedStrategy, ...]
+    backbones: tuple[ResolvedBackbone, ...]
+    problems: tuple[ResolvedProblem, ...]
+
+
+def resolve(suite: Suite, registry: Registry, datasets: Datasets) -> tuple[Resolved, list[str]]:
+    """The parts of a suite, and one line for each unknown plugin, wrong argument and unreadable
+    file or dataset: what it is about is left out."""
+    mistakes: list[str] = []
+
+    def sound(parts: Iterator[T | str]) -> tuple[T, ...]:
+        found: list[T] = []
+        for part in parts:
+            mistakes.append(part) if isinstance(part, str) else found.append(part)
+        return tuple(found)
+
+    strategies = sound(_strategies(suite, registry))
+    backbones = sound(_backbones(suite, registry, datasets))
+    problems = sound(_problems(suite, registry, datasets))
+    return Resolved(strategies, backbones, problems), mistakes
+
+
+def messages(function: Callable[..., Any], *args: Any) -> Iterator[str]:
+    """What keeps a function from doing something, in a line each."""
+    try:
+        function(*args)
+    except HarnessError as error:
+        yield from error.each()
+
+
+def resolve_source(spec: SourceSpec, registry: Registry, datasets: Datasets) -> ResolvedSource:
+    """A source that a suite names.
+
+    Raises:
+        HarnessError: it is unknown, its arguments are wrong, or it cannot be read.
+    """
+    loaded = datasets.load(spec.dataset, spec.args)
+    return ResolvedSource(spec, loaded, registry.get("dataset", spec.dataset).cls.modality)
+
+
+def source_of(backbone: BackboneSpec, problem: ResolvedProblem) -> SourceSpec | None:
+    """What ``prepare`` learns from: the problem's ``source``, else what the weights come from,
+    else the base classes of a dataset that holds some out."""
+    spec, weights = problem.spec, backbone.weights
+    if spec.source is not None:
+        return spec.source
+    if isinstance(weights, SourceWeights):
+        return SourceSpec(dataset=weights.source, args=weights.args, rotations=weights.rotations)
+    if spec.protocol == "episodes" and problem.loaded.data.held_out:
+        return SourceSpec(dataset=spec.dataset, args=spec.args)
+    return None
+
+
+def _strategies(suite: Suite, registry: Registry) -> Iterator[ResolvedStrategy | str]:
+    models = {backbone.title: backbone for backbone in suite.backbones}
+    for spec in suite.strategies:
+        try:
+            configured = configure.strategy(registry, spec)
+        except HarnessError as error:
+            yield from error.each()
+            continue
+        named = configured.strategy.backbones().values()
+        plugin = registry.get("strategy", spec.name)
+        known = {label: models[label] for label in models if label in named}
+        yield ResolvedStrategy(spec, plugin, configured, known)
+
+
+def _backbones(
+    suite: Suite, registry: Registry, datasets: Datasets
+) -> Iterator[ResolvedBackbone | str]:
+    for spec in suite.backbones:
+        mistakes = [*messages(registry.backbone_for, spec.model)]
+        match spec.weights:
+            case FileWeights(file=file) if not file.is_file():
+                mistakes.append(f"backbone '{spec.title}': there is no file {located(file)}")
+            case SourceWeights() as weights:
+                mistakes += messages(datasets.load, weights.source, weights.args)
+                mistakes += messages(configure.pretraining, registry, weights.method)
+        if mistakes:
+            yield from mistakes
+        else:
+            yield ResolvedBackbone(spec, registry.backbone_for(spec.model))
+
+
+def _problems(
+    suite: Suite, registry: Registry, datasets: Datasets
+) -> Iterator[ResolvedProblem | str]:
+    for spec in suite.problems:
+        mistakes = [*messages(datasets.load, spec.dataset, spec.args)]
+        if spec.source is not None:
+            mistakes += messages(datasets.load, spec.source.dataset, spec.source.args)
+        if mistakes:
+            yield from mistakes
+            continue
+        yield ResolvedProblem(
+            spec,
+            datasets.load(spec.dataset, spec.args),
+            registry.get("dataset", spec.dataset).cls.modality,
+            resolve_source(spec.source, registry, datasets) if spec.source else None,
+        )
