@@ -191,6 +191,22 @@ class Strategy(Configured):
     defaults: ClassVar[Settings] = {}
     """Trial 0: a value for every name in the two spaces."""
 
+    frozen_space: ClassVar[Space] = {}
+    frozen_defaults: ClassVar[Settings] = {}
+    """What ``space`` and ``defaults`` have in their place where batch norm is frozen, as by default
+    with published weights: rates that suit weights whose statistics follow each batch are too high
+    for such as these."""
+
+    def with_frozen_norms(self) -> Self:
+        """The same strategy with what is tuned where batch norm is frozen."""
+        other = copy.copy(self)
+        own = {
+            "space": {**self.space, **self.frozen_space},
+            "defaults": {**self.defaults, **self.frozen_defaults},
+        }
+        vars(other).update(own)  # its fields are frozen, and these are none
+        return other
+
     def backbones(self) -> Mapping[str, str]:
         """Arguments that name another model of the suite, such as a teacher, each with its label:
         :meth:`Run.backbone` gives it to ``adapt``, and a cell's key counts its weights."""

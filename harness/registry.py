@@ -361,20 +361,28 @@ def check(kind: Kind, cls: Any) -> str | None:
                 f"strategy '{cls.name}' defines conclude, which takes one task: leave 'episodes' "
                 "out of its protocols"
             )
-        return _check_space(kind, cls, {**cls.prepare_space, **cls.space})
+        if unknown := set(cls.frozen_space) - set(cls.space):
+            return f"strategy '{cls.name}' has {sorted(unknown)} in frozen_space alone"
+        space = {**cls.prepare_space, **cls.space}
+        frozen = {**cls.defaults, **cls.frozen_defaults}
+        return _check_space(kind, cls, space, cls.defaults) or _check_space(
+            kind, cls, {**space, **cls.frozen_space}, frozen
+        )
     if issubclass(cls, contract.Trick):
-        return _check_space(kind, cls, cls.space)
+        return _check_space(kind, cls, cls.space, cls.defaults)
     return None
 
 
-def _check_space(kind: Kind, cls: Any, space: Mapping[str, Any]) -> str | None:
+def _check_space(
+    kind: Kind, cls: Any, space: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> str | None:
     from harness.choices import invalid_choices  # here, as a report needs no Optuna
 
-    if set(space) != set(cls.defaults):
-        wrong = ", ".join(sorted(set(space) ^ set(cls.defaults)))
+    if set(space) != set(defaults):
+        wrong = ", ".join(sorted(set(space) ^ set(defaults)))
         return f"{kind} '{cls.name}': its defaults and its spaces differ in {wrong}"
     for name, distribution in space.items():
-        default = cls.defaults[name]
+        default = defaults[name]
         try:
             inside = distribution._contains(distribution.to_internal_repr(default))
         except (TypeError, ValueError):

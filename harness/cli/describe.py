@@ -65,6 +65,12 @@ def _facts(plugin: Registered) -> dict[str, Any]:
             name: {"range": str(distribution), "default": cls.defaults[name]}
             for name, distribution in getattr(cls, key, {}).items()
         }
+    if plugin.kind == "strategy" and (cls.frozen_space or cls.frozen_defaults):
+        space, defaults = {**cls.space, **cls.frozen_space}, {**cls.defaults, **cls.frozen_defaults}
+        facts["frozen_space"] = {
+            name: {"range": str(space[name]), "default": defaults[name]}
+            for name in {**cls.frozen_space, **cls.frozen_defaults}
+        }
     return facts
 
 
@@ -93,8 +99,13 @@ def _lines(plugin: Registered) -> Iterator[str]:
         for name, told in facts["arguments"].items():
             yield f"  {name}: {told['type']} = {told['default']}"
     of_adapt = "Settings" if plugin.kind == "trick" else "Settings of adapt"
-    for key, title in (("prepare_space", "Settings of prepare"), ("space", of_adapt)):
+    titles = {
+        "prepare_space": "Settings of prepare (tuned unless args fix them)",
+        "space": f"{of_adapt} (tuned unless args fix them)",
+        "frozen_space": "Of these where batch norm is frozen, as by default with published weights",
+    }
+    for key, title in titles.items():
         if facts.get(key):
-            yield f"\n{title} (tuned unless args fix them):"
+            yield f"\n{title}:"
             for name, told in facts[key].items():
                 yield f"  {name}: {told['range']}, default {told['default']}"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from harness.data.examples import Inputs, sent
 from harness.data.task import Task
 from harness.model.backbone import Backbone, evaluating
+from harness.model.normalisation import BatchNorm, freeze_batch_norm
 from harness.model.run import Run
 
 Index: TypeAlias = "Tensor | slice"
@@ -63,6 +64,11 @@ class Start(Protocol):
         """The head to start from; by default a linear one of zeros."""
         ...
 
+    @property
+    def batch_norm(self) -> BatchNorm | None:
+        """What batch norms do in blocks that train; by default what the run says."""
+        ...
+
 
 class Classifier:
     """A backbone and a head: the predictor of gradient strategies.
@@ -78,6 +84,8 @@ class Classifier:
         self._start, self._origin, self._run = origin.start, origin, run
         self.entry = entry if entry and origin.can_enter(entry) else 0
         self.backbone = trainable_copy(origin, trainable) if trainable else origin
+        if trainable and (recipe.batch_norm or run.batch_norm) == "frozen":
+            freeze_batch_norm(self.backbone)
         self.head: Any = first_head(recipe, task).to(run.device)
         """An :class:`torch.nn.Module`; what else it has, who made it knows."""
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.model.backbone import Backbone
+from harness.model.normalisation import BatchNorm
 from harness.model.objective import Regulariser
 from harness.model.training import adamw, cosine
 
@@ -35,6 +36,8 @@ class Recipe:
             classes ``[b]`` or what regularisers make of them; by default cross-entropy.
         regularisers: what training does besides, in this order.
         steps: fewer optimiser steps than the budget allows.
+        batch_norm: what the backbone's batch norms do in blocks that train, ``"frozen"`` or
+            ``"train"``; by default what the run says.
 
     Where ``backbone`` came of an earlier :func:`harness.api.fit`, what is counted and saved is all
     that has changed since the backbone which that one started from.
@@ -50,3 +53,4 @@ class Recipe:
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None
     regularisers: Sequence[Regulariser] = ()
     steps: int | None = None
+    batch_norm: BatchNorm | None = None

@@ -13,6 +13,7 @@ from torch import Tensor
 from harness.data.examples import Inputs, Pool
 from harness.model.augment import Augment
 from harness.model.backbone import Backbone
+from harness.model.normalisation import BatchNorm
 
 
 class Resumable(Protocol):
@@ -83,6 +84,11 @@ class Run(Protocol):
     @property
     def augment(self) -> Augment | None:
         """Draws a random view of each image of a batch, if the suite asks for it."""
+        ...
+
+    @property
+    def batch_norm(self) -> BatchNorm:
+        """What a backbone's batch norms do in blocks that train, unless a recipe says otherwise."""
         ...
 
     def autocast(self) -> AbstractContextManager[object]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
+from harness.model.normalisation import BatchNorm
 from harness.plan.keys import key
 from harness.record.migrate import earlier
 from harness.record.schema import Coordinates
@@ -23,6 +24,7 @@ class Cell(Coordinates):
     source_spec: SourceSpec | None
     further_specs: dict[str, BackboneSpec]
     """Models besides the one that is adapted, by their labels."""
+    batch_norm: BatchNorm
     budget: Budget
     save_predictors: bool
     meaning: dict[str, Any]
@@ -42,6 +44,7 @@ class Cell(Coordinates):
                 "backbone_spec",
                 "source_spec",
                 *(["further_specs"] if self.further_specs else []),
+                "batch_norm",
                 "budget",
                 "seed",
                 "shots",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from harness import __version__
 from harness.contract import Strategy
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
+from harness.model.normalisation import BatchNorm, has_batch_norm
 from harness.plan import keys
+from harness.plan.backbones import try_backbone
 from harness.plan.cell import Cell
 from harness.plan.check import check
 from harness.plan.datasets import Datasets
@@ -19,7 +21,7 @@ from harness.plan.fingerprint import (
     split_fingerprints,
     strategy_fingerprint,
 )
-from harness.plan.resolve import ResolvedStrategy, resolve, source_of
+from harness.plan.resolve import ResolvedStrategy, batch_norm_of, resolve, source_of
 from harness.plan.revisions import revisions
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
@@ -66,9 +68,10 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
     mistakes += check(amended, resolved, registry, datasets)
     if mistakes:
         raise Mistakes(where, dict.fromkeys(mistakes))
+    modes: tuple[BatchNorm, ...] = get_args(BatchNorm)
     strategies = [
-        (strategy, strategy_fingerprint(registry, datasets, strategy))
-        for strategy in resolved.strategies
+        (each, {mode: strategy_fingerprint(registry, datasets, each, mode) for mode in modes})
+        for each in resolved.strategies
     ]
     every_split = [split_fingerprints(suite, datasets, each.spec) for each in resolved.problems]
     cells = []
@@ -76,6 +79,8 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
         if not backbone.compared:
             continue
         weights = backbone_fingerprint(registry, datasets, backbone)
+        model = try_backbone(backbone, registry, datasets).backbone
+        normed = model is None or has_batch_norm(model)
         for problem, splits in zip(resolved.problems, every_split, strict=True):
             source = source_of(backbone, problem)
             shared = {
@@ -90,10 +95,13 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
             for seed in suite.seeds:
                 for shots, split in splits[seed].items():
                     for strategy, does in strategies:
+                        mode = batch_norm_of(backbone, problem.spec, strategy)
                         known = revisions(datasets, problem, strategy, suite.budget, shots, seed)
-                        own = {"strategy": does, "shots": shots, "seed": seed, **known}
-                        meaning = {**shared, **split, **own}
-                        cell = _cell(suite, backbone, problem.spec, source, strategy, meaning)
+                        own = {"strategy": does[mode], "shots": shots, "seed": seed}
+                        # What came later is told where it is used.
+                        norms = {"batch_norm": mode} if mode == "frozen" and normed else {}
+                        meaning = {**shared, **split, **own, **known, **norms}
+                        cell = _cell(suite, backbone, problem.spec, source, strategy, mode, meaning)
                         cells.append(cell)
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
@@ -121,6 +129,7 @@ def _cell(
     problem: Problem,
     source: SourceSpec | None,
     resolved: ResolvedStrategy,
+    batch_norm: BatchNorm,
     meaning: dict[str, Any],
 ) -> Cell:
     strategy, cls = resolved.spec, resolved.plugin.cls
@@ -143,6 +152,7 @@ def _cell(
         backbone_spec=backbone,
         source_spec=source,
         further_specs=dict(resolved.models),
+        batch_norm=batch_norm,
         budget=suite.budget,
         save_predictors=suite.save_predictors,
         meaning=meaning,

@@ -22,6 +22,7 @@ from harness.suite.messages import in_words
 
 if TYPE_CHECKING:
     from harness.contract import Pretraining, Strategy, Trick
+    from harness.model.normalisation import BatchNorm
     from harness.suite.schema import MethodSpec, StrategySpec, TrickSpec
 
 
@@ -123,7 +124,9 @@ def _wrong_arguments(error: ValidationError, given: Mapping[str, Any]) -> Iterat
         yield f"argument '{name}' {told}, not {reprlib.repr(given.get(name))}"
 
 
-def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
+def strategy(
+    registry: Registry, spec: StrategySpec, batch_norm: BatchNorm = "train"
+) -> ConfiguredStrategy:
     """A configured strategy with its tricks: arguments that name a hyperparameter fix it.
 
     Raises:
@@ -134,6 +137,8 @@ def strategy(registry: Registry, spec: StrategySpec) -> ConfiguredStrategy:
 
     plugin = registry.get("strategy", spec.name)
     made, fixed = _tuned(plugin, spec.args, {**plugin.cls.prepare_space, **plugin.cls.space})
+    if batch_norm == "frozen":
+        made = made.with_frozen_norms()
     if not spec.tricks:
         return ConfiguredStrategy(made, fixed)
     tricks = {each.name: trick(registry, each) for each in spec.tricks}

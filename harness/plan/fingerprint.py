@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.examples import Fit
 from harness.data.loaded import Loaded
+from harness.model.normalisation import BatchNorm
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
 from harness.plan.resolve import ResolvedStrategy
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 
 def strategy_fingerprint(
-    registry: Registry, datasets: Datasets, resolved: ResolvedStrategy
+    registry: Registry, datasets: Datasets, resolved: ResolvedStrategy, batch_norm: BatchNorm
 ) -> dict[str, Any]:
     """What a strategy and its tricks do; the defaults of tricks are among those of the strategy.
     Models that its arguments name count by what they are."""
-    spec, configured = resolved.spec, resolved.configured
+    spec = resolved.spec
+    configured = resolved.frozen if batch_norm == "frozen" else resolved.configured
     meaning = {
         **_code_and_args(registry, "strategy", spec, configured.strategy),
         "defaults": configured.defaults(),

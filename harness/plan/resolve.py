@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from harness.contract import Strategy
 from harness.data.loaded import Loaded
 from harness.errors import HarnessError, located
+from harness.model.normalisation import BatchNorm
 from harness.plan import configure
 from harness.plan.configure import ConfiguredStrategy
 from harness.plan.datasets import Datasets
@@ -28,12 +29,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class ResolvedStrategy:
-    """A strategy with its tricks. ``models`` are those of the suite that its arguments name, by
-    label, as far as the suite has them."""
+    """A strategy with its tricks, as it is tuned, and as where batch norm is ``frozen``. ``models``
+    are those of the suite that its arguments name, by label, as far as the suite has them."""
 
     spec: StrategySpec
     plugin: Registered
     configured: ConfiguredStrategy
+    frozen: ConfiguredStrategy
     models: Mapping[str, BackboneSpec]
 
     @property
@@ -112,6 +114,18 @@ def resolve_source(spec: SourceSpec, registry: Registry, datasets: Datasets) -> 
     return ResolvedSource(spec, loaded, registry.get("dataset", spec.dataset).cls.modality)
 
 
+def batch_norm_of(
+    backbone: BackboneSpec, problem: Problem, strategy: ResolvedStrategy
+) -> BatchNorm:
+    """What batch norm does in blocks that train: what the suite says, or else what suits the
+    weights. Random ones have no statistics that could be kept."""
+    published = backbone.weights == "hub" or isinstance(backbone.weights, FileWeights)
+    if backbone.weights == "random" or not strategy.plugin.cls.uses_weights:
+        return "train"
+    suited: BatchNorm = "frozen" if published and problem.protocol == "transfer" else "train"
+    return backbone.batch_norm or suited
+
+
 def source_of(backbone: BackboneSpec, problem: ResolvedProblem) -> SourceSpec | None:
     """What ``prepare`` learns from: the problem's ``source``, else what the weights come from,
     else the base classes of a dataset that holds some out."""
@@ -136,7 +150,8 @@ def _strategies(suite: Suite, registry: Registry) -> Iterator[ResolvedStrategy |
         named = configured.strategy.backbones().values()
         plugin = registry.get("strategy", spec.name)
         known = {label: models[label] for label in models if label in named}
-        yield ResolvedStrategy(spec, plugin, configured, known)
+        frozen = configure.strategy(registry, spec, "frozen")
+        yield ResolvedStrategy(spec, plugin, configured, frozen, known)
 
 
 def _backbones(

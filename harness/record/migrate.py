@@ -73,20 +73,22 @@ PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines}
 
 
 SAME_NUMBERS = {
-    "0e9d801371b54795": "69264088a05f030f",  # strategy from_scratch
-    "509beb16b458438e": "c9a90577e94338b0",  # strategy linear_probe
-    "e7687e0b512750b7": "bddf4b2c9f2d6de6",  # strategy logistic_probe
-    "0585759bcdaec9f8": "5d4a0b80d3935a65",  # strategy lp_ft
-    "739ae833425a6200": "d382305336df49fa",  # strategy maml
-    "303e31ccd454ae01": "4d8a9b8f25fbd359",  # strategy protonet
-    "28faa3d18bdf0b99": "f123eb2e51186285",  # strategy source_only
-    "72afd6f409ba4e70": "eb9a2ff68cd35c02",  # strategy coral
-    "1792f1cb65398761": "8d5ae377dc569939",  # strategy dann
-    "3388cc4521dcbd17": "1a0530b79fa4b0c3",  # backbone timm
     "19bde3970a418a34": "d6e53500b4d49057",  # backbone bert
-    "9c881438fe7a65bc": "8b885805c401c348",  # pretraining supervised
+    "3388cc4521dcbd17": "1a0530b79fa4b0c3",  # backbone timm
     "f3d44a6582c3253a": "a424a8aade796c62",  # pretraining mlm
     "5d576bb6691a083c": "b781cd2a84d88ee6",  # pretraining simclr
+    "9c881438fe7a65bc": "8b885805c401c348",  # pretraining supervised
+    "72afd6f409ba4e70": "eb9a2ff68cd35c02",  # strategy coral
+    "1792f1cb65398761": "8d5ae377dc569939",  # strategy dann
+    "0e9d801371b54795": "69264088a05f030f",  # strategy from_scratch
+    "2196c81571f4ca07": "e836ffdcfefb0c0b",  # strategy full_finetune
+    "509beb16b458438e": "c9a90577e94338b0",  # strategy linear_probe
+    "e7687e0b512750b7": "bddf4b2c9f2d6de6",  # strategy logistic_probe
+    "cb6f4ec0db5c9d3d": "5d4a0b80d3935a65",  # strategy lp_ft
+    "739ae833425a6200": "d382305336df49fa",  # strategy maml
+    "451b76e34d2ba2d6": "2e9ce8011c609f5b",  # strategy partial_freeze
+    "303e31ccd454ae01": "4d8a9b8f25fbd359",  # strategy protonet
+    "28faa3d18bdf0b99": "f123eb2e51186285",  # strategy source_only
 }
 """Digests of the sources of built-in plugins, each with that of an earlier source that came to the
 same numbers, shown by running both: cells that it finished stay finished. Who changes such a plugin

@@ -94,6 +94,7 @@ def run_cell(
         provenance={
             **provenance.of_run(str(resources.device), cell.budget.threads),
             "precision": findings.precision,
+            "batch_norm": cell.batch_norm,
             "inputs": " and ".join(sorted(findings.inputs)),
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

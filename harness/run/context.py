@@ -16,6 +16,7 @@ from harness.hashing import seed_of
 from harness.model.augment import Augment
 from harness.model.backbone import Backbone
 from harness.model.feature_store import FeatureStore
+from harness.model.normalisation import BatchNorm
 from harness.model.precision import Precision, autocast
 from harness.model.run import Resumable, SecondModel
 from harness.record.journal import Partial
@@ -52,6 +53,7 @@ class CellRun:
         patience: int | None = None,
         augment: Augment | None = None,
         precision: Precision = "float32",
+        batch_norm: BatchNorm = "train",
         models: Mapping[str, SecondModel] | None = None,
         store: FeatureStore,
         clock: Clock,
@@ -62,7 +64,7 @@ class CellRun:
         self.device, self.steps, self.batch_size = device, steps, batch_size
         self.micro_batch = batch_size
         self.evaluations, self.patience = evaluations, patience
-        self.augment, self.precision = augment, precision
+        self.augment, self.precision, self.batch_norm = augment, precision, batch_norm
         self.clock = clock
         self.trial: optuna.Trial | None = None
         self.curve: Curve = []

@@ -71,6 +71,7 @@ class CountedRun:
             run.patience,
         )
         self.augment, self.autocast = run.augment, run.autocast
+        self.batch_norm = run.batch_norm
         self.generator, self.seeded, self.fresh = run.generator, run.seeded, run.fresh
         self.backbone = run.backbone
         self._run, self._count = run, count

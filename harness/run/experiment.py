@@ -73,7 +73,9 @@ class Experiment:
         self.clock = Clock(self.resources.device)
         self.clock.seconds.update(self.done.seconds)
         self.progress = _teller(cell, self.emit)
-        self.configured = configure.strategy(self.resources.registry, cell.strategy_spec)
+        self.configured = configure.strategy(
+            self.resources.registry, cell.strategy_spec, cell.batch_norm
+        )
         self.findings = Findings()
         self.outcome: Outcome | None = None
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
@@ -143,6 +145,7 @@ class Experiment:
             evaluations=budget.evaluations,
             patience=budget.patience,
             augment=Augment(**budget.augment.model_dump()) if budget.augment else None,
+            batch_norm=self.cell.batch_norm,
             precision=suited(backbone, device) if asked == "auto" else asked,
             models=models,
             store=self.resources.features,

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from harness.data.examples import Fit
+from harness.model.normalisation import BatchNorm
 
 
 class _Table(BaseModel):
@@ -187,12 +188,19 @@ Weights: TypeAlias = Annotated[
 
 class BackboneSpec(_Table):
     """A model and where its weights come from. With ``compared = false`` it is there only for
-    strategies whose arguments name it, such as a teacher."""
+    strategies whose arguments name it, such as a teacher.
+
+    ``batch_norm`` of blocks that train is ``frozen``, with the statistics that it has and a weight
+    and a bias that train, or in ``train`` mode, by those of each batch. Where nothing is said it is
+    frozen with published weights (``hub``, ``file``) under ``transfer``: a few hundred steps of
+    small batches give worse statistics than the source did.
+    """
 
     model: str
     weights: Weights = "hub"
     input_size: PositiveInt | None = None
     args: Args = Field(default_factory=dict)
+    batch_norm: BatchNorm | None = None
     label: str = ""
     compared: bool = True
 

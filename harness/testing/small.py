@@ -21,6 +21,7 @@ from harness.api import (
 )
 from harness.data.resident import ResidentPool
 from harness.model.feature_store import FeatureStore
+from harness.model.normalisation import BatchNorm
 from harness.model.run import SecondModel
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun
@@ -82,6 +83,7 @@ def a_run(
     steps: int = 20,
     batch_size: int = 32,
     seed: int = 0,
+    batch_norm: BatchNorm = "train",
     checkpoint: Checkpoint | None = None,
     device: torch.device = CPU,
 ) -> CellRun:
@@ -91,6 +93,7 @@ def a_run(
         seed=seed,
         steps=steps,
         batch_size=batch_size,
+        batch_norm=batch_norm,
         store=FeatureStore(),
         clock=Clock(device),
         progress=lambda stage, done, total: None,

@@ -1,8 +1,11 @@
 """Batch norm's statistics after adapting, against NumPy over all inputs; and no batch of one."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -123,3 +126,65 @@ class TestRecalibration(RegulariserChecks):
         before = [buffer.clone() for buffer in model.backbone.buffers()]
         recalibrate(model, task.train.inputs, a_run().batch_size)
         assert all(map(torch.equal, model.backbone.buffers(), before))
+
+
+class TestMode:
+    """What batch norms do in blocks that train."""
+
+    def trained(self, **given):
+        backbone, run = small_backbone(), a_run(steps=5, batch_norm=given.pop("run", "train"))
+        task = Task(shots(digits(backbone), 8, 10), OneClass.of(10))
+        before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+        recipe = Recipe(backbone, backbone.parameters_from(0), lr=1e-3, **given)
+        return fit(recipe, task, run), before
+
+    @pytest.mark.parametrize("given", [{"run": "frozen"}, {"batch_norm": "frozen"}])
+    def test_frozen_ones_keep_their_statistics_and_train_weight_and_bias(self, given):
+        model, before = self.trained(**given)
+        after = model.backbone.state_dict()
+        norms = [n for n, m in model.backbone.named_modules() if isinstance(m, nn.BatchNorm2d)]
+        assert norms
+        for norm in norms:
+            for name in ("running_mean", "running_var", "num_batches_tracked"):
+                assert torch.equal(after[f"{norm}.{name}"], before[f"{norm}.{name}"])
+            for name in ("weight", "bias"):
+                assert not torch.equal(after[f"{norm}.{name}"], before[f"{norm}.{name}"])
+
+    def test_a_step_is_that_of_the_model_in_evaluation_mode(self):
+        """By torch alone: the same loss, from the same start, by hand."""
+        backbone = small_backbone()
+        task = Task(shots(digits(backbone), 2, 10), OneClass.of(10))
+        recipe = Recipe(
+            backbone,
+            backbone.parameters_from(0),
+            lr=0.1,
+            batch_norm="frozen",
+            optimizer=torch.optim.SGD,
+            schedule=lambda done: 1.0,
+        )
+        model = fit(recipe, task, a_run(steps=1))
+        by_hand = copy.deepcopy(backbone).eval()
+        head = nn.Linear(by_hand.num_features, 10)
+        nn.init.zeros_(head.weight), nn.init.zeros_(head.bias)
+        parameters = [*by_hand.body.parameters(), *head.parameters()]
+        loss = F.cross_entropy(head(by_hand.features(task.train.inputs[:])), task.train.labels)
+        for parameter, slope in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.data -= 0.1 * slope
+        assert torch.allclose(model.head.weight, head.weight, atol=1e-6)
+        after = dict(model.backbone.body_parameters())
+        for name, parameter in by_hand.body_parameters():
+            assert torch.allclose(after[name], parameter, atol=1e-6)
+
+    def test_a_recipe_has_the_last_word(self):
+        model, before = self.trained(run="frozen", batch_norm="train")
+        after = model.backbone.state_dict()
+        assert any(not torch.equal(after[n], before[n]) for n in after if "running_mean" in n)
+
+    def test_frozen_ones_take_batches_of_one(self):
+        backbone = small_backbone()
+        task = Task(shots(digits(backbone), 1, 2), OneClass.of(2))
+        recipe = Recipe(backbone, backbone.parameters_from(0), lr=1e-3)
+        run = a_run(steps=2, batch_size=1, batch_norm="frozen")
+        assert fit(recipe, task, run).logits(task.train.inputs).isfinite().all()
+        with pytest.raises(Unsupported, match="batch has one"):
+            fit(recipe, task, a_run(steps=2, batch_size=1))

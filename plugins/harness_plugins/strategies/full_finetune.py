@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from harness.api import Backbone, GradientStrategy, Recipe, Run, Settings, Strategy, Task, hookimpl
+from harness.api import (
+    Backbone,
+    FloatDistribution,
+    GradientStrategy,
+    Recipe,
+    Run,
+    Settings,
+    Space,
+    Strategy,
+    Task,
+    hookimpl,
+)
 
 
 @dataclass(frozen=True)
@@ -14,6 +25,8 @@ class FullFinetune(GradientStrategy):
 
     name: ClassVar[str] = "full_finetune"
     citation: ClassVar[str] = "Girshick et al. 2014, Rich feature hierarchies"
+    frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
+    frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return Recipe(

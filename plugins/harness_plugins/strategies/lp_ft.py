@@ -37,6 +37,8 @@ class LpFt(GradientStrategy):
         "probe_lr": FloatDistribution(1e-3, 1.0, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "probe_lr": 1e-1}
+    frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
+    frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         half = max(1, run.steps // 2)

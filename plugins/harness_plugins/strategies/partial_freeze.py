@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from harness.api import (
     Backbone,
+    FloatDistribution,
     GradientStrategy,
     IntDistribution,
     Recipe,
@@ -30,6 +31,8 @@ class PartialFreeze(GradientStrategy):
     citation: ClassVar[str] = "Yosinski et al. 2014, How transferable are features"
     space: ClassVar[Space] = {**GradientStrategy.space, "train_blocks": IntDistribution(1, 4)}
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "train_blocks": 1}
+    frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
+    frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         first = max(1, len(backbone.blocks) - hp["train_blocks"])
