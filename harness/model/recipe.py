@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from harness.data.examples import Examples
 from harness.model.backbone import Backbone
 from harness.model.objective import Regulariser
 from harness.model.training import adamw, cosine
@@ -35,6 +36,10 @@ class Recipe:
             classes ``[b]`` or what regularisers make of them; by default cross-entropy.
         regularisers: what training does besides, in this order.
         steps: fewer optimiser steps than the budget allows.
+        sampler: which examples each batch is of. Of the training examples, the size of a batch, the
+            number of steps and a generator of the CPU it makes positions of examples, int64 ``[b]``
+            on the CPU, for each step. By default all examples have their turn in each epoch, in an
+            order that is drawn anew (:func:`harness.api.batch_order`).
 
     Where ``backbone`` came of an earlier :func:`harness.api.fit`, what is counted and saved is all
     that has changed since the backbone which that one started from.
@@ -50,3 +55,4 @@ class Recipe:
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None
     regularisers: Sequence[Regulariser] = ()
     steps: int | None = None
+    sampler: Callable[[Examples, int, int, torch.Generator], Iterable[Tensor]] | None = None
