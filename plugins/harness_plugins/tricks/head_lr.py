@@ -21,9 +21,11 @@ from harness_plugins.tricks._rates import by_name, rate_of
 
 @dataclass(frozen=True)
 class HeadLr(Trick):
-    """Train the head at ``times`` the rate of the body, as it is not pretrained: the paper takes
-    10. Where rates differ within the body, the body's is that of ``""``, the rest, or else the
-    highest."""
+    """Train the head, which is not pretrained, at ``times`` the rate of the body.
+
+    The paper takes 10. Where rates differ within the body, the body's is that of ``""``, the rest,
+    or else the highest.
+    """
 
     name: ClassVar[str] = "head_lr"
     citation: ClassVar[str] = "Long et al. 2015, Learning transferable features"

@@ -21,11 +21,10 @@ from harness_plugins.tricks._rates import by_name, rate_of
 
 @dataclass(frozen=True)
 class Llrd(Trick):
-    """Multiply the rates by ``decay`` once more for each block of the backbone that is farther from
-    the head: by ``decay`` in the last block, by its square in the one before. The head keeps its
-    rate.
+    """Multiply the rates by ``decay`` once more for each block that is farther from the head.
 
-    The paper takes 0.8 for a small and a base model and 0.9 for a large one. The rates are those
+    By ``decay`` in the last block of the backbone, by its square in the one before; the head keeps
+    its rate. The paper takes 0.8 for a small and a base model and 0.9 for a large one. The rates are those
     of groups of parameters, which every schedule scales.
     """
 
