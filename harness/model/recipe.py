@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples
 from harness.model.backbone import Backbone
+from harness.model.descend import Optimizer
 from harness.model.objective import Regulariser
 from harness.model.training import adamw, cosine
 
@@ -29,8 +30,9 @@ class Recipe:
             by default a linear one of zeros, so that the first predictions favour no class.
         optimizer: makes an optimiser of parameter groups, each of which has its ``lr`` and its
             ``weight_decay``: ``partial(torch.optim.SGD, momentum=0.9)``. It is stepped with a
-            closure that gives the loss again, for those that ask more than once in a step. By
-            default AdamW (Loshchilov & Hutter 2019).
+            closure that gives the loss again, for those that ask more than once in a step. One that
+            wraps another need not inherit from torch's. By default AdamW (Loshchilov & Hutter
+            2019).
         schedule: the share of the peak rates, by the share of the steps that is done, 0–1.
         criterion: the loss, a mean over a batch, of logits ``[b, classes]`` and targets, int64
             classes ``[b]`` or what regularisers make of them; by default cross-entropy.
@@ -50,7 +52,7 @@ class Recipe:
     lr: float | Mapping[str, float]
     weight_decay: float | Mapping[str, float] = 0.0
     head: nn.Module | None = None
-    optimizer: Callable[..., torch.optim.Optimizer] = adamw
+    optimizer: Callable[..., Optimizer] = adamw
     schedule: Callable[[float], float] = cosine
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None
     regularisers: Sequence[Regulariser] = ()
