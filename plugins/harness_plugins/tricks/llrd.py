@@ -24,8 +24,8 @@ class Llrd(Trick):
     """Multiply the rates by ``decay`` once more for each block that is farther from the head.
 
     By ``decay`` in the last block of the backbone, by its square in the one before; the head keeps
-    its rate. The paper takes 0.8 for a small and a base model and 0.9 for a large one. The rates are those
-    of groups of parameters, which every schedule scales.
+    its rate. The paper takes 0.8 for a small and a base model and 0.9 for a large one. The rates
+    are those of groups of parameters, which every schedule scales.
     """
 
     name: ClassVar[str] = "llrd"

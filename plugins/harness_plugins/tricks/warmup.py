@@ -29,8 +29,9 @@ class LinearWarmup:
 class Warmup(Trick):
     """Let all rates rise from near 0 to their peaks over the first ``share`` of the steps.
 
-    The schedule that the training has without it follows, in what is left of the steps. The paper warms up for 5 of 90 epochs; where a training is short, a moment that has seen few
-    gradients is a larger part of it, and the default is a tenth.
+    The schedule that the training has without it follows, in what is left of the steps. The paper
+    warms up for 5 of 90 epochs; where a training is short, moments that have seen few gradients
+    are a larger part of it, and the default is a tenth.
     """
 
     name: ClassVar[str] = "warmup"
