@@ -62,10 +62,8 @@ class Attack(Regulariser):
 
     def _slope(self, batch: Batch) -> Tensor:
         """The gradient of the loss by the inputs."""
-        most = min(self.most, len(batch))
-        sizes = [most] * (len(batch) // most) + [len(batch) % most] * (len(batch) % most > 0)
-        found = []
-        for part in batch.split(sizes):
+        found: list[Tensor] = []
+        for part in batch.split([len(rows) for rows in batch.index.split(self.most)]):
             inputs = part.inputs.detach().requires_grad_()
             assert part.targets is not None
             loss = self.criterion(replace(part, inputs=inputs).logits, part.targets)

@@ -37,7 +37,7 @@ class Operating(Regulariser):
         # They are made for whole pixels; mixed or shifted images have others.
         pixels = batch.inputs.round().clamp(0, 255).to(torch.uint8)
         with torch.random.fork_rng(devices=[]):  # torchvision knows no other generator
-            torch.random.default_generator.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)
             views = torch.stack([self.view(image) for image in pixels])
         return replace(batch, inputs=views.to(batch.inputs.dtype))
 

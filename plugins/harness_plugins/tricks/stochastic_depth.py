@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from timm.layers import DropPath
+from timm.layers.drop import DropPath
 from torch import nn
 
 from harness.api import (
