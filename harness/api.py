@@ -54,10 +54,10 @@ from harness.errors import (
 from harness.executor import Emit, Executor, Job
 from harness.markers import hookimpl
 from harness.model.augment import DRAWS, Augment
-from harness.model.backbone import Backbone
+from harness.model.backbone import Backbone, evaluating
 from harness.model.batched_heads import fit_heads
-from harness.model.classifier import Classifier
-from harness.model.descend import descend
+from harness.model.classifier import Classifier, first_head
+from harness.model.descend import Optimizer, descend
 from harness.model.fit import batch_order, fit
 from harness.model.heads import StandardisedLinear, standardised_head
 from harness.model.image import ImageBackbone
@@ -105,6 +105,7 @@ __all__ = [
     "Measure",
     "Mistakes",
     "OneClass",
+    "Optimizer",
     "Plugin",
     "Predictor",
     "Pretraining",
@@ -142,6 +143,8 @@ __all__ = [
     "cosine",
     "descend",
     "did_you_mean",
+    "evaluating",
+    "first_head",
     "fit",
     "fit_heads",
     "hookimpl",

@@ -300,6 +300,16 @@ class Trick(Configured):
     defaults: ClassVar[Settings] = {}
     """A value for every name in the space."""
 
+    def check_backbone(self, backbone: Backbone) -> None:
+        """Refuse a backbone whose training this cannot amend, before anything runs.
+
+        Args:
+            backbone: on the ``meta`` device: its modules and shapes, without values.
+
+        Raises:
+            HarnessError: says what is lacking, and what to do.
+        """
+
     @abstractmethod
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
         """The recipe with this trick in it, such as with one more of ``recipe.regularisers``.

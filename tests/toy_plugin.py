@@ -12,11 +12,13 @@ from harness.api import (
     BackboneFactory,
     Data,
     Dataset,
+    HarnessError,
     ImageBackbone,
     Pretraining,
     Split,
     Strategy,
     TextInputs,
+    Trick,
     hookimpl,
 )
 
@@ -132,6 +134,19 @@ class Overflowing(BackboneFactory):
         return ImageBackbone(Squares(), [["layer"]], input_size=8, mean=[0.0], std=[0.1])
 
 
+class ForDeep(Trick):
+    """For backbones of many blocks alone."""
+
+    name: ClassVar[str] = "for deep"
+
+    def check_backbone(self, backbone):
+        if len(backbone.blocks) < 9:
+            raise HarnessError(f"it has {len(backbone.blocks)} blocks", "Give one of 9 or more")
+
+    def amend(self, recipe, task, hp, run):
+        return recipe
+
+
 @hookimpl
 def harness_backbones() -> list[type[BackboneFactory]]:
     return [Overflowing]
@@ -150,3 +165,8 @@ def harness_pretrainings() -> list[type[Pretraining]]:
 @hookimpl
 def harness_strategies() -> list[type[Strategy]]:
     return [Raises, Interrupted, Learner, Reader]
+
+
+@hookimpl
+def harness_tricks() -> list[type[Trick]]:
+    return [ForDeep]

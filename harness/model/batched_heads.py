@@ -32,8 +32,9 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     Settings of one task see the same batches, so that the logits of all heads are one product of
     ``[b, D]`` and ``[D, T C]``. Tasks of one size, as episodes are, are stacked. What is neither is
     fitted one after the other, and so is all that takes more than a linear head that AdamW trains
-    on stored features: blocks that train, regularisers, a criterion or rates of one's own, a target
-    that is not one class, augmented inputs, an early end.
+    on stored features: blocks that train, regularisers, a criterion, a sampler or rates of
+    one's own, a schedule or a number of steps that is not the others', a target that is not one
+    class, augmented inputs, an early end.
 
     Args:
         recipes: of one strategy: they differ in the head that they start from, in rate and decay.
@@ -46,6 +47,7 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
     alone = run.augment is not None or run.patience is not None
     alone = alone or any(task.unlabelled_val is not None for task in tasks)
     alone = alone or not all(isinstance(task.target, OneClass) for task in tasks)
+    alone = alone or any((r.schedule, r.steps) != (first.schedule, first.steps) for r in recipes)
     if alone or not all(map(_only_a_head, recipes)):
         return [fit(recipe, task, run) for recipe, task in zip(recipes, tasks, strict=True)]
     shared = all(task is tasks[0] for task in tasks) and _see_alike(recipes)
@@ -66,7 +68,8 @@ def fit_heads(recipes: Sequence[Recipe], tasks: Sequence[Task], run: Run) -> lis
 
 
 def _only_a_head(recipe: Recipe) -> bool:
-    more = recipe.trainable, recipe.regularisers, recipe.criterion is not None
+    own = recipe.criterion, recipe.sampler
+    more = recipe.trainable, recipe.regularisers, any(each is not None for each in own)
     rates = recipe.lr, recipe.weight_decay
     return (
         recipe.optimizer is adamw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -107,6 +107,7 @@ class Objective:
     def __init__(self, model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
         self._model, self._task, self._run = model, task, run
         self._criterion = recipe.criterion or task.target.criterion
+        self._sampler = recipe.sampler
         self._views, self._draws = run.generator("views"), run.generator("regularisers")
         self.regularisers = [copied(regulariser) for regulariser in recipe.regularisers]
         looking = [type(r).__name__ for r in self.regularisers if r.unlabelled]
@@ -171,10 +172,17 @@ class Objective:
         sources = {"batches": self._task.train.inputs}
         if self.unlabelled is not None:
             sources["target batches"] = self.unlabelled
+        size, generator = self._run.batch_size, self._run.generator
+        orders: list[Iterable[Index]] = [
+            batch_order(len(inputs), size, steps, generator(name))
+            for name, inputs in sources.items()
+        ]
+        if self._sampler is not None:
+            orders[0] = self._sampler(self._task.train, size, steps, generator("batches"))
         entering = self._entering([*sources.values()])
         loaded = [
-            self._loaded(each, steps, done, self._run.generator(name))
-            for name, each in zip(sources, entering, strict=True)
+            self._loaded(each, islice(order, done, None))
+            for each, order in zip(entering, orders, strict=True)
         ]
         stored = entering[0].stored is not None
         labels, augment = self._task.train.labels, self._run.augment
@@ -215,13 +223,12 @@ class Objective:
         return found
 
     def _loaded(
-        self, entering: Entering, steps: int, done: int, generator: torch.Generator
+        self, entering: Entering, order: Iterable[Index]
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each step, which inputs, int64 ``[b]`` on the device, and what enters the model."""
-        size, device = len(entering.inputs), self._run.device
-        order = batch_order(size, self._run.batch_size, steps, generator)
-        order, ahead = tee(islice(order, done, None))
-        everything = torch.arange(size, device=device)
+        device = self._run.device
+        order, ahead = tee(order)
+        everything = torch.arange(len(entering.inputs), device=device)
         for index, inputs in zip(order, entering.stream(ahead), strict=True):
             yield everything if isinstance(index, slice) else sent(index, device), inputs
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from harness.data.examples import Examples
 from harness.model.backbone import Backbone
+from harness.model.descend import Optimizer
 from harness.model.normalisation import BatchNorm
 from harness.model.objective import Regulariser
 from harness.model.training import adamw, cosine
@@ -29,8 +31,9 @@ class Recipe:
             by default a linear one of zeros, so that the first predictions favour no class.
         optimizer: makes an optimiser of parameter groups, each of which has its ``lr`` and its
             ``weight_decay``: ``partial(torch.optim.SGD, momentum=0.9)``. It is stepped with a
-            closure that gives the loss again, for those that ask more than once in a step. By
-            default AdamW (Loshchilov & Hutter 2019).
+            closure that gives the loss again, for those that ask more than once in a step. One that
+            wraps another need not inherit from torch's. By default AdamW (Loshchilov & Hutter
+            2019).
         schedule: the share of the peak rates, by the share of the steps that is done, 0–1.
         criterion: the loss, a mean over a batch, of logits ``[b, classes]`` and targets, int64
             classes ``[b]`` or what regularisers make of them; by default cross-entropy.
@@ -38,6 +41,10 @@ class Recipe:
         steps: fewer optimiser steps than the budget allows.
         batch_norm: what the backbone's batch norms do in blocks that train, ``"frozen"`` or
             ``"train"``; by default what the run says.
+        sampler: which examples each batch is of. Of the training examples, the size of a batch, the
+            number of steps and a generator of the CPU it makes positions of examples, int64 ``[b]``
+            on the CPU, for each step. By default all examples have their turn in each epoch, in an
+            order that is drawn anew (:func:`harness.api.batch_order`).
 
     Where ``backbone`` came of an earlier :func:`harness.api.fit`, what is counted and saved is all
     that has changed since the backbone which that one started from.
@@ -48,9 +55,10 @@ class Recipe:
     lr: float | Mapping[str, float]
     weight_decay: float | Mapping[str, float] = 0.0
     head: nn.Module | None = None
-    optimizer: Callable[..., torch.optim.Optimizer] = adamw
+    optimizer: Callable[..., Optimizer] = adamw
     schedule: Callable[[float], float] = cosine
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None
     regularisers: Sequence[Regulariser] = ()
     steps: int | None = None
     batch_norm: BatchNorm | None = None
+    sampler: Callable[[Examples, int, int, torch.Generator], Iterable[Tensor]] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from harness.contract import GradientStrategy
 from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
 from harness.data.loaded import Loaded
@@ -73,6 +74,8 @@ def _combinations(
 ) -> Iterator[str]:
     for backbone in resolved.backbones:
         yield from backbones.mistakes(backbone.spec, registry, datasets)
+        for strategy in resolved.strategies:
+            yield from _tricks(strategy, backbone, registry, datasets)
     for problem in resolved.problems:
         yield from _splits(suite, datasets, problem)
         yield from _domains(problem)
@@ -84,6 +87,19 @@ def _combinations(
             yield from _sources(problem, backbone, known, registry, datasets)
             for strategy in resolved.strategies:
                 yield from _strategy(problem, backbone, strategy, known, registry)
+
+
+def _tricks(
+    strategy: ResolvedStrategy, backbone: ResolvedBackbone, registry: Registry, datasets: Datasets
+) -> Iterator[str]:
+    """What keeps a strategy's tricks from amending the training of a model."""
+    if not isinstance(strategy.strategy, GradientStrategy):
+        return
+    for trick in strategy.strategy.tricks:
+        tried = backbones.try_backbone(backbone.spec, registry, datasets).backbone
+        if tried is not None and backbone.factory.cls.modality in trick.modalities:
+            for line in messages(trick.check_backbone, tried):
+                yield f"trick '{trick.name}', backbone '{backbone.spec.title}': {line}"
 
 
 def _of_images(suite: Suite, problem: ResolvedProblem) -> Iterator[str]:

@@ -58,6 +58,36 @@ def small_backbone(seed: int = 0) -> ImageBackbone:
         return build().eval()
 
 
+class Residual(nn.Module):
+    """A residual branch, with a place of timm's name where it may be left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(nn.Linear(8, 8), nn.ReLU())
+        self.drop_path = nn.Identity()
+
+    def forward(self, features: Tensor) -> Tensor:
+        left: Tensor = self.drop_path(self.branch(features))
+        return features + left
+
+
+def residual_backbone(seed: int = 0) -> ImageBackbone:
+    """Four linear blocks without norms for grey images of 16 pixels, the last three of them
+    residual; 8 features."""
+
+    def build() -> ImageBackbone:
+        stem = nn.Sequential(nn.Flatten(), nn.Linear(256, 8))
+        body = nn.Sequential(stem, Residual(), Residual(), Residual())
+        blocks = [[str(number)] for number in range(4)]
+        backbone = ImageBackbone(body, blocks, input_size=16, mean=[0.5], std=[0.5])
+        backbone.rebuild = build
+        return backbone
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build().eval()
+
+
 def digits(backbone: Backbone) -> Examples:
     """All of scikit-learn's handwritten digits, prepared for ``backbone``, on its device."""
     from sklearn.datasets import load_digits

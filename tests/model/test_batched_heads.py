@@ -166,3 +166,12 @@ def test_heads_that_standardise_otherwise_see_what_is_theirs(backbone, task):
         run = a_run(steps=8, batch_size=1000)
         for recipe, model in zip(declared, fit_heads(declared, [one] * 2, run), strict=True):
             alike(model, fit(recipe, one, a_run(steps=8, batch_size=1000)), task.val.inputs)
+
+
+def test_what_differs_in_schedule_or_steps_is_fitted_one_by_one(backbone, task):
+    one, other = recipes(backbone, task)[:2]
+    for change in ({"schedule": constant}, {"steps": 3}):
+        declared = [one, replace(other, **change)]
+        run = a_run(steps=8, batch_size=1000)
+        for recipe, model in zip(declared, fit_heads(declared, [task] * 2, run), strict=True):
+            alike(model, fit(recipe, task, a_run(steps=8, batch_size=1000)), task.val.inputs)

@@ -9,9 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from harness.api import Augment, Classifier, OneClass, Recipe, Regulariser, Task, constant, fit
+from harness.api import (
+    Augment,
+    Classifier,
+    OneClass,
+    Recipe,
+    Regulariser,
+    Task,
+    constant,
+    fit,
+    fit_heads,
+)
 from harness.model.objective import Batch, copied
-from harness.testing import a_run, digits, shots, small_backbone
+from harness.testing import a_run, cut_short, digits, shots, small_backbone, whole
 
 
 @pytest.fixture
@@ -331,3 +341,55 @@ def test_a_copy_has_its_own_tensors_and_shares_the_rest(backbone):
             parameter.fill_(9)
     assert not any((parameter == 9).any() for parameter in other.parameters())
     assert other.layer(torch.ones(1, 2))[0].abs().max() < 0.9
+
+
+class TestSampler:
+    """Which examples each batch is of, where a recipe says so."""
+
+    @staticmethod
+    def evens(examples, batch_size, steps, generator):
+        """Even rows alone, each with the first twice."""
+        rows = torch.arange(0, len(examples), 2)
+        for _ in range(steps):
+            chosen = rows[torch.randint(len(rows), (batch_size - 1,), generator=generator)]
+            yield torch.cat([rows[:1], chosen])
+
+    @pytest.mark.parametrize("first", [0, 2, 3])
+    def test_decides_on_every_batch(self, backbone, task, first):
+        class Seen(Regulariser):
+            def penalty(self, batch):
+                seen.append(batch.index.tolist())
+                assert torch.equal(batch.targets, task.train.labels[batch.index])
+                if not batch.stored:
+                    assert torch.equal(batch.inputs, task.train.inputs[batch.index])
+                return super().penalty(batch)
+
+        seen = []
+        recipe = Recipe(
+            backbone,
+            backbone.parameters_from(first),
+            lr=1e-2,
+            regularisers=[Seen()],
+            sampler=self.evens,
+        )
+        run = a_run(steps=5, batch_size=10)
+        expected = self.evens(task.train, 10, 5, run.generator("batches"))
+        fit(recipe, task, run)
+        assert seen == [rows.tolist() for rows in expected]
+
+    def test_heads_that_have_one_are_trained_with_it(self, backbone, task):
+        recipes = [Recipe(backbone, (), lr=rate, sampler=self.evens) for rate in (0.1, 1.0)]
+        together = fit_heads(recipes, [task, task], a_run())
+        for recipe, found in zip(recipes, together, strict=True):
+            assert torch.equal(found.head.weight, fit(recipe, task, a_run()).head.weight)
+
+    def test_a_training_that_was_cut_short_goes_on_with_the_batch_that_comes(
+        self, backbone, task, tmp_path
+    ):
+        def work(run):
+            names = backbone.parameters_from(0)
+            return fit(Recipe(backbone, names, lr=1e-2, sampler=self.evens), task, run).trained
+
+        found = cut_short(work, tmp_path / "checkpoint", after=7)
+        for name, value in whole(work).items():
+            assert torch.equal(found[name], value)

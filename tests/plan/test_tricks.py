@@ -108,3 +108,11 @@ def test_a_trick_that_does_not_take_the_modality_is_refused(planned, table):
     with pytest.raises(Mistakes) as caught:
         planned(table)
     assert any("trick 'mixup' does not take text" in line for line in caught.value.lines)
+
+
+def test_a_backbone_that_a_trick_cannot_train_is_refused(planned, table):
+    with pytest.raises(Mistakes) as caught:
+        planned(table | {"strategies": ["full_finetune"], "tricks": ["for deep"]})
+    assert [*caught.value.lines] == [
+        "trick 'for deep', backbone 'conv4': it has 4 blocks. Give one of 9 or more"
+    ]
