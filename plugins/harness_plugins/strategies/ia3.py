@@ -27,8 +27,7 @@ from harness_plugins.strategies.lora import adaptable
 
 @dataclass(frozen=True)
 class Ia3(GradientStrategy):
-    """Train a factor for every unit of a linear layer and every channel of a convolution, and the
-    head.
+    """Train a factor for every unit of linear layers and channel of convolutions, and the head.
 
     Factors start at 1, so that training starts from the source's model. The paper scales keys,
     values and the middle of feed-forward layers of a transformer; here, where a model may be any,
