@@ -72,9 +72,9 @@ class Neighbours(nn.Module):
 
 @dataclass(frozen=True)
 class KnnProbe(Strategy):
-    """The ``k`` training examples whose frozen, centred features are nearest vote, with weights
-    inverse to their distances, as with ``weights="distance"`` in scikit-learn.
+    """The ``k`` training examples whose frozen, centred features are nearest vote.
 
+    Votes have weights inverse to distances, as with ``weights="distance"`` in scikit-learn.
     Distances are of the features, or one minus the cosine of the angle at the centre. Together the
     neighbours have ``k`` votes; one more is divided among all classes, so that no probability is
     zero. Logits are the logarithms of the shares. ``k`` is at most the number of examples.
