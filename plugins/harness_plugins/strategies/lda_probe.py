@@ -23,10 +23,10 @@ SAME = 1e-12
 
 @dataclass(frozen=True)
 class LdaProbe(SolvedProbe):
-    """Linear discriminant analysis of frozen features: each class is a normal density around its
-    mean, all of the covariance within classes, with a weight of its share of the examples.
+    """Linear discriminant analysis of frozen features, with a shrunk covariance.
 
-    The covariance ``S`` is shrunk to ``(1 - shrinkage) S + shrinkage tr(S) / D I``, as with
+    Each class is a normal density around its mean, with a weight of its share of the examples; all
+    have the covariance within classes. This covariance ``S`` is shrunk to ``(1 - shrinkage) S + shrinkage tr(S) / D I``, as with
     ``solver="lsqr"`` in scikit-learn. Where no class has two examples that differ, there is none,
     and what is left is the nearest class mean, ``ncm``. One
     eigendecomposition, in float64, solves for all settings of a task; nothing is drawn and no step
