@@ -34,10 +34,9 @@ that is none."""
 
 @dataclass(frozen=True)
 class SvmProbe(SolvedProbe):
-    """Linear support vector machines on frozen features, which are centred and scaled: one a class,
-    against all others.
+    """Linear support vector machines on frozen features, one a class, against all others.
 
-    The loss of each is the mean squared hinge and ``l2 / 2`` times the squared weights: the primal
+    Features are centred and scaled. The loss of each is the mean squared hinge and ``l2 / 2`` times the squared weights: the primal
     of scikit-learn's ``LinearSVC`` with ``C = 1 / (n * l2)``, but that the bias is free. It is
     convex, and Newton's method solves it to its optimum in float64, from the strongest penalty of
     a task to the weakest: ``run.steps`` does not bound it, and nothing is drawn. On 1,280
