@@ -45,8 +45,8 @@ def harness_strategies() -> Sequence[type[Strategy]]:  # type: ignore[empty-body
     ::
 
         @dataclass(frozen=True)
-        class BitFit(GradientStrategy):
-            name: ClassVar[str] = "bitfit"
+        class OnlyBiases(GradientStrategy):
+            name: ClassVar[str] = "only_biases"
 
             def recipe(self, backbone, task, hp, run):
                 names = [n for n, _ in backbone.named_parameters() if n.endswith("bias")]
@@ -54,7 +54,7 @@ def harness_strategies() -> Sequence[type[Strategy]]:  # type: ignore[empty-body
 
         @hookimpl
         def harness_strategies():
-            return [BitFit]
+            return [OnlyBiases]
     """
 
 

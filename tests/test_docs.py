@@ -59,8 +59,8 @@ def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, 
     """In order, in one folder, as a reader would: with less training than shown."""
     suite, limits = blocks("toml")
     (tmp_path / "mine.toml").write_text(suite + limits)
-    (plugin,) = [block for block in blocks("python") if "bitfit" in block]
-    (tmp_path / "bitfit.py").write_text(plugin)
+    (plugin,) = [block for block in blocks("python") if "only_biases" in block]
+    (tmp_path / "only_biases.py").write_text(plugin)
     noise = torch.Generator().manual_seed(0)
     for kind in ("birch", "oak"):
         folder = tmp_path / "data/leaves" / kind
