@@ -58,16 +58,18 @@ from harness.model.backbone import Backbone, evaluating
 from harness.model.batched_heads import fit_heads
 from harness.model.classifier import Classifier, first_head
 from harness.model.descend import Optimizer, descend
-from harness.model.fit import batch_order, fit
+from harness.model.fit import fit
 from harness.model.heads import StandardisedLinear, standardised_head
 from harness.model.image import ImageBackbone
 from harness.model.normalisation import Recalibration
-from harness.model.objective import Batch, Regulariser
+from harness.model.objective import batch_order
+from harness.model.optimisation import constant, cosine
 from harness.model.recipe import Recipe
+from harness.model.regulariser import Batch, Regulariser
 from harness.model.restoring import restore, stand_in
 from harness.model.run import Resumable, Run, SecondModel
 from harness.model.text import TextBackbone
-from harness.model.training import Training, constant, cosine
+from harness.model.training_state import Training
 from harness.plan.cell import Cell
 from harness.record.files import make_folder
 from harness.record.schema import Record, Trial

@@ -133,7 +133,7 @@ def harness_pretrainings() -> Sequence[type[Pretraining]]:  # type: ignore[empty
             name: ClassVar[str] = "blurred"
 
             def pretrain(self, backbone, source, run, *, lr, weight_decay):
-                task = Task(source.examples, source.classes)
+                task = Task(source.examples, source.target)
                 recipe = Recipe(backbone, backbone.parameters_from(0), lr=lr)
                 return fit(recipe, task, run).backbone.eval(), {}
 

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "harness.suite": {"plan", "run", "report", "record", "cli"},
     "harness.plan": {"run", "report", "cli"},
     "harness.run": {"report", "cli"},
+    "harness.report": {"suite", "plan", "run", "cli"},
     "harness": {"cli"},
 }
 """One direction and no way back: what nothing in a package may import."""

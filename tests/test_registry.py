@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from harness import hookspecs
+from harness.api import OneClass, Source
 from harness.errors import HarnessError
 from harness.registry import KINDS, Sources, built_in, load
+from harness.testing import a_run, digits, shots, small_backbone
 
 HEAD = """
 from dataclasses import dataclass
@@ -178,6 +180,15 @@ def test_every_hook_is_documented_with_an_example_that_can_be_pasted(hook, loade
                 assert list(inspect.signature(example).parameters) == list(
                     inspect.signature(base).parameters
                 )
+
+
+def test_the_example_of_a_pretraining_pretrains(loaded):
+    text = inspect.getdoc(hookspecs.harness_pretrainings)
+    pasted = loaded(pasted=IMPORTS + textwrap.dedent(text.partition("::\n")[2]))
+    source = Source(shots(digits(small_backbone()), 4, 10), OneClass.of(10))
+    method = pasted.get("pretraining", "blurred").cls()
+    made, _ = method.pretrain(small_backbone(), source, a_run(steps=2), lr=1e-3, weight_decay=0.0)
+    assert made.digest() != small_backbone().digest()
 
 
 def test_every_kind_of_plugin_has_its_hook():

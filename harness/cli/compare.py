@@ -44,7 +44,7 @@ def command(directory: Path, others: tuple[str, ...], metric: str, output: str) 
         case _:
             raise click.UsageError("name two strategies of a folder, or two folders.")
     if output == "json":
-        from harness.report.sentences import as_json
+        from harness.report.comparison_text import as_json
 
         click.echo(json.dumps(as_json(found), indent=1, ensure_ascii=False))
     else:

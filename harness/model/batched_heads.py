@@ -16,11 +16,12 @@ from harness.data.task import OneClass, Task
 from harness.errors import Diverged
 from harness.model.classifier import EVALUATION_BATCH, Classifier, Index, first_head, there
 from harness.model.descend import descend
-from harness.model.fit import batch_order, evaluation_steps, fit
+from harness.model.fit import evaluation_steps, fit
 from harness.model.heads import StandardisedLinear
+from harness.model.objective import batch_order
+from harness.model.optimisation import adamw
 from harness.model.recipe import Recipe
 from harness.model.run import Run
-from harness.model.training import adamw
 
 BETAS, EPS = (0.9, 0.999), 1e-8
 """AdamW's, as :class:`torch.optim.AdamW` has them by default."""

@@ -7,12 +7,17 @@ from functools import partial
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
+from harness.errors import Diverged
 from harness.model.run import Run
-from harness.model.training import LossGuard, Part, Stateful, Training
+from harness.model.training_state import Part, Stateful, Training
 
 T = TypeVar("T")
+
+CHECKED_EVERY = 20
+"""Steps between two looks at the loss where looking means to wait for the device."""
 
 TOLD_EVERY = 20
 """Steps between two words on how far a training is; of shorter ones there are none."""
@@ -77,3 +82,27 @@ def descend(
         if step % TOLD_EVERY == 0 or step == steps > TOLD_EVERY:
             run.progress(step, steps)
         run.keep(step, training)
+
+
+class LossGuard:
+    """Ends a training whose loss is not a number any more.
+
+    On the CPU each loss is looked at. On a GPU that would make the host wait for every step, and
+    the device for the next one's kernels: there the losses are gathered where they are, and looked
+    at every 20 steps and after the last.
+    """
+
+    def __init__(self, device: torch.device, steps: int) -> None:
+        self._every = 1 if device.type == "cpu" else CHECKED_EVERY
+        self._steps = steps
+        self._finite = torch.ones((), dtype=torch.bool, device=device)
+
+    def check(self, step: int, loss: Tensor) -> None:
+        """Look at the loss of a step, a scalar; steps count from 1.
+
+        Raises:
+            Diverged: this loss, or one since the last look, is infinite or not a number.
+        """
+        self._finite &= loss.detach().isfinite()
+        if (step % self._every == 0 or step == self._steps) and not self._finite.item():
+            raise Diverged(f"the loss is not a number by step {step}")

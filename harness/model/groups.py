@@ -8,8 +8,8 @@ from typing import Any
 from torch import nn
 
 from harness.model.classifier import Classifier
-from harness.model.objective import Regulariser
 from harness.model.recipe import Recipe
+from harness.model.regulariser import Regulariser
 
 
 def parameter_groups(

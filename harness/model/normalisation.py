@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.data.examples import Inputs
-from harness.model.objective import Regulariser
+from harness.model.regulariser import Regulariser
 
 if TYPE_CHECKING:
     from harness.model.classifier import Classifier

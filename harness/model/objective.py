@@ -1,177 +1,187 @@
-"""What the loss is of: a batch, and what training does besides lowering the loss of it."""
+"""What a training lowers, batch by batch: a criterion, and what regularisers add to it."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import islice, tee
 
 import torch
 from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from harness.model.classifier import Classifier
+from harness.data.examples import Inputs, sent
+from harness.data.resident import held
+from harness.data.task import Task
+from harness.errors import Unsupported
+from harness.model.classifier import Classifier, Entering, Index
+from harness.model.normalisation import slices, trained_norms
+from harness.model.recipe import Recipe
+from harness.model.regulariser import Batch, Regulariser, copied, overridden
+from harness.model.run import Run
+from harness.model.training_state import Part
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """What a step learns from. Its features and logits are computed when they are first asked for,
-    once for all that ask. :func:`dataclasses.replace` gives a batch that computes its own.
+class Objective:
+    """What descent minimises, batch by batch: the criterion, and what regularisers add to it."""
 
-    Attributes:
-        model: what trains: ``model.backbone``, and ``model.head``.
-        inputs: ``[b, ...]`` on the device: prepared inputs, views of them, or, where ``stored``,
-            the activations that enter the first block with something to train.
-        targets: int64 classes ``[b]`` or float probabilities ``[b, classes]``. Of unlabelled
-            inputs there are none.
-        index: int64 ``[b]`` on the device: which of the task's training examples these are, or
-            which of its unlabelled inputs.
-        progress: the share of the training that was done before this step: 0 at first, below 1.
-        generator: of the CPU, part of every checkpoint, for whatever a regulariser draws.
-        stored: whether the frozen blocks have done their part.
-        unlabelled: a batch of the task's unlabelled inputs, where a regulariser asks for them. It
-            goes through the model together with this one, so that batch norm sees both.
-        taps: blocks of which :meth:`entering` may be asked.
-    """
+    def __init__(self, model: Classifier, recipe: Recipe, task: Task, run: Run) -> None:
+        self._model, self._task, self._run = model, task, run
+        self._criterion = recipe.criterion or task.target.criterion
+        self._sampler = recipe.sampler
+        self._views, self._draws = run.generator("views"), run.generator("regularisers")
+        self.regularisers = [copied(regulariser) for regulariser in recipe.regularisers]
+        looking = [type(r).__name__ for r in self.regularisers if r.unlabelled]
+        if looking and task.unlabelled is None:
+            needs = "needs" if len(looking) == 1 else "need"
+            raise Unsupported(f"{', '.join(looking)} {needs} unlabelled inputs of a target domain")
+        self.unlabelled = task.unlabelled if looking else None
+        """Inputs that regularisers look at."""
+        self.selects = (
+            self.unlabelled is None or task.unlabelled_val is not None or not task.shifted
+        )
+        """Whether validation tells which state is best."""
+        if self.unlabelled is None:
+            _refuse_batches_of_one(model, task, run)
+        taps = {block for r in self.regularisers for block in r.taps}
+        self._taps = frozenset(taps - {len(model.backbone.blocks)})  # there, features are
+        for regulariser in self.regularisers:
+            regulariser.started(model)
+            regulariser.to(run.device).train()
 
-    model: Classifier
-    inputs: Tensor
-    targets: Tensor | None
-    index: Tensor
-    progress: float
-    generator: torch.Generator
-    stored: bool = False
-    unlabelled: Batch | None = None
-    taps: frozenset[int] = frozenset()
-    _pass: _Pass = field(init=False, repr=False)
-    _part: int = field(init=False, repr=False, default=0)
+    def parts(self) -> dict[str, Part]:
+        """What training changes besides the model."""
+        parts: dict[str, Part] = {"views": self._views}
+        if self.regularisers:
+            parts |= {"regularisers": nn.ModuleList(self.regularisers), "draws": self._draws}
+        return parts
 
-    def __post_init__(self) -> None:
-        parts = [self.inputs]
-        if self.unlabelled is not None:
-            other = replace(self.unlabelled)
-            object.__setattr__(self, "unlabelled", other)
-            object.__setattr__(other, "_part", 1)
-            parts.append(other.inputs)
-        shared = _Pass(self.model, parts, self.stored, self.taps)
-        for batch in (self, self.unlabelled):
-            if batch is not None:
-                object.__setattr__(batch, "_pass", shared)
+    def gradient(self, batch: Batch) -> Tensor:
+        """Add the gradient of a batch, as many examples at once as may be; gives its loss."""
+        total = torch.zeros((), device=self._run.device)
+        for part in self._split(batch):
+            loss = self._loss(part) * (len(part) / len(batch))
+            loss.backward()
+            total += loss.detach()
+        return total
 
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    @property
-    def features(self) -> Tensor:
-        """Float ``[b, D]``."""
-        return self._pass.features[self._part]
-
-    @cached_property
-    def logits(self) -> Tensor:
-        """Float ``[b, classes]``."""
-        return self.model.classify(self.features)
-
-    def entering(self, block: int) -> Tensor:
-        """What enters a block of the backbone, ``[b, ...]``; the features for the last + 1.
-
-        Raises:
-            ValueError: no regulariser has the block among its ``taps``.
-        """
-        if block == len(self.model.backbone.blocks):
-            return self.features
-        return self._pass.entering(block)[self._part]
-
-    def split(self, sizes: Sequence[int]) -> Iterator[Batch]:
-        """Parts of so many examples, each of which goes through the model by itself."""
-        if len(sizes) == 1:
-            yield replace(self)
-            return
-        tensors = [self.inputs, self.index] + ([] if self.targets is None else [self.targets])
-        for inputs, index, *targets in zip(*(t.split([*sizes]) for t in tensors), strict=True):
-            yield replace(self, inputs=inputs, index=index, targets=targets[0] if targets else None)
-
-
-class _Pass:
-    """One pass of batches through a model, made when its outcome is first asked for."""
-
-    def __init__(
-        self, model: Classifier, parts: Sequence[Tensor], stored: bool, taps: frozenset[int]
-    ) -> None:
-        self._model, self._parts, self._stored, self._taps = model, parts, stored, taps
-
-    @cached_property
-    def _outcome(self) -> tuple[Tensor, dict[int, Tensor]]:
-        whole = torch.cat([*self._parts]) if len(self._parts) > 1 else self._parts[0]
-        known = {self._model.entry: whole} if self._stored else {}
-        with self._model.backbone.tapped(self._taps - known.keys()) as found:
-            features = self._model.forward(whole, stored=self._stored)
-        return features, {**known, **found}
-
-    @cached_property
-    def features(self) -> Sequence[Tensor]:
-        """Of each batch."""
-        return self._each(self._outcome[0])
-
-    def entering(self, block: int) -> Sequence[Tensor]:
-        """What enters a tapped block, of each batch."""
-        if block not in self._taps:
-            raise ValueError(f"block {block} is not among the taps of a regulariser")
-        return self._each(self._outcome[1][block])
-
-    def _each(self, whole: Tensor) -> Sequence[Tensor]:
-        return whole.split([len(part) for part in self._parts]) if self._parts[1:] else [whole]
-
-
-class Regulariser(nn.Module):
-    """Something that training does besides lowering the loss: a penalty, a change of the batch, an
-    average of the weights. By default it does nothing: override what it takes.
-
-    Its parameters train along, at the rate of ``regularisers`` or else of ``""``. They and its
-    buffers, those of submodules included, are part of every checkpoint, and each training starts
-    from a copy of them. All else is shared between trainings: keep no state there. A model that
-    is not to train along, such as a teacher, is held in a tuple, where torch finds no submodule.
-    """
-
-    unlabelled: ClassVar[bool] = False
-    """Whether it looks at ``batch.unlabelled``. Then the last state of a training is the one that
-    is kept, unless the suite selects without labels: validation on the source does not tell how far
-    the target has come."""
-    taps: Collection[int] = ()
-    """Blocks of the backbone for which ``batch.entering(block)`` is asked."""
-
-    def started(self, model: Classifier) -> None:
-        """A training begins, from ``model`` as it is: register buffers that depend on it here."""
-
-    def batch(self, batch: Batch) -> Batch:
-        """What is learned from in place of ``batch``, which no want of memory has split yet. Where
-        this is overridden, the frozen blocks run in every step."""
-        return batch
-
-    def penalty(self, batch: Batch) -> Tensor:
-        """What is added to the loss: a scalar, on the device. Where memory takes a batch in parts
-        only, it is asked for each of them, and what counts is their mean, weighed by size."""
-        return torch.zeros((), device=batch.inputs.device)
-
-    def stepped(self, model: Classifier) -> None:
-        """The optimiser has made a step."""
+    def _loss(self, batch: Batch) -> Tensor:
+        assert batch.targets is not None
+        loss = self._criterion(batch.logits, batch.targets)
+        for regulariser in self._that_override("penalty"):
+            loss = loss + regulariser.penalty(batch)
+        return loss
 
     @contextmanager
-    def scoring(self, model: Classifier) -> Iterator[None]:
-        """A context in which ``model`` is as it is to be scored and kept: with other weights or
-        statistics than it trains with, where it should train on with those that it had."""
-        yield
+    def scoring(self) -> Iterator[None]:
+        """A context in which the model is as it is to be scored and kept."""
+        with ExitStack() as stack:
+            for regulariser in self._that_override("scoring"):
+                stack.enter_context(regulariser.scoring(self._model))
+            yield
+
+    def _split(self, batch: Batch) -> Iterator[Batch]:
+        """As many examples as may go through the model at once. With unlabelled inputs, all: a
+        distance between parts of two batches is another one."""
+        if self.unlabelled is not None:
+            return batch.split([len(batch)])
+        several = bool(trained_norms(self._model))
+        return batch.split(slices(len(batch), self._run.micro_batch, several=several))
+
+    def batches(self, steps: int, done: int) -> Iterator[Batch]:
+        """What each step after the first ``done`` learns from."""
+        sources = {"batches": self._task.train.inputs}
+        if self.unlabelled is not None:
+            sources["target batches"] = self.unlabelled
+        size, generator = self._run.batch_size, self._run.generator
+        orders: list[Iterable[Index]] = [
+            batch_order(len(inputs), size, steps, generator(name))
+            for name, inputs in sources.items()
+        ]
+        if self._sampler is not None:
+            orders[0] = self._sampler(self._task.train, size, steps, generator("batches"))
+        entering = self._entering([*sources.values()])
+        loaded = [
+            self._loaded(each, islice(order, done, None))
+            for each, order in zip(entering, orders, strict=True)
+        ]
+        stored = entering[0].stored is not None
+        labels, augment = self._task.train.labels, self._run.augment
+        for step, found in enumerate(zip(*loaded, strict=True), start=done):
+            indices, shown = [index for index, _ in found], [inputs for _, inputs in found]
+            if augment is not None:
+                sizes = [len(inputs) for inputs in shown]
+                shown = [*augment(torch.cat(shown), self._views).split(sizes)]
+            batch_of = partial(
+                Batch,
+                self._model,
+                progress=step / steps,
+                generator=self._draws,
+                stored=stored,
+                taps=self._taps,
+            )
+            others = [
+                batch_of(inputs, None, index)
+                for inputs, index in zip(shown[1:], indices[1:], strict=True)
+            ]
+            unlabelled = others[0] if others else None
+            batch = batch_of(shown[0], labels[indices[0]], indices[0], unlabelled=unlabelled)
+            for regulariser in self._that_override("batch"):
+                batch = regulariser.batch(batch)
+            yield batch
+
+    def _entering(self, sources: Sequence[Inputs]) -> list[Entering]:
+        """What enters the model: nothing is stored of what differs from step to step, or where a
+        block is looked into that would not run; and for one source only where for the other."""
+        model = self._model
+        runs = self._run.augment is not None or any(self._that_override("batch"))
+        if runs or any(block < model.entry for block in self._taps):
+            found = [Entering(inputs, None) for inputs in sources]
+        else:
+            found = [model.entering(inputs) for inputs in sources]
+        if any(each.stored is None for each in found):
+            return [Entering(held(inputs), None) for inputs in sources]
+        return found
+
+    def _loaded(
+        self, entering: Entering, order: Iterable[Index]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each step, which inputs, int64 ``[b]`` on the device, and what enters the model."""
+        device = self._run.device
+        order, ahead = tee(order)
+        everything = torch.arange(len(entering.inputs), device=device)
+        for index, inputs in zip(order, entering.stream(ahead), strict=True):
+            yield everything if isinstance(index, slice) else sent(index, device), inputs
+
+    def _that_override(self, method: str) -> list[Regulariser]:
+        return [r for r in self.regularisers if overridden(r, method)]
 
 
-def overridden(regulariser: Regulariser, method: str) -> bool:
-    """Whether a regulariser does something of its own there."""
-    return getattr(type(regulariser), method) is not getattr(Regulariser, method)
+def _refuse_batches_of_one(model: Classifier, task: Task, run: Run) -> None:
+    """Before the first step, as torch finds it out in the midst of one, or not at all."""
+    if not trained_norms(model):
+        return
+    why = "batch norm trains on how the examples of a batch differ, and here a batch has one"
+    if len(task.train) == 1:
+        raise Unsupported(f"{why}: give more than one training example")
+    if run.batch_size == 1:
+        raise Unsupported(f"{why}: raise batch_size to 2 or more")
 
 
-def copied(regulariser: Regulariser) -> Regulariser:
-    """A copy with parameters, buffers and submodules of its own; all else is shared."""
-    torchs = vars(nn.Module()).keys()
-    others = [value for name, value in vars(regulariser).items() if name not in torchs]
-    return copy.deepcopy(regulariser, memo={id(value): value for value in others})
+def batch_order(
+    examples: int, batch_size: int, steps: int, generator: torch.Generator
+) -> Iterator[Index]:
+    """Indices of ``steps`` batches, drawn epoch by epoch without replacement.
+
+    Every batch is full: an epoch's remainder opens the next batch. Where all examples fit in
+    one batch, it is all of them, in order.
+    """
+    if examples <= batch_size:
+        yield from (slice(None) for _ in range(steps))
+        return
+    waiting = torch.empty(0, dtype=torch.int64)
+    for _ in range(steps):
+        if len(waiting) < batch_size:
+            waiting = torch.cat([waiting, torch.randperm(examples, generator=generator)])
+        batch, waiting = waiting[:batch_size], waiting[batch_size:]
+        yield batch

@@ -12,8 +12,8 @@ from harness.data.examples import Examples
 from harness.model.backbone import Backbone
 from harness.model.descend import Optimizer
 from harness.model.normalisation import BatchNorm
-from harness.model.objective import Regulariser
-from harness.model.training import adamw, cosine
+from harness.model.optimisation import adamw, cosine
+from harness.model.regulariser import Regulariser
 
 
 @dataclass(frozen=True)

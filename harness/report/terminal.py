@@ -7,7 +7,7 @@ from tabulate import tabulate
 from harness.report import format
 from harness.report.analysis.compare import Comparison
 from harness.report.analysis.report import Report
-from harness.report.sentences import amount, sentences
+from harness.report.comparison_text import amount, sentences
 from harness.report.tables.markup import terminal
 from harness.report.tables.text import results_table
 

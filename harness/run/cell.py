@@ -67,7 +67,7 @@ def run_cell(
             except Exception as error:  # a result does not depend on what could be counted
                 told = classify(error, experiment.plugin_file)[1]
                 reason, trace = f"its FLOPs could not be counted: {told}", traceback.format_exc()
-    findings = experiment.findings
+    facts = experiment.facts
     # Not looked at: what a plugin gave, and no file can hold, is told when it is written.
     record = Record.model_construct(
         **{name: getattr(cell, name) for name in Coordinates.model_fields},
@@ -78,24 +78,24 @@ def run_cell(
         log=experiment.journal.logged(),
         config=cell.config(),
         meaning=cell.meaning,
-        split_hash=findings.split_hash,
+        split_hash=facts.split_hash,
         trials=experiment.done.trials,
-        selected=findings.selected,
-        metrics=findings.metrics if status == "ok" else {},
+        selected=facts.selected,
+        metrics=facts.metrics if status == "ok" else {},
         seconds=experiment.seconds(),
         cached=experiment.reused(),
         **meters.read(),
-        trainable_params=findings.trainable_params,
-        total_params=findings.total_params,
-        flops=findings.flops,
-        throughput=findings.throughput,
-        leaks=findings.leaks,
-        notes=findings.notes,
+        trainable_params=facts.trainable_params,
+        total_params=facts.total_params,
+        flops=facts.flops,
+        throughput=facts.throughput,
+        leaks=facts.leaks,
+        notes=facts.notes,
         provenance={
             **provenance.of_run(str(resources.device), cell.budget.threads),
-            "precision": findings.precision,
+            "precision": facts.precision,
             "batch_norm": cell.batch_norm,
-            "inputs": " and ".join(sorted(findings.inputs)),
+            "inputs": " and ".join(sorted(facts.inputs)),
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         },

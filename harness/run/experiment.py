@@ -1,4 +1,4 @@
-"""What happens in a cell: split, tune on validation, test once; its record fills on the way."""
+"""What happens in a cell: split, tune on validation, test once."""
 
 from __future__ import annotations
 
@@ -46,18 +46,19 @@ from harness.record.store import Store
 from harness.run import costs, stopping
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, OnProgress
-from harness.run.findings import Findings, Outcome
+from harness.run.facts import CellFacts, Tested
 from harness.run.meters import Clock, Meters
+from harness.run.outcomes import Selected
 from harness.run.resources import Resources
-from harness.run.search import Selected
-from harness.run.selection import Validation
 from harness.run.trials import AT_ONCE, Trials
+from harness.run.validation import Validation
 from harness.suite.schema import AdaptationProblem, EpisodesProblem, TransferProblem
 
 
 @dataclass
 class Experiment:
-    """The steps of one cell, and what is known of it so far: its :meth:`findings`."""
+    """The steps of one cell. What becomes known of it is in ``facts``, of which
+    :func:`harness.run.cell.run_cell` makes the record."""
 
     cell: Cell
     resources: Resources
@@ -76,8 +77,8 @@ class Experiment:
         self.configured = configure.strategy(
             self.resources.registry, cell.strategy_spec, cell.batch_norm
         )
-        self.findings = Findings()
-        self.outcome: Outcome | None = None
+        self.facts = CellFacts()
+        self.tested: Tested | None = None
         for module in self.strategy.requires:  # now, so that the import is not billed to a trial
             importlib.import_module(module)
 
@@ -92,22 +93,22 @@ class Experiment:
     # ── the flow ──────────────────────────────────────────────────────────────────────────────
 
     def run(self) -> None:
-        cell, resources, findings = self.cell, self.resources, self.findings
+        cell, resources, facts = self.cell, self.resources, self.facts
         weights = resources.backbone(cell, self.progress)
         self.meters.restart()  # all cells share the weights: they are no part of this one
         self.clock.seconds["pretrain"] = weights.seconds
         if weights.cached and weights.seconds:
-            findings.reused.add("pretrain")
-        findings.total_params = weights.backbone.num_parameters
+            facts.reused.add("pretrain")
+        facts.total_params = weights.backbone.num_parameters
         models = {}
         for label in cell.further_specs:
             second = resources.backbone(cell, self.progress, label)
             self.clock.seconds["pretrain"] += second.seconds
             models[label] = SecondModel(second.backbone, {})
         loaded = resources.datasets.load(cell.dataset, cell.problem_spec.args)
-        findings.notes = notes(resources.datasets, cell)
+        facts.notes = notes(resources.datasets, cell)
         self.run_context = self._run_on(weights.backbone, models)
-        findings.precision = self.run_context.precision
+        facts.precision = self.run_context.precision
         self.trials = Trials(
             cell,
             self.configured,
@@ -131,7 +132,7 @@ class Experiment:
                 case AdaptationProblem() as problem:
                     self._adaptation(problem, loaded, weights.backbone)
         if self.run_context.features_reused:
-            findings.reused.add("features")
+            facts.reused.add("features")
 
     def _run_on(self, backbone: Backbone, models: Mapping[str, SecondModel]) -> CellRun:
         """What the strategy is lent, as the cell's budget has it."""
@@ -159,7 +160,7 @@ class Experiment:
     def _pool(self, loaded: Loaded, backbone: Backbone, part: str) -> Pool:
         """The inputs of a part of the data, which second models are given too."""
         pool = self.resources.pool_of(self.cell, loaded, backbone, part)
-        self.findings.inputs.add(pool.held)
+        self.facts.inputs.add(pool.held)
         run = self.run_context
         for label, spec in self.cell.further_specs.items():
             other = self.cell.model_copy(update={"backbone_spec": spec})
@@ -173,7 +174,7 @@ class Experiment:
         self._keep_split(
             manifest.digest(loaded.digest), {"classes": data.classes, **manifest.to_json()}
         )
-        self.findings.leaks = target_leaks(self.resources.datasets, cell, manifest)
+        self.facts.leaks = target_leaks(self.resources.datasets, cell, manifest)
         task = transfer_task(
             data, self._pool(loaded, backbone, "train"), manifest, self.resources.device
         )
@@ -194,7 +195,7 @@ class Experiment:
         )
         parts = {"source": labelled.to_json(), "target": target.to_json()}
         self._keep_split(digest, {"classes": loaded.data.classes, **parts})
-        self.findings.leaks = target_leaks(self.resources.datasets, cell, target)
+        self.facts.leaks = target_leaks(self.resources.datasets, cell, target)
         pool = self._pool(loaded, backbone, "train")
         known = transfer_task(loaded.data, pool, target, device)
         task = adaptation_task(
@@ -231,7 +232,7 @@ class Experiment:
         with self.clock.phase("test"):
             logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task)
         labels = test.labels[rows]
-        self.findings.metrics |= task.target.scores(logits, labels)
+        self.facts.metrics |= task.target.scores(logits, labels)
         self.store.write_predictions(
             self.cell.cell,
             {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
@@ -240,7 +241,7 @@ class Experiment:
         curve = self.done.trials[selected.number].curve
         steps = curve[-1][0] if curve else self.run_context.steps
         inputs = test.placed(pool, rows)
-        self.outcome = Outcome(selected, task, selected.predictor, inputs, steps)
+        self.tested = Tested(selected, task, selected.predictor, inputs, steps)
 
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -272,7 +273,7 @@ class Experiment:
         }
         drawn_ids = {"data": loaded.digest, "episodes": episodes_digest([*val, *test])}
         self._keep_split(keys.key(drawn_ids), manifest)
-        self.findings.leaks = episode_leakage(
+        self.facts.leaks = episode_leakage(
             loaded, test, shown_before(self.resources.datasets, cell)
         )
         pool = self._pool(loaded, backbone, "train")
@@ -305,7 +306,7 @@ class Experiment:
         selected.fit_seconds = self.clock.read("fit") - fitting
         self.clock.seconds["test"] += selected.fit_seconds
         self.clock.seconds["fit"] -= selected.fit_seconds
-        self.findings.metrics |= mean_scores(results, measure.value)
+        self.facts.metrics |= mean_scores(results, measure.value)
         self.store.write_predictions(
             cell.cell,
             {
@@ -316,38 +317,38 @@ class Experiment:
         )
         assert predictor is not None
         self._finish(selected, predictor, measure)
-        self.outcome = Outcome(selected, tasks[-1], predictor, queries(test[-1]), None)
+        self.tested = Tested(selected, tasks[-1], predictor, queries(test[-1]), None)
 
     def _finish(self, selected: Selected, predictor: Predictor, measure: Measure) -> None:
-        self.findings.selected = selected.number
-        self.findings.metrics[f"{measure.value}_val"] = selected.score[0]
-        self.findings.metrics[f"{measure.loss}_val"] = -selected.score[1]
-        self.findings.trainable_params = sum(t.numel() for t in predictor.trained.values())
+        self.facts.selected = selected.number
+        self.facts.metrics[f"{measure.value}_val"] = selected.score[0]
+        self.facts.metrics[f"{measure.loss}_val"] = -selected.score[1]
+        self.facts.trainable_params = sum(t.numel() for t in predictor.trained.values())
         self.clock.seconds["selected fit"] = selected.fit_seconds
         if self.cell.save_predictors:
             predictor.save(self.store.path_for(f"predictors/{self.cell.cell}.safetensors"))
 
     def _keep_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
-        self.findings.split_hash = digest
+        self.facts.split_hash = digest
         self.store.write_split(digest, {"dataset": self.cell.dataset, **manifest})
 
     # ── cost ──────────────────────────────────────────────────────────────────────────────────
 
     def account(self) -> None:
         """Count FLOPs and measure throughput, on the side: none of it is billed."""
-        assert self.outcome is not None
-        selected, run = self.outcome.selected, self.run_context
+        assert self.tested is not None
+        selected, run = self.tested.selected, self.run_context
         own = self.trials.own(selected.settings)
         fit = costs.adapting(
-            self.strategy, selected.backbone, self.outcome.task, own, run, self.outcome.steps
+            self.strategy, selected.backbone, self.tested.task, own, run, self.tested.steps
         )
-        predict, speeds = costs.predicting(self.outcome.predictor, self.outcome.inputs, run)
-        self.findings.flops = {"fit": fit, "predict": predict}
-        self.findings.throughput = speeds
+        predict, speeds = costs.predicting(self.tested.predictor, self.tested.inputs, run)
+        self.facts.flops = {"fit": fit, "predict": predict}
+        self.facts.throughput = speeds
 
     def reused(self) -> list[str]:
         """The phases whose work an earlier cell did."""
-        found = self.findings.reused.union(self.done.cached)
+        found = self.facts.reused.union(self.done.cached)
         return [phase for phase in ("pretrain", "prepare", "features") if phase in found]
 
     def seconds(self) -> dict[str, float]:

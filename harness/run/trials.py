@@ -30,11 +30,11 @@ from harness.run import stopping
 from harness.run.artefacts import Weights
 from harness.run.context import CellRun
 from harness.run.meters import Clock, Meters
+from harness.run.outcomes import Outcomes, Selected, company_of, first_failure, score_of, single
 from harness.run.resuming import Curve, curves_of_each
-from harness.run.search import Search, Selected, company_of, first_failure, score_of, single
-from harness.run.selection import Score, Validation
 from harness.run.status import classify, is_out_of_memory
 from harness.run.tune import Tuner
+from harness.run.validation import Score, Validation
 
 AT_ONCE = 50
 """Tasks that a strategy is handed together: enough to batch, few enough to keep in memory."""
@@ -79,7 +79,7 @@ class Trials:
     def _clock(self) -> Clock:
         return self._run.clock
 
-    # ── the search ────────────────────────────────────────────────────────────────────────────
+    # ── what is tried ────────────────────────────────────────────────────────────────────────────
 
     def select(self, backbone: Backbone, val: Validation) -> Selected:
         """Try settings within the budget and keep what validated best.
@@ -97,23 +97,23 @@ class Trials:
         together = together and budget.augment is None and budget.patience is None
         tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=single(val))
         concludes = single(val) and overrides(self._strategy, "conclude")
-        search = Search(keeps=concludes)
+        outcomes = Outcomes(keeps=concludes)
         for opened in tuner.rounds(self.spent, at_once=AT_ONCE if together else 1):
             if stopping.asked():
                 raise KeyboardInterrupt
             self._tell(opened[0][0].number, budget.trials or 0)
-            if len(opened) == 1 or not self._try_together(opened, backbone, val, search):
+            if len(opened) == 1 or not self._try_together(opened, backbone, val, outcomes):
                 for trial, settings in opened:
-                    self._try_alone(trial, settings, backbone, val, search)
+                    self._try_alone(trial, settings, backbone, val, outcomes)
             for trial, _ in opened:
-                record = search.ended.pop(trial.number)
+                record = outcomes.ended.pop(trial.number)
                 tuner.tell(trial, record)
                 tried.append(record)
                 self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
-            self._keep()
+            self._write_journal()
         self._run.end()
-        best = self._best(search, backbone, val)
-        return self._conclude(best, search, backbone, val) if concludes else best
+        best = self._best(outcomes, backbone, val)
+        return self._conclude(best, outcomes, backbone, val) if concludes else best
 
     def _try_alone(
         self,
@@ -121,7 +121,7 @@ class Trials:
         settings: dict[str, Any],
         backbone: Backbone,
         val: Validation,
-        search: Search,
+        outcomes: Outcomes,
     ) -> None:
         made = self._prepare(backbone, settings)
         record = Trial(number=trial.number, state="complete", settings=settings)
@@ -129,31 +129,31 @@ class Trials:
         self._run.begin(trial.number, trial if single(val) else None, curve)
         before, fitted = self.spent(), self._clock.read("fit")
         try:
-            score, predictor = self._try_smaller(made, settings, val, record)
-            search.offer(record, score, made, predictor)
+            score, predictor = self._try_within_memory(made, settings, val, record)
+            outcomes.offer(record, score, made, predictor)
         except optuna.TrialPruned as pruned:
             record.state, record.reason = "pruned", str(pruned)
         except Diverged as error:
             record.state, record.reason = "diverged", str(error)
-            search.failures[trial.number] = error
+            outcomes.failures[trial.number] = error
         except Unsupported:
             raise
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             record.state, record.reason = "failed", classify(error, self._plugin)[1]
-            search.failures[trial.number] = error
+            outcomes.failures[trial.number] = error
         record.curve = curves_of_each(curve, 1)[0]
         record.fit_seconds = self._clock.read("fit") - fitted
         record.seconds = self.spent() - before
-        search.ended[trial.number] = record
+        outcomes.ended[trial.number] = record
 
     def _try_together(
         self,
         opened: list[tuple[optuna.Trial, dict[str, Any]]],
         backbone: Backbone,
         val: Validation,
-        search: Search,
+        outcomes: Outcomes,
     ) -> bool:
         """Try several settings of one task at once; each is billed an equal share. ``False``, and
         nothing is billed, if any of them fails: which one it was, and why, they show alone."""
@@ -188,18 +188,18 @@ class Trials:
                 seconds=seconds,
                 together=count,
             )
-            search.offer(record, score, backbone, predictor)
-            search.ended[trial.number] = record
+            outcomes.offer(record, score, backbone, predictor)
+            outcomes.ended[trial.number] = record
         return True
 
-    def _best(self, search: Search, backbone: Backbone, val: Validation) -> Selected:
+    def _best(self, outcomes: Outcomes, backbone: Backbone, val: Validation) -> Selected:
         """The best of all trials; one that an earlier process finished is done again, on the
         side, for what it learned: a seeded trial comes out the same."""
         finished = [trial for trial in self._done.trials if trial.state == "complete"]
         if not finished:
-            raise first_failure(self._done.trials, search.failures)
+            raise first_failure(self._done.trials, outcomes.failures)
         chosen = max(finished, key=lambda trial: (*score_of(trial), -trial.number))
-        best = search.best
+        best = outcomes.best
         if best is None or best.number != chosen.number:
             with self._clock.aside():
                 made = self._prepare(backbone, chosen.settings)
@@ -212,14 +212,14 @@ class Trials:
         return best
 
     def _conclude(
-        self, best: Selected, search: Search, backbone: Backbone, val: Validation
+        self, best: Selected, outcomes: Outcomes, backbone: Backbone, val: Validation
     ) -> Selected:
         """What the strategy makes of all trials that came to an end, scored as they were."""
         finished = [trial for trial in self._done.trials if trial.state == "complete"]
         finished.sort(key=lambda trial: (*score_of(trial), -trial.number), reverse=True)
         trials = []
         for trial in finished:
-            predictor = search.predictors.get(trial.number)
+            predictor = outcomes.predictors.get(trial.number)
             if predictor is None:  # an earlier process finished it
                 with self._clock.aside():
                     predictor = self._again(trial, self._prepare(backbone, trial.settings), val)
@@ -250,7 +250,7 @@ class Trials:
                 self._done.cached.append("prepare")
         return weights.backbone
 
-    def _try_smaller(
+    def _try_within_memory(
         self, backbone: Backbone, settings: Mapping[str, Any], val: Validation, record: Trial
     ) -> tuple[Score, Predictor]:
         """As ``_try``; where memory refuses it, with half as many examples at once, and half of
@@ -288,7 +288,7 @@ class Trials:
         told = {"cell": self._cell, "stage": "trial", "done": number, "total": total}
         self._emit("harness_cell_progress", told)
 
-    def _keep(self) -> None:
+    def _write_journal(self) -> None:
         self._meters.look()
         self._journal.write(
             self._done.model_copy(

@@ -36,7 +36,7 @@ from harness.data import meta
 from harness.data.resident import ResidentPool, RotatedPool
 from harness.model import backbone as backbones
 from harness.model import batched_heads, feature_store
-from harness.model.training import LossGuard
+from harness.model.descend import LossGuard
 from harness.registry import Sources, load_once
 from harness.run import context
 from harness.testing import CPU, a_run, digits, shots, small_backbone

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn import metrics
 
 from harness.api import Examples, Measure, OneClass, Target, Task
-from harness.run.selection import Validation
+from harness.run.validation import Validation
 from harness.testing import a_run, digits, shots, small_backbone
 
 

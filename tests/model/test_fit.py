@@ -27,7 +27,7 @@ from harness.api import (
 )
 from harness.data.resident import ResidentPool
 from harness.metrics import information
-from harness.model.fit import batch_order
+from harness.model.objective import batch_order
 from harness.testing import a_run, digits, shots
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.api import Diverged, Training, cosine
-from harness.model.training import LossGuard
+from harness.model.descend import LossGuard
 
 
 class TestTraining:

@@ -36,13 +36,13 @@ that is none."""
 class SvmProbe(SolvedProbe):
     """Linear support vector machines on frozen features, one a class, against all others.
 
-    Features are centred and scaled. The loss of each is the mean squared hinge and ``l2 / 2`` times the squared weights: the primal
-    of scikit-learn's ``LinearSVC`` with ``C = 1 / (n * l2)``, but that the bias is free. It is
-    convex, and Newton's method solves it to its optimum in float64, from the strongest penalty of
-    a task to the weakest: ``run.steps`` does not bound it, and nothing is drawn. On 1,280
-    features that EfficientNet-Lite0 has of CIFAR-10 and MNIST, with 5, 20 and 100 examples a class,
-    the best of seven values was between 1 and 100; 3, the default, was at most 2.5 points of
-    held-out accuracy behind it.
+    Features are centred and scaled. The loss of each is the mean squared hinge and ``l2 / 2`` times
+    the squared weights: the primal of scikit-learn's ``LinearSVC`` with ``C = 1 / (n * l2)``, but
+    that the bias is free. It is convex, and Newton's method solves it to its optimum in float64,
+    from the strongest penalty of a task to the weakest: ``run.steps`` does not bound it, and
+    nothing is drawn. On 1,280 features that EfficientNet-Lite0 has of CIFAR-10 and MNIST, with 5,
+    20 and 100 examples a class, the best of seven values was between 1 and 100; 3, the default, was
+    at most 2.5 points of held-out accuracy behind it.
 
     Logits are 0 in the middle of a margin and 1 or -1 at its sides: they are not calibrated, and
     log loss says little about them.

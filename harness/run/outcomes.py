@@ -10,7 +10,7 @@ from harness.contract import Predictor
 from harness.errors import Diverged, HarnessError
 from harness.model.backbone import Backbone
 from harness.record.schema import Trial
-from harness.run.selection import Score, Validation
+from harness.run.validation import Score, Validation
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Selected:
     fit_seconds: float
 
 
-class Search:
+class Outcomes:
     """What has become of the trials of this process so far."""
 
     def __init__(self, *, keeps: bool) -> None:

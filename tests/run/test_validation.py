@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.data.task import OneClass
-from harness.run.selection import Validation
+from harness.run.validation import Validation
 
 QUERIES = 6
 LABELS = torch.arange(3).repeat_interleave(QUERIES // 3)

@@ -20,7 +20,7 @@ from harness.api import (
     fit,
     fit_heads,
 )
-from harness.model.objective import Batch, copied
+from harness.model.regulariser import Batch, copied
 from harness.testing import a_run, cut_short, digits, shots, small_backbone, whole
 
 

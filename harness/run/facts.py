@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from harness.contract import Predictor
 from harness.data.examples import Inputs
 from harness.data.task import Task
-from harness.run.search import Selected
+from harness.run.outcomes import Selected
 
 
 @dataclass
-class Findings:
+class CellFacts:
     """Entries of a :class:`harness.record.schema.Record`, which says what they are.
 
     ``reused`` are phases whose work an earlier cell did, ``inputs`` the ways in which the inputs of
@@ -33,7 +33,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Tested:
     """What was tested, for its costs to be measured: a task, what it was adapted to and its test
     inputs; ``steps`` are those it took, where they are known."""
 

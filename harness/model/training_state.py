@@ -1,19 +1,13 @@
-"""What a training loop needs to go on mid-way, and to stop when it has gone wrong."""
+"""The state of a training loop, from which it goes on mid-way."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
-
-from harness.errors import Diverged
-
-CHECKED_EVERY = 20
-"""Steps between two looks at the loss where looking means to wait for the device."""
 
 FORM = "form"
 """Names the JSON of a state among its tensors, as uint8."""
@@ -81,45 +75,6 @@ class Training:
                 part.set_state(value["state"])
             else:
                 part.load_state_dict(value)
-
-
-class LossGuard:
-    """Ends a training whose loss is not a number any more.
-
-    On the CPU each loss is looked at. On a GPU that would make the host wait for every step, and
-    the device for the next one's kernels: there the losses are gathered where they are, and looked
-    at every 20 steps and after the last.
-    """
-
-    def __init__(self, device: torch.device, steps: int) -> None:
-        self._every = 1 if device.type == "cpu" else CHECKED_EVERY
-        self._steps = steps
-        self._finite = torch.ones((), dtype=torch.bool, device=device)
-
-    def check(self, step: int, loss: Tensor) -> None:
-        """Look at the loss of a step, a scalar; steps count from 1.
-
-        Raises:
-            Diverged: this loss, or one since the last look, is infinite or not a number.
-        """
-        self._finite &= loss.detach().isfinite()
-        if (step % self._every == 0 or step == self._steps) and not self._finite.item():
-            raise Diverged(f"the loss is not a number by step {step}")
-
-
-def cosine(done: float) -> float:
-    """The share of the peak rate after a share of the steps: from 1 to 0 along half a cosine."""
-    return 0.5 * (1 + math.cos(math.pi * done))
-
-
-def constant(done: float) -> float:
-    """The share of the peak rate after a share of the steps: all of it."""
-    return 1.0
-
-
-def adamw(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019) in one kernel a step."""
-    return torch.optim.AdamW(groups, fused=True)
 
 
 def _state_of(part: Part) -> dict[str, Any]:
