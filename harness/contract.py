@@ -32,6 +32,8 @@ class Plugin(ABC):
     """What every class that a plugin module brings says of itself."""
 
     name: ClassVar[str]
+    family: ClassVar[str] = ""
+    """What it stands beside in the list of its kind, such as ``probes``."""
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     """Of the data or the weights that it brings."""

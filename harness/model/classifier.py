@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from harness.data.examples import Inputs, sent
 from harness.data.task import Task
 from harness.model.backbone import Backbone, evaluating
-from harness.model.normalisation import BatchNorm, freeze_batch_norm
+from harness.model.batch_norm import BatchNorm, freeze_batch_norm
 from harness.model.run import Run
 
 Index: TypeAlias = "Tensor | slice"

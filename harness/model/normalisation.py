@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +15,6 @@ from harness.model.regulariser import Regulariser
 
 if TYPE_CHECKING:
     from harness.model.classifier import Classifier
-
-BatchNorm: TypeAlias = Literal["frozen", "train"]
-"""What batch norms do in blocks that train. Frozen ones normalise by their running statistics, and
-leave these as they are; others by the batch, and their averages follow. Weight and bias train."""
-
-
-def has_batch_norm(module: nn.Module) -> bool:
-    return any(isinstance(child, _BatchNorm) for child in module.modules())
-
-
-def freeze_batch_norm(module: nn.Module) -> None:
-    """Have batch norms normalise by their running statistics, and leave these as they are."""
-    for child in module.modules():
-        if isinstance(child, _BatchNorm):
-            child.training = False
 
 
 def trained_norms(model: Classifier) -> list[_BatchNorm]:

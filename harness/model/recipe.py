@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from harness.data.examples import Examples
 from harness.model.backbone import Backbone
+from harness.model.batch_norm import BatchNorm
 from harness.model.descend import Optimizer
-from harness.model.normalisation import BatchNorm
 from harness.model.optimisation import adamw, cosine
 from harness.model.regulariser import Regulariser
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from harness.data.examples import Inputs, Pool
 from harness.model.augment import Augment
 from harness.model.backbone import Backbone
-from harness.model.normalisation import BatchNorm
+from harness.model.batch_norm import BatchNorm
 
 
 class Resumable(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict
 
-from harness.model.normalisation import BatchNorm
+from harness.model.batch_norm import BatchNorm
 from harness.plan.keys import key
 from harness.record.migrate import earlier
 from harness.record.schema import Coordinates

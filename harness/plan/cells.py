@@ -9,7 +9,7 @@ from typing import Any, get_args
 from harness import __version__
 from harness.contract import Strategy
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
-from harness.model.normalisation import BatchNorm, has_batch_norm
+from harness.model.batch_norm import BatchNorm, has_batch_norm
 from harness.plan import keys
 from harness.plan.backbones import try_backbone
 from harness.plan.cell import Cell

@@ -22,7 +22,7 @@ from harness.suite.messages import in_words
 
 if TYPE_CHECKING:
     from harness.contract import Pretraining, Strategy, Trick
-    from harness.model.normalisation import BatchNorm
+    from harness.model.batch_norm import BatchNorm
     from harness.suite.schema import MethodSpec, StrategySpec, TrickSpec
 
 

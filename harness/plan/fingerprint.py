@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.examples import Fit
 from harness.data.loaded import Loaded
-from harness.model.normalisation import BatchNorm
+from harness.model.batch_norm import BatchNorm
 from harness.plan import configure, keys
 from harness.plan.datasets import Datasets
 from harness.plan.resolve import ResolvedStrategy

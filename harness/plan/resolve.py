@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from harness.contract import Strategy
 from harness.data.loaded import Loaded
 from harness.errors import HarnessError, located
-from harness.model.normalisation import BatchNorm
+from harness.model.batch_norm import BatchNorm
 from harness.plan import configure
 from harness.plan.configure import ConfiguredStrategy
 from harness.plan.datasets import Datasets

@@ -15,8 +15,8 @@ from harness.data.examples import Inputs, Pool
 from harness.hashing import seed_of
 from harness.model.augment import Augment
 from harness.model.backbone import Backbone
+from harness.model.batch_norm import BatchNorm
 from harness.model.feature_store import FeatureStore
-from harness.model.normalisation import BatchNorm
 from harness.model.precision import Precision, autocast
 from harness.model.run import Resumable, SecondModel
 from harness.record.journal import Partial

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from harness.data.examples import Fit
-from harness.model.normalisation import BatchNorm
+from harness.model.batch_norm import BatchNorm
 
 
 class _Table(BaseModel):

@@ -20,8 +20,8 @@ from harness.api import (
     Inputs,
 )
 from harness.data.resident import ResidentPool
+from harness.model.batch_norm import BatchNorm
 from harness.model.feature_store import FeatureStore
-from harness.model.normalisation import BatchNorm
 from harness.model.run import SecondModel
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun

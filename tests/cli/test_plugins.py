@@ -2,23 +2,74 @@
 
 import json
 
+import pytest
+
 from harness.registry import KINDS
 
 
-def test_every_plugin_is_listed_with_what_it_takes(harness, registry):
+def listed(ended):
+    """The names in a list, below each heading."""
+    found, heading = {}, ""
+    for line in ended.out.splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            heading = line.removesuffix(":")
+        elif line.startswith("  "):
+            found.setdefault(heading, []).append(line.split()[0])
+    return found
+
+
+def test_every_plugin_is_listed_by_kind_and_family(harness, registry):
     ended = harness("plugins")
     assert (ended.status, ended.err) == (0, "")
-    head, _, *rows = (line for line in ended.out.splitlines() if "is not installed" not in line)
-    assert head.split() == "kind name origin modality protocols summary citation licence".split()
-    assert [tuple(row.split()[:3]) for row in rows] == [
-        (plugin.kind, plugin.name, "built-in")
-        for kind in KINDS
-        for plugin in registry.plugins.values()
-        if plugin.kind == kind
-    ] + [("report", "section", "gap_closed")]
-    (maml,) = (row for row in rows if " maml " in row)
-    assert "episodes transfer" in maml
-    assert "Finn et al. 2017" in maml
+    found = listed(ended)
+    expected = {}
+    for plugin in registry.plugins.values():
+        family = f", {plugin.cls.family}" if plugin.cls.family else ""
+        expected.setdefault(plugin.kind + family, set()).add(plugin.name)
+    assert {heading: set(names) for heading, names in found.items()} == {
+        **expected,
+        "report section": {"gap_closed"},
+    }
+    assert [heading.partition(",")[0] for heading in found] == sorted(
+        (heading.partition(",")[0] for heading in found),
+        key=[*KINDS, "report section"].index,
+    )
+
+
+def test_the_list_fits_the_terminal(harness, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "70")
+    lines = [line for line in harness("plugins").out.splitlines() if "not installed" not in line]
+    assert max(map(len, lines)) == 70
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "not_there"),
+    [
+        (["--kind", "trick"], "mixup", "maml"),
+        (["--protocol", "adaptation"], "coral", "lora"),
+        (["--modality", "text"], "csv_text", "conv4"),
+        (["--search", "finn et al"], "maml", "lora"),
+        (["--kind", "strategy", "--search", "BATCH"], "", "mixup"),
+    ],
+)
+def test_the_list_is_filtered(harness, asked, there, not_there):
+    found = {name for names in listed(harness("plugins", *asked)).values() for name in names}
+    assert there in found or not there
+    assert not_there not in found
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--kind", "tricks"], "--kind tricks: there is none of that kind (did you mean 'trick'?)"),
+        (["--modality", "sound"], "--modality sound: there is none of that modality"),
+        (["--search", "no such word"], "no plugin is all of that"),
+    ],
+)
+def test_a_filter_that_leaves_nothing_says_so(harness, asked, said):
+    ended = harness("plugins", *asked)
+    assert ended.status == 2
+    assert ended.complaint.startswith(f"harness: {said}")
 
 
 def test_the_list_is_data_too(harness, registry):
