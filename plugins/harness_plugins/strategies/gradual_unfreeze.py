@@ -37,6 +37,8 @@ class GradualUnfreeze(GradientStrategy):
     citation: ClassVar[str] = "Howard & Ruder 2018, Universal language model fine-tuning"
     space: ClassVar[Space] = {**GradientStrategy.space, "factor": FloatDistribution(0.2, 1.0)}
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "factor": 1 / 2.6}
+    frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
+    frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         *earlier, last = unfrozen(len(backbone.blocks), run.steps)

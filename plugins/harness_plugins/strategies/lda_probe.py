@@ -26,16 +26,16 @@ class LdaProbe(SolvedProbe):
     """Linear discriminant analysis of frozen features, with a shrunk covariance.
 
     Each class is a normal density around its mean, with a weight of its share of the examples; all
-    have the covariance within classes. This covariance ``S`` is shrunk to
-    ``(1 - shrinkage) S + shrinkage tr(S) / D I``, as with ``solver="lsqr"`` in scikit-learn. Where
-    no class has two examples that differ, there is none, and what is left is the nearest class
-    mean, ``ncm``. One eigendecomposition, in float64, solves for all settings of a task; nothing is
-    drawn and no step is taken. On 1,280 features that EfficientNet-Lite0 has of CIFAR-10 and MNIST,
-    with 5, 20 and 100 examples a class, the best of seven values was between 0.3 and 1; 0.6, the
-    default, was at most 1.5 points of held-out accuracy behind it.
+    have the covariance ``S`` within classes, which is shrunk to ``(1 - shrinkage) S + shrinkage
+    tr(S) / D I``, as with ``solver="lsqr"`` in scikit-learn. Where no class has two examples that
+    differ, there is no ``S``, and what is left is the nearest class mean, ``ncm``. One
+    eigendecomposition, in float64, solves for all settings of a task; nothing is drawn and no step
+    is taken. On 1,280 features that EfficientNet-Lite0 has of CIFAR-10 and MNIST, with 5, 20 and
+    100 examples a class, the best of seven values was between 0.3 and 1; 0.6, the default, was at
+    most 1.5 points of held-out accuracy behind it.
 
-    Logits are the logarithms of densities and shares: as well calibrated as densities
-    are normal, and too sure where ``shrinkage`` is small and examples are few.
+    Logits are the logarithms of densities and shares: as well calibrated as densities are normal,
+    and too sure where ``shrinkage`` is small and examples are few.
     """
 
     name: ClassVar[str] = "lda_probe"

@@ -8,6 +8,7 @@ from typing import ClassVar
 from harness.api import (
     Backbone,
     CategoricalDistribution,
+    FloatDistribution,
     GradientStrategy,
     Recipe,
     Run,
@@ -39,6 +40,8 @@ class Surgical(GradientStrategy):
         "part": CategoricalDistribution(PARTS),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "part": "last"}
+    frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
+    frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         blocks = len(backbone.blocks)
