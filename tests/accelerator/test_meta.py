@@ -10,10 +10,11 @@ from functools import cache
 
 import pytest
 import torch
+from harness_plugins.meta import _meta_training
+from harness_plugins.meta._meta_gradient import Inner, can_batch
 from harness_plugins.pretrainings import mlm, supervised
 from harness_plugins.pretrainings.simclr import SimClr
-from harness_plugins.strategies import logistic_probe, maml, protonet
-from harness_plugins.strategies._meta_gradient import Inner, can_batch
+from harness_plugins.strategies import logistic_probe, protonet
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -149,7 +150,7 @@ def watch(monkeypatch):
         members = torch.arange(len(source.examples)).split(EACH)
         return meta._sample(source, members, ways, shots, queries, generator)
 
-    instead(maml, "source_episodes", episodes)
+    instead(_meta_training, "source_episodes", episodes)
     instead(protonet, "source_episodes", episodes)
 
     # What torch has for real devices alone.
@@ -283,7 +284,9 @@ def test_all_tasks_of_a_meta_step_are_one_batch(watch):
     """Else MAML would go on with them one by one, and what was wrong would not be seen."""
     source = the_source()
     draws = torch.Generator()
-    episode = next(maml.source_episodes(source, ways=3, shots=1, queries=2, generator=draws))
+    episode = next(
+        _meta_training.source_episodes(source, ways=3, shots=1, queries=2, generator=draws)
+    )
     with watch:
         assert can_batch(small_backbone().to(META), Inner(0.4, 1, 3), episode)
 

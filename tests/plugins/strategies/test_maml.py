@@ -12,14 +12,14 @@ import psutil
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies._meta_gradient import (
+from harness_plugins.meta._meta_gradient import (
     Inner,
     batched,
     can_batch,
     task_loss,
 )
-from harness_plugins.strategies._side_by_side import side_by_side
-from harness_plugins.strategies._support_norms import Regrouped, SupportNorms
+from harness_plugins.meta._side_by_side import side_by_side
+from harness_plugins.meta._support_norms import Regrouped, SupportNorms
 from harness_plugins.strategies.maml import Maml
 from torch import nn
 
@@ -191,8 +191,8 @@ def test_a_fork_does_not_outlive_who_made_it(tmp_path):
     code = """
 import os, torch
 from harness.testing import small_backbone
-from harness_plugins.strategies._meta_gradient import Inner
-from harness_plugins.strategies._side_by_side import side_by_side
+from harness_plugins.meta._meta_gradient import Inner
+from harness_plugins.meta._side_by_side import side_by_side
 torch.set_num_threads(3)
 backbone = small_backbone()
 backbone.train_only(set(backbone.parameters_from(0)))
