@@ -5,7 +5,7 @@ wait more often.
 """
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -226,8 +226,9 @@ VIEWS = Augment(crop_scale=0.5, shift=0.1, rotate=10.0, flip=True, jitter=0.5)
 
 def a_strategy(name):
     """With episodes for which the source is large enough."""
-    shape = {"ways": 3, "queries": 2} if name in ("maml", "protonet") else {}
-    return CLASS_OF[name](**shape)
+    shape = {"ways": 3, "shots": 1, "queries": 2}
+    own = {field.name for field in fields(CLASS_OF[name]) if field.init}
+    return CLASS_OF[name](**{name: size for name, size in shape.items() if name in own})
 
 
 def settings_of(strategy, space, steps):
