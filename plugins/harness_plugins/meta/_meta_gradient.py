@@ -54,7 +54,12 @@ class Network:
         """Weight ``[ways, D]`` and bias ``[ways]`` to begin the inner steps with."""
         like = self.body[0]
         head = like.new_zeros(ways, self._backbone.num_features), like.new_zeros(ways)
-        return tuple(t if self._batched else t.requires_grad_() for t in head)
+        return self.leaves(head)
+
+    def leaves(self, values: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The same values without a past, to take gradients by."""
+        found = [value.detach() for value in values]
+        return tuple(t if self._batched else t.requires_grad_() for t in found)
 
     def features(self, body: Sequence[Tensor], inputs: Tensor) -> Tensor:
         """Features ``[n, D]``, normalised by the inputs' own statistics."""
