@@ -75,6 +75,7 @@ class Maml(MetaLearning, GradientStrategy):
             schedule=constant,
             steps=hp["adapt_steps"],
             regularisers=[Recalibration(task.train.inputs, run.batch_size)],
+            batch_norm="train",  # as in meta-training, whatever the weights that it began with
         )
 
 

@@ -303,6 +303,17 @@ def test_adapting_is_what_meta_training_rehearsed(backbone, episode):
     assert reached.item() == pytest.approx(rehearsed.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("mode", ["train", "frozen"])
+def test_batch_norm_goes_by_the_task_whatever_the_run_says(mode):
+    task = Task(shots(digits(small_backbone()), 2, 3), OneClass.of(3))
+    hp = {"adapt_lr": 0.4, "adapt_steps": 2}
+    run = a_run(batch_norm=mode)
+    model = Maml().adapt(small_backbone(), task, hp, run)
+    before = dict(small_backbone().named_buffers())
+    after = dict(model.backbone.named_buffers())
+    assert not torch.equal(after["body.0.1.running_mean"], before["body.0.1.running_mean"])
+
+
 def test_running_statistics_are_left_alone(backbone, episode):
     before = {name: buffer.clone() for name, buffer in backbone.named_buffers()}
     parameters = dict(backbone.body_parameters())
