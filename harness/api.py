@@ -61,7 +61,7 @@ from harness.model.descend import Optimizer, descend
 from harness.model.fit import fit
 from harness.model.heads import StandardisedLinear, standardised_head
 from harness.model.image import ImageBackbone
-from harness.model.normalisation import Recalibration
+from harness.model.normalisation import Recalibration, recalibrated
 from harness.model.objective import batch_order
 from harness.model.optimisation import constant, cosine
 from harness.model.recipe import Recipe
@@ -161,6 +161,7 @@ __all__ = [
     "one_line",
     "one_name",
     "read_checksummed",
+    "recalibrated",
     "restore",
     "sent",
     "server",

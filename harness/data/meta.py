@@ -44,20 +44,23 @@ def source_episodes(
 
 
 def check_episodes(sizes: Sequence[int], *, ways: int, shots: int, queries: int) -> None:
-    """Whether a source with classes of these ``sizes`` has enough for :func:`source_episodes`.
+    """Whether a source with classes of these ``sizes`` has enough for :func:`source_episodes`. Of
+    ``queries`` there may be none.
 
     Raises:
         HarnessError: it has too few classes, or too few examples in one.
     """
     smallest = min(sizes, default=0)
     lower = ["ways"] if len(sizes) < ways else []
-    lower += ["shots", "queries"] if smallest < shots + queries else []
+    lower += ["shots"] if smallest < shots + queries else []
+    lower += ["queries"] if queries and smallest < shots + queries else []
     if lower:
         more = "give a source of more classes and examples"
         possible = min(len(sizes), smallest) > 1
         raise HarnessError(
             f"the source has {len(sizes)} classes of at least {smallest} examples: too few "
-            f"for episodes of {ways} ways with {shots} shots and {queries} queries",
+            f"for episodes of {ways} ways with {shots} shots"
+            + (f" and {queries} queries" if queries else ""),
             f"Lower {' or '.join(lower)} in the strategy's args, or {more}"
             if possible
             else more.capitalize(),

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.data.examples import Inputs
+from harness.errors import Unsupported
 from harness.model.regulariser import Regulariser
 
 if TYPE_CHECKING:
+    from harness.model.backbone import Backbone
     from harness.model.classifier import Classifier
 
 
@@ -66,18 +68,49 @@ def recalibrate(model: Classifier, inputs: Inputs, batch_size: int) -> None:
     by the slice, as in training, so that norms behind another see what that gives ("precise batch
     norm", Wu & Johnson 2021, section 3.1). One slice is torch's own pass in training mode.
     """
-    norms = [norm for norm in trained_norms(model) if norm.track_running_stats]
+    entering = model.entering(inputs)
+    with _pooling(trained_norms(model)):
+        for batch in entering.stream(_in_turn(slices(len(inputs), batch_size, several=True))):
+            model.classify(model.forward(batch, stored=entering.stored is not None))
+
+
+@torch.no_grad()
+def recalibrated(backbone: Backbone, inputs: Inputs, batch_size: int) -> Backbone:
+    """A copy that shares all parameters, and whose batch norms have the statistics of ``inputs``,
+    as :func:`recalibrate` pools them; in evaluation mode. The backbone itself where it has none.
+
+    Raises:
+        Unsupported: there are norms, and one input.
+    """
+    copied = backbone.copied([*backbone.parameters()]).eval()
+    norms = [module for module in copied.modules() if isinstance(module, _BatchNorm)]
+    if not norms:
+        return backbone
+    if len(inputs) == 1:
+        why = "batch norm's statistics are of how examples differ, and here is one"
+        raise Unsupported(f"{why}: give more than one training example")
+    for norm in norms:
+        norm.train()
+    sizes = slices(len(inputs), batch_size, several=True)
+    with _pooling(norms):
+        for batch in inputs.stream(_in_turn(sizes)):
+            copied.features(batch)
+    return copied.eval()
+
+
+@contextmanager
+def _pooling(norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """A context in which norms normalise by the batch, and after which their running statistics
+    are those of all passes within."""
+    norms = [norm for norm in norms if norm.track_running_stats]
     pooled = [_Pooled(norm) for norm in norms]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = 1.0  # the statistics of the last pass alone
     hooks = [n.register_forward_hook(p) for n, p in zip(norms, pooled, strict=True)]
-    entering = model.entering(inputs)
-    sizes = slices(len(inputs), batch_size, several=True)
     try:
-        for batch in entering.stream(_in_turn(sizes)):
-            model.classify(model.forward(batch, stored=entering.stored is not None))
+        yield
     finally:
         for hook in hooks:
             hook.remove()

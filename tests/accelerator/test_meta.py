@@ -5,15 +5,16 @@ wait more often.
 """
 
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
 import torch
+from harness_plugins.meta import _meta_training
+from harness_plugins.meta._meta_gradient import Inner, can_batch
 from harness_plugins.pretrainings import mlm, supervised
 from harness_plugins.pretrainings.simclr import SimClr
-from harness_plugins.strategies import logistic_probe, maml, protonet
-from harness_plugins.strategies._meta_gradient import Inner, can_batch
+from harness_plugins.strategies import logistic_probe, protonet
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -149,7 +150,7 @@ def watch(monkeypatch):
         members = torch.arange(len(source.examples)).split(EACH)
         return meta._sample(source, members, ways, shots, queries, generator)
 
-    instead(maml, "source_episodes", episodes)
+    instead(_meta_training, "source_episodes", episodes)
     instead(protonet, "source_episodes", episodes)
 
     # What torch has for real devices alone.
@@ -225,8 +226,9 @@ VIEWS = Augment(crop_scale=0.5, shift=0.1, rotate=10.0, flip=True, jitter=0.5)
 
 def a_strategy(name):
     """With episodes for which the source is large enough."""
-    shape = {"ways": 3, "queries": 2} if name in ("maml", "protonet") else {}
-    return CLASS_OF[name](**shape)
+    shape = {"ways": 3, "shots": 1, "queries": 2}
+    own = {field.name for field in fields(CLASS_OF[name]) if field.init}
+    return CLASS_OF[name](**{name: size for name, size in shape.items() if name in own})
 
 
 def settings_of(strategy, space, steps):
@@ -283,7 +285,9 @@ def test_all_tasks_of_a_meta_step_are_one_batch(watch):
     """Else MAML would go on with them one by one, and what was wrong would not be seen."""
     source = the_source()
     draws = torch.Generator()
-    episode = next(maml.source_episodes(source, ways=3, shots=1, queries=2, generator=draws))
+    episode = next(
+        _meta_training.source_episodes(source, ways=3, shots=1, queries=2, generator=draws)
+    )
     with watch:
         assert can_batch(small_backbone().to(META), Inner(0.4, 1, 3), episode)
 

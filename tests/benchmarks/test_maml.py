@@ -21,8 +21,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness_plugins.backbones.conv4 import Conv4
-from harness_plugins.strategies._meta_gradient import Inner, batched
-from harness_plugins.strategies._side_by_side import side_by_side
+from harness_plugins.meta._meta_gradient import Inner, batched
+from harness_plugins.meta._side_by_side import side_by_side
 from torch import nn
 from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode

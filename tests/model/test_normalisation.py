@@ -23,7 +23,7 @@ from harness.api import (
     fit,
 )
 from harness.data.resident import ResidentPool
-from harness.model.normalisation import recalibrate, slices
+from harness.model.normalisation import recalibrate, recalibrated, slices
 from harness.testing import RegulariserChecks, a_run, digits, shots, small_backbone
 
 
@@ -47,7 +47,7 @@ def grey(values):
     return backbone, Examples(inputs, torch.arange(len(values)) % 2)
 
 
-def recalibrated(backbone, examples, batch_size):
+def after_training(backbone, examples, batch_size):
     run = a_run(batch_size=batch_size)
     names = backbone.parameters_from(0)
     model = Classifier(Recipe(backbone, names, lr=0.1), Task(examples, OneClass.of(2)), run)
@@ -59,7 +59,7 @@ def recalibrated(backbone, examples, batch_size):
 def test_each_input_weighs_alike_whatever_its_slice(batch_size):
     """64 zeros and 2 hundreds: mean 200 / 66, and the variance between slices counts."""
     values = [0] * 64 + [100] * 2
-    body = recalibrated(*grey(values), batch_size)
+    body = after_training(*grey(values), batch_size)
     assert body[1].running_mean.item() == pytest.approx(np.mean(values), rel=1e-6)
     assert body[1].running_var.item() == pytest.approx(np.var(values, ddof=1), rel=1e-6)
     assert body[1].momentum == 0.1
@@ -67,7 +67,7 @@ def test_each_input_weighs_alike_whatever_its_slice(batch_size):
 
 def test_a_norm_behind_another_pools_what_it_sees_of_each_slice():
     values = np.arange(65) % 7 * 20
-    body = recalibrated(*grey(values.tolist()), 64)
+    body = after_training(*grey(values.tolist()), 64)
     parts = values[:33].astype(float), values[33:].astype(float)
     seen = [np.maximum((part - part.mean()) / np.sqrt(part.var() + 1e-5), 0) for part in parts]
     together = np.concatenate(seen)
@@ -78,7 +78,7 @@ def test_a_norm_behind_another_pools_what_it_sees_of_each_slice():
 def test_one_slice_is_a_pass_of_torchs_own_bit_for_bit():
     backbone = small_backbone()
     examples = shots(digits(backbone), 5, 10)
-    body = recalibrated(backbone, examples, 1000)
+    body = after_training(backbone, examples, 1000)
     plain = small_backbone().train()
     for norm in (block[1] for block in plain.body[:3]):
         norm.reset_running_stats()
@@ -188,3 +188,30 @@ class TestMode:
         assert fit(recipe, task, run).logits(task.train.inputs).isfinite().all()
         with pytest.raises(Unsupported, match="batch has one"):
             fit(recipe, task, a_run(steps=2, batch_size=1))
+
+
+@pytest.mark.parametrize("batch_size", [2, 65, 66])
+def test_a_frozen_backbone_is_given_the_statistics_that_a_trained_one_would_have(batch_size):
+    backbone, examples = grey([0] * 64 + [100] * 2)
+    before = backbone.digest()
+    found = recalibrated(backbone, examples.inputs, batch_size)
+    expected = after_training(backbone, examples, batch_size)
+    for ours, theirs in zip(found.body.buffers(), expected.buffers(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert backbone.digest() == before != found.digest()
+    assert not any(module.training for module in found.modules())
+    assert all(a is b for a, b in zip(found.parameters(), backbone.parameters(), strict=True))
+    assert found.start is backbone
+
+
+def test_a_backbone_without_norms_is_left_as_it_is():
+    body = nn.Sequential(nn.Flatten(), nn.Linear(256, 4))
+    backbone = ImageBackbone(body, [["1"]], input_size=16, mean=[0.5], std=[0.5]).eval()
+    inputs = shots(digits(backbone), 1, 2).inputs
+    assert recalibrated(backbone, inputs, 32) is backbone
+
+
+def test_one_input_has_no_statistics():
+    backbone, examples = grey([0, 100])
+    with pytest.raises(Unsupported, match="here is one: give more than one training example"):
+        recalibrated(backbone, examples.inputs.subset(torch.tensor([0])), 32)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor
 
 from harness.api import (
     Backbone,
@@ -19,24 +16,18 @@ from harness.api import (
     Recipe,
     Run,
     Settings,
-    Source,
-    SourceEpisode,
     Space,
     Strategy,
     Task,
-    check_episodes,
     constant,
-    cosine,
-    descend,
     hookimpl,
-    source_episodes,
 )
-from harness_plugins.strategies._meta_gradient import Inner, batched, can_batch
-from harness_plugins.strategies._side_by_side import side_by_side
+from harness_plugins.meta._meta_gradient import Inner, Learner
+from harness_plugins.meta._meta_training import MetaLearning
 
 
 @dataclass(frozen=True)
-class Maml(GradientStrategy):
+class Maml(MetaLearning, GradientStrategy):
     """Meta-train on episodes of the source classes, then adapt by plain gradient steps.
 
     The head starts at zero. By symmetry that is the same as learning one vector for all classes
@@ -49,15 +40,10 @@ class Maml(GradientStrategy):
     meta-step. ``first_order`` leaves out the second derivatives.
     """
 
-    ways: int = 5
-    shots: int = 1
-    queries: int = 5
-    tasks: int = 4
     first_order: bool = False
 
     name: ClassVar[str] = "maml"
     citation: ClassVar[str] = "Finn et al. 2017, Model-Agnostic Meta-Learning"
-    needs_source: ClassVar[bool] = True
     prepare_space: ClassVar[Space] = {
         "inner_lr": FloatDistribution(1e-2, 1.0, log=True),
         "inner_steps": IntDistribution(1, 5),
@@ -77,43 +63,8 @@ class Maml(GradientStrategy):
         "adapt_steps": 5,
     }
 
-    def check_source(self, sizes: Sequence[int]) -> None:
-        check_episodes(sizes, ways=self.ways, shots=self.shots, queries=self.queries)
-
-    def prepare(
-        self, backbone: Backbone, source: Source | None, hp: Settings, run: Run
-    ) -> Backbone:
-        assert source is not None
-        draws = run.generator("meta-training episodes")
-        sampled = partial(
-            source_episodes, source, ways=self.ways, shots=self.shots, queries=self.queries
-        )
-        episodes = sampled(generator=draws)
-        backbone.train_only(set(backbone.parameters_from(0)))
-        parameters = [parameter for _, parameter in backbone.body_parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=hp["meta_lr"], fused=True)
-        inner = Inner(hp["inner_lr"], hp["inner_steps"], self.ways, self.first_order)
-        at_once = run.device.type != "cpu" and can_batch(
-            backbone, inner, next(sampled(generator=torch.Generator()))
-        )
-        with (batched if at_once else side_by_side)(backbone, inner, self.tasks) as meta_gradient:
-
-            def batches(done: int) -> Iterator[list[SourceEpisode]]:
-                while True:
-                    yield [next(episodes) for _ in range(self.tasks)]
-
-            def gradient(batch: list[SourceEpisode]) -> Tensor:
-                total, gradients = meta_gradient(batch)
-                for parameter, slope in zip(parameters, gradients, strict=True):
-                    # laid out as the parameter: fused optimizers walk the two side by side
-                    parameter.grad = torch.empty_like(parameter).copy_(slope).div_(self.tasks)
-                return total
-
-            parts: dict[str, Any] = {"backbone": backbone, "draws": draws}
-            steps = hp["meta_steps"]
-            for _ in descend(batches, gradient, optimizer, cosine, steps, run, **parts):
-                pass
-        return backbone
+    def learner(self, hp: Settings) -> Learner:
+        return Inner(hp["inner_lr"], hp["inner_steps"], self.ways, self.first_order)
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return Recipe(
@@ -124,6 +75,7 @@ class Maml(GradientStrategy):
             schedule=constant,
             steps=hp["adapt_steps"],
             regularisers=[Recalibration(task.train.inputs, run.batch_size)],
+            batch_norm="train",  # as in meta-training, whatever the weights that it began with
         )
 
 

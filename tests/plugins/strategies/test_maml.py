@@ -12,14 +12,14 @@ import psutil
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies._meta_gradient import (
+from harness_plugins.meta._meta_gradient import (
     Inner,
     batched,
     can_batch,
     task_loss,
 )
-from harness_plugins.strategies._side_by_side import side_by_side
-from harness_plugins.strategies._support_norms import Regrouped, SupportNorms
+from harness_plugins.meta._side_by_side import side_by_side
+from harness_plugins.meta._support_norms import Regrouped, SupportNorms
 from harness_plugins.strategies.maml import Maml
 from torch import nn
 
@@ -191,8 +191,8 @@ def test_a_fork_does_not_outlive_who_made_it(tmp_path):
     code = """
 import os, torch
 from harness.testing import small_backbone
-from harness_plugins.strategies._meta_gradient import Inner
-from harness_plugins.strategies._side_by_side import side_by_side
+from harness_plugins.meta._meta_gradient import Inner
+from harness_plugins.meta._side_by_side import side_by_side
 torch.set_num_threads(3)
 backbone = small_backbone()
 backbone.train_only(set(backbone.parameters_from(0)))
@@ -301,6 +301,17 @@ def test_adapting_is_what_meta_training_rehearsed(backbone, episode):
     parameters = dict(backbone.body_parameters())
     rehearsed = task_loss(backbone, parameters, episode, three_ways(0.4, 2))
     assert reached.item() == pytest.approx(rehearsed.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("mode", ["train", "frozen"])
+def test_batch_norm_goes_by_the_task_whatever_the_run_says(mode):
+    task = Task(shots(digits(small_backbone()), 2, 3), OneClass.of(3))
+    hp = {"adapt_lr": 0.4, "adapt_steps": 2}
+    run = a_run(batch_norm=mode)
+    model = Maml().adapt(small_backbone(), task, hp, run)
+    before = dict(small_backbone().named_buffers())
+    after = dict(model.backbone.named_buffers())
+    assert not torch.equal(after["body.0.1.running_mean"], before["body.0.1.running_mean"])
 
 
 def test_running_statistics_are_left_alone(backbone, episode):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from harness_plugins.strategies._twice_differentiable import (
+from harness_plugins.meta._twice_differentiable import (
     BatchNorm,
     LeadingNorm,
     channels_last,

@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from harness.api import Backbone, SourceEpisode
-from harness_plugins.strategies._meta_gradient import (
-    Inner,
+from harness_plugins.meta._meta_gradient import (
+    Learner,
     MetaGradient,
     Parameters,
     draws,
+    meta_parameters,
     task_gradient,
 )
 
@@ -33,7 +34,7 @@ ALIGNED = 64
 
 
 @contextmanager
-def side_by_side(backbone: Backbone, inner: Inner, tasks: int) -> Iterator[MetaGradient]:
+def side_by_side(backbone: Backbone, learner: Learner, tasks: int) -> Iterator[MetaGradient]:
     """Tasks in as many processes as torch may use threads here, this one included.
 
     Gradients are summed in the order of the tasks, so that up to one process a task all numbers of
@@ -43,7 +44,7 @@ def side_by_side(backbone: Backbone, inner: Inner, tasks: int) -> Iterator[MetaG
     threads = torch.get_num_threads()
     workers = min(threads, tasks) if _can_fork() and not draws(backbone) else 1
     torch.set_num_threads(max(1, threads // workers))
-    crew = _Crew(backbone, inner, tasks, workers - 1)
+    crew = _Crew(backbone, learner, tasks, workers - 1)
     try:
         yield crew.gradient
     finally:
@@ -60,9 +61,9 @@ class _Crew:
     """This process and its forks. They see the parameters in memory that they share, and leave the
     gradients there."""
 
-    def __init__(self, backbone: Backbone, inner: Inner, tasks: int, forks: int) -> None:
-        self._backbone, self._inner = backbone, inner
-        self._parameters = dict(backbone.body_parameters())
+    def __init__(self, backbone: Backbone, learner: Learner, tasks: int, forks: int) -> None:
+        self._backbone, self._learner = backbone, learner
+        self._parameters = meta_parameters(backbone)
         own = [parameter.detach() for parameter in self._parameters.values()]
         self._shown = _shared(own) if forks else own
         self._found = [_shared([own[0].new_zeros(()), *own]) for _ in range(tasks if forks else 0)]
@@ -91,7 +92,7 @@ class _Crew:
         found: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}
         for number in range(0, len(episodes), everyone):
             found[number] = task_gradient(
-                self._backbone, self._parameters, episodes[number], self._inner
+                self._backbone, self._parameters, episodes[number], self._learner
             )
         for pipe in self._pipes:
             with _told_of_losses():
@@ -132,7 +133,7 @@ class _Crew:
                 for number, arrays in asked:
                     episode = SourceEpisode(*map(torch.from_numpy, arrays))
                     loss, gradients = task_gradient(
-                        self._backbone, parameters, episode, self._inner
+                        self._backbone, parameters, episode, self._learner
                     )
                     torch._foreach_copy_(self._found[number], [loss, *gradients])
             except Exception as error:

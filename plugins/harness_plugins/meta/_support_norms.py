@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from harness_plugins.strategies._twice_differentiable import BatchNorm, LeadingNorm, convolve
+from harness_plugins.meta._twice_differentiable import BatchNorm, LeadingNorm, convolve
 
 
 class Regrouped(Exception):

@@ -1,0 +1,1 @@
+"""What strategies that learn to learn share: episodes, and the gradient of what a task learns."""
