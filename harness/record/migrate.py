@@ -82,10 +82,8 @@ SAME_NUMBERS = {
     "1792f1cb65398761": "8d5ae377dc569939",  # strategy dann
     "0e9d801371b54795": "69264088a05f030f",  # strategy from_scratch
     "2196c81571f4ca07": "e836ffdcfefb0c0b",  # strategy full_finetune
-    "509beb16b458438e": "c9a90577e94338b0",  # strategy linear_probe
-    "e7687e0b512750b7": "bddf4b2c9f2d6de6",  # strategy logistic_probe
-    "cb6f4ec0db5c9d3d": "5d4a0b80d3935a65",  # strategy lp_ft
-    "739ae833425a6200": "d382305336df49fa",  # strategy maml
+    "219e998c7ff26f47": "bddf4b2c9f2d6de6",  # strategy logistic_probe
+    "e391983655c1f9fa": "d382305336df49fa",  # strategy maml
     "451b76e34d2ba2d6": "2e9ce8011c609f5b",  # strategy partial_freeze
     "303e31ccd454ae01": "4d8a9b8f25fbd359",  # strategy protonet
     "28faa3d18bdf0b99": "f123eb2e51186285",  # strategy source_only

@@ -26,15 +26,21 @@ from harness.api import (
 
 @dataclass(frozen=True)
 class LinearProbe(GradientStrategy):
-    """Train a linear head on frozen features, which are centred and scaled."""
+    """Train a linear head on frozen features, which are centred and scaled.
+
+    On 1,280 features that EfficientNet-Lite0 has of CIFAR-10 and MNIST, with 5, 20 and 200 examples
+    a class, three seeds and 80 and 200 steps, the best rate was between 1e-3 and 1e-2: the default
+    was at most 3 points behind it, and 1e-1 at most 8. On 64 features of digits, of a network that
+    was trained on letters, 1e-2 and 1e-1 came to the same within a point.
+    """
 
     name: ClassVar[str] = "linear_probe"
     citation: ClassVar[str] = "Alain & Bengio 2016, Understanding intermediate layers"
     space: ClassVar[Space] = {
-        "lr": FloatDistribution(1e-3, 1.0, log=True),
+        "lr": FloatDistribution(3e-4, 1e-1, log=True),
         "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
     }
-    defaults: ClassVar[Settings] = {"lr": 1e-1, "weight_decay": 1e-4}
+    defaults: ClassVar[Settings] = {"lr": 1e-2, "weight_decay": 1e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return _from(standardised_head(backbone, task, run), backbone, hp)

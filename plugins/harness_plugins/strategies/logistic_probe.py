@@ -55,7 +55,7 @@ class LogisticProbe(Strategy):
     @torch.no_grad()
     def adapt_batch(
         self, backbone: Backbone, batch: Sequence[tuple[Task, Settings]], run: Run
-    ) -> list[Predictor]:
+    ) -> list[Classifier]:
         if any(hp["l2"] <= 0 for _, hp in batch):
             raise Unsupported("l2 must be positive: without it, separable classes have no optimum")
         places = defaultdict(list)
@@ -69,7 +69,7 @@ class LogisticProbe(Strategy):
         # Where products of float32 may be rounded to TF32, an optimum would not be found in it.
         exact = torch.get_float32_matmul_precision() == "highest"
         dtype = torch.float32 if exact else torch.float64
-        predictors: dict[int, Predictor] = {}
+        predictors: dict[int, Classifier] = {}
         for (_, classes, penalties), found in alike.items():
             tasks = [batch[own[0]][0] for own in found]
             models = [Classifier(_recipe(backbone, task, run), task, run) for task in tasks]
