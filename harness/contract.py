@@ -302,6 +302,10 @@ class Trick(Configured):
     defaults: ClassVar[Settings] = {}
     """A value for every name in the space."""
 
+    def backbones(self) -> Mapping[str, str]:
+        """As :meth:`Strategy.backbones`: those of the strategy that it amends."""
+        return {}
+
     def check_backbone(self, backbone: Backbone) -> None:
         """Refuse a backbone whose training this cannot amend, before anything runs.
 
@@ -344,6 +348,10 @@ class GradientStrategy(Strategy):
         for part in ("space", "defaults"):
             theirs = [(f"{t.name}.{n}", v) for t in tricks for n, v in getattr(t, part).items()]
             own[part] = {**getattr(self, part), **dict(theirs)}
+        others = {f"{t.name}.{n}": label for t in tricks for n, label in t.backbones().items()}
+        if others:
+            named = {**self.backbones(), **others}
+            own["backbones"] = lambda: named
         vars(joined).update(own)  # its fields are frozen, and these are none
         return joined
 

@@ -26,14 +26,14 @@ from harness.suite.schema import (
 )
 
 if TYPE_CHECKING:
-    from harness.contract import Configured
+    from harness.contract import Strategy, Trick
 
 
 def strategy_fingerprint(
     registry: Registry, datasets: Datasets, resolved: ResolvedStrategy, batch_norm: BatchNorm
 ) -> dict[str, Any]:
     """What a strategy and its tricks do; the defaults of tricks are among those of the strategy.
-    Models that its arguments name count by what they are."""
+    Models that their arguments name count by what they are, ``trick.argument`` of a trick's."""
     spec = resolved.spec
     configured = resolved.frozen if batch_norm == "frozen" else resolved.configured
     meaning = {
@@ -54,11 +54,13 @@ def strategy_fingerprint(
 
 
 def _code_and_args(
-    registry: Registry, kind: Kind, spec: StrategySpec | TrickSpec, made: Configured
+    registry: Registry, kind: Kind, spec: StrategySpec | TrickSpec, made: Strategy | Trick
 ) -> dict[str, Any]:
+    # A label does not tell which model it is: that counts with the strategy's own arguments.
+    args = {name: value for name, value in spec.args.items() if name not in made.backbones()}
     return {
         "name": spec.name,
-        "args": {**spec.args, **keys.contents(made)},
+        "args": {**args, **keys.contents(made)},
         "source": keys.source_digest(registry.get(kind, spec.name).file),
     }
 

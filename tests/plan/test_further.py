@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 from harness_plugins.strategies.full_finetune import FullFinetune
 
+from harness.api import Trick
 from harness.errors import Mistakes
 from harness.plan.cells import plan
 from harness.plan.datasets import Datasets
@@ -27,11 +28,29 @@ class Taught(FullFinetune):
         return {"teacher": self.teacher} if self.teacher else {}
 
 
+@dataclass(frozen=True)
+class Tutored(Trick):
+    """Learns from a tutor too."""
+
+    tutor: str = "big"
+
+    name: ClassVar[str] = "tutored"
+
+    def backbones(self):
+        return {"tutor": self.tutor}
+
+    def amend(self, recipe, task, hp, run):
+        return recipe
+
+
 @pytest.fixture(scope="module")
 def registry():
     found = load(Sources(files=(Path(__file__).parents[1] / "toy_plugin.py",)))
     found.plugins["strategy", "taught"] = Registered(
         "strategy", "taught", Taught, "file", Path(__file__)
+    )
+    found.plugins["trick", "tutored"] = Registered(
+        "trick", "tutored", Tutored, "file", Path(__file__)
     )
     return found
 
@@ -75,6 +94,25 @@ def test_a_key_counts_the_named_model_by_what_it_is_and_not_by_its_label(planned
     assert [*differences(first.meaning, changed.meaning)] == [
         "strategy.args.teacher.input_size: was 32, is 16"
     ]
+
+
+def test_a_trick_names_one_as_a_strategy_does(registry, planned, table):
+    tricks = [{"name": "tutored", "args": {"tutor": "big"}}]
+    table["strategies"][1] = {"name": "taught", "args": {"teacher": "conv4"}, "tricks": tricks}
+    first = planned(table)[1]
+    assert {*first.further_specs} == {"big", "conv4"}
+    assert {*first.meaning["strategy"]["args"]} == {"teacher", "tutored.tutor"}
+    table["backbones"][1]["label"] = tricks[0]["args"]["tutor"] = "large"
+    assert planned(table)[1].cell == first.cell
+    table["backbones"][1]["input_size"] = 16
+    assert planned(table)[1].cell != first.cell
+    tricks[0]["args"]["tutor"] = "largo"
+    with pytest.raises(Mistakes) as caught:
+        planned(table)
+    assert (
+        "strategy 'taught+tutored': argument 'tutored.tutor' names the backbone 'largo', which the "
+        "suite does not have (did you mean 'large'?)"
+    ) in [*caught.value.lines]
 
 
 def test_others_keep_their_keys(planned, table):

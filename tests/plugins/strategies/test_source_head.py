@@ -1,0 +1,40 @@
+"""The head of the source's classes, against scikit-learn."""
+
+import copy
+
+import pytest
+import torch
+from harness_plugins.strategies._source_head import source_head, source_logits, with_source_head
+from sklearn.linear_model import LogisticRegression
+
+from harness.api import OneClass, Source, Task
+from harness.testing import a_run, digits, shots, small_backbone
+
+
+def test_it_is_a_logistic_regression_of_the_sources_classes():
+    backbone = small_backbone()
+    examples = digits(backbone)
+    source = Source(shots(examples, 20, 6), OneClass.of(6))
+    prepared = with_source_head(copy.deepcopy(backbone), source, a_run()).eval()
+    with torch.no_grad():
+        seen = backbone.features(source.examples.inputs[:]).double()
+    centre = seen.mean(0)
+    scale = (seen - centre).square().mean().sqrt()
+    seen = ((seen - centre) / scale).numpy()
+    model = LogisticRegression(C=1 / (len(seen) * 1e-2), tol=1e-10, max_iter=10000)
+    expected = model.fit(seen, source.examples.labels.numpy()).predict_proba(seen)
+    task = Task(source.examples, OneClass.of(6))
+    found = source_logits(prepared, task, source.examples.inputs, a_run()).softmax(1)
+    assert found.numpy() == pytest.approx(expected, abs=2e-2)
+    assert prepared.digest() == backbone.digest()
+
+
+def test_each_asks_for_a_copy_of_its_own():
+    backbone = small_backbone()
+    source = Source(shots(digits(backbone), 4, 3), OneClass.of(3))
+    prepared = with_source_head(backbone, source, a_run())
+    first, second = source_head(prepared), source_head(prepared)
+    assert torch.equal(first.weight, second.weight)
+    with torch.no_grad():
+        first.weight.zero_()
+    assert torch.equal(source_head(prepared).weight, second.weight)
