@@ -152,11 +152,11 @@ class TestDistillationRegulariser(Checked, RegulariserChecks):
 
 
 class TestMcc(Checked, StrategyChecks):
-    name = "mcc"
+    name = "class_confusion"
 
 
 class TestMccRegulariser(Checked, RegulariserChecks):
-    name = "mcc"
+    name = "class_confusion"
 
     def test_it_is_the_paper_s_formula_written_out(self):
         class Answers:

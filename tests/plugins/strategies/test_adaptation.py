@@ -8,6 +8,8 @@ import pytest
 import torch
 from harness_plugins.strategies.coral import Coral, CovarianceDistance, coral_loss, covariance
 from harness_plugins.strategies.dann import Adversary, Dann, ReverseGradient, reversal
+from harness_plugins.strategies.mcc import Mcc
+from harness_plugins.strategies.mmd import Mmd
 from harness_plugins.strategies.source_only import SourceOnly
 from harness_plugins.strategies.target_supervised import TargetSupervised
 from hypothesis import given
@@ -98,7 +100,7 @@ class TestDann(StrategyChecks):
         assert all(torch.equal(one, other) for one, other in same)
 
 
-@pytest.mark.parametrize("strategy", [Coral(), Dann()])
+@pytest.mark.parametrize("strategy", [Coral(), Dann(), Mcc(), Mmd()])
 def test_without_a_target_there_is_nothing_to_align(strategy):
     checks = StrategyChecks()
     checks.strategy = strategy
@@ -108,7 +110,13 @@ def test_without_a_target_there_is_nothing_to_align(strategy):
 
 
 @pytest.mark.parametrize(
-    ("strategy", "weight"), [(Coral(), "coral_weight"), (Dann(), "dann_weight")]
+    ("strategy", "weight"),
+    [
+        (Coral(), "coral_weight"),
+        (Dann(), "dann_weight"),
+        (Mcc(), "mcc_weight"),
+        (Mmd(), "mmd_weight"),
+    ],
 )
 def test_the_target_is_listened_to_as_much_as_the_weight_says(strategy, weight):
     checks = StrategyChecks()

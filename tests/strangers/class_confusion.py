@@ -31,7 +31,7 @@ class Confusion(Regulariser):
 class Mcc(GradientStrategy):
     """Full fine-tuning on the source that minimises class confusion on the target."""
 
-    name: ClassVar[str] = "mcc"
+    name: ClassVar[str] = "class_confusion"
     citation: ClassVar[str] = "Jin et al. 2020, Minimum class confusion for domain adaptation"
     protocols: ClassVar = frozenset({"adaptation"})
     space: ClassVar = {**GradientStrategy.space, "weight": FloatDistribution(0.1, 10.0, log=True)}
