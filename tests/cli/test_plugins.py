@@ -36,6 +36,13 @@ def test_every_plugin_is_listed_by_kind_and_family(harness, registry):
     )
 
 
+@pytest.mark.parametrize("kind", ["strategy", "trick"])
+def test_every_built_in_method_stands_in_a_family(registry, kind):
+    built_in = [each for each in registry.plugins.values() if each.origin == "built-in"]
+    alone = [each.name for each in built_in if each.kind == kind and not each.cls.family]
+    assert alone == []
+
+
 def test_the_list_fits_the_terminal(harness, monkeypatch):
     monkeypatch.setenv("COLUMNS", "70")
     lines = [line for line in harness("plugins").out.splitlines() if "not installed" not in line]

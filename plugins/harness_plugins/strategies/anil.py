@@ -50,6 +50,7 @@ class Anil(Maml):
     """
 
     name: ClassVar[str] = "anil"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = (
         "Raghu et al. 2020, Rapid Learning or Feature Reuse? Towards Understanding the "
         "Effectiveness of MAML, ICLR"

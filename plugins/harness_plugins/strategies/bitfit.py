@@ -30,6 +30,7 @@ class BitFit(GradientStrategy):
     """
 
     name: ClassVar[str] = "bitfit"
+    family: ClassVar[str] = "parameter-efficient fine-tuning"
     citation: ClassVar[str] = (
         "Ben Zaken et al. 2022, BitFit: Simple parameter-efficient fine-tuning"
     )

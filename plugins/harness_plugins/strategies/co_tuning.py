@@ -67,6 +67,7 @@ class CoTuning(FullFinetune):
     """
 
     name: ClassVar[str] = "co_tuning"
+    family: ClassVar[str] = "staying near the source"
     citation: ClassVar[str] = "You et al. 2020, Co-tuning for transfer learning, NeurIPS"
     needs_source: ClassVar[bool] = True
     space: ClassVar[Space] = {

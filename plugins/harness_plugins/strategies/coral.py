@@ -32,6 +32,7 @@ class Coral(GradientStrategy):
     """
 
     name: ClassVar[str] = "coral"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = "Sun & Saenko 2016, Deep CORAL"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {

@@ -37,6 +37,7 @@ class Dann(GradientStrategy):
     width: int = 100
 
     name: ClassVar[str] = "dann"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = "Ganin et al. 2016, Domain-adversarial training"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {

@@ -20,6 +20,7 @@ class Fomaml(Maml):
     first_order: bool = field(default=True, init=False)
 
     name: ClassVar[str] = "fomaml"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = (
         "Finn et al. 2017, Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks, ICML"
     )

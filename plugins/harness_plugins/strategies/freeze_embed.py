@@ -33,6 +33,7 @@ class FreezeEmbed(GradientStrategy):
     """
 
     name: ClassVar[str] = "freeze_embed"
+    family: ClassVar[str] = "fine-tuning"
     citation: ClassVar[str] = "Kumar et al. 2022, How to fine-tune vision models with SGD"
     space: ClassVar[Space] = {
         **GradientStrategy.space,

@@ -13,6 +13,7 @@ class FromScratch(GradientStrategy):
     """Train all blocks from random weights: the baseline without transfer."""
 
     name: ClassVar[str] = "from_scratch"
+    family: ClassVar[str] = "baselines"
     baseline: ClassVar[bool] = True
     uses_weights: ClassVar[bool] = False
 

@@ -24,6 +24,7 @@ class FullFinetune(GradientStrategy):
     """Train all blocks and the head, starting from the source's weights."""
 
     name: ClassVar[str] = "full_finetune"
+    family: ClassVar[str] = "fine-tuning"
     citation: ClassVar[str] = "Girshick et al. 2014, Rich feature hierarchies"
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}

@@ -36,6 +36,7 @@ class Ia3(GradientStrategy):
     """
 
     name: ClassVar[str] = "ia3"
+    family: ClassVar[str] = "parameter-efficient fine-tuning"
     citation: ClassVar[str] = "Liu et al. 2022, Few-shot parameter-efficient fine-tuning is better"
     requires: ClassVar[Mapping[str, str]] = {"peft": "transfer-harness[peft]"}
     space: ClassVar[Space] = {

@@ -83,6 +83,7 @@ class KnnProbe(Strategy):
     """
 
     name: ClassVar[str] = "knn_probe"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Cover & Hart 1967, Nearest neighbor pattern classification"
     space: ClassVar[Space] = {
         "k": IntDistribution(1, 100, log=True),

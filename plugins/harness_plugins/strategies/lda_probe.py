@@ -39,6 +39,7 @@ class LdaProbe(SolvedProbe):
     """
 
     name: ClassVar[str] = "lda_probe"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Friedman 1989, Regularized discriminant analysis"
     space: ClassVar[Space] = {"shrinkage": FloatDistribution(1e-2, 1.0, log=True)}
     defaults: ClassVar[Settings] = {"shrinkage": 0.6}

@@ -35,6 +35,7 @@ class LinearProbe(GradientStrategy):
     """
 
     name: ClassVar[str] = "linear_probe"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Alain & Bengio 2016, Understanding intermediate layers"
     space: ClassVar[Space] = {
         "lr": FloatDistribution(3e-4, 1e-1, log=True),

@@ -45,6 +45,7 @@ class LogisticProbe(Strategy):
     """
 
     name: ClassVar[str] = "logistic_probe"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Kornblith et al. 2019, Do better ImageNet models transfer better?"
     space: ClassVar[Space] = {"l2": FloatDistribution(1e-5, 1.0, log=True)}
     defaults: ClassVar[Settings] = {"l2": 1e-2}

@@ -46,6 +46,7 @@ class Lora(GradientStrategy):
     """
 
     name: ClassVar[str] = "lora"
+    family: ClassVar[str] = "parameter-efficient fine-tuning"
     citation: ClassVar[str] = "Hu et al. 2022, LoRA: Low-Rank Adaptation"
     requires: ClassVar[Mapping[str, str]] = {"peft": "transfer-harness[peft]"}
     space: ClassVar[Space] = {

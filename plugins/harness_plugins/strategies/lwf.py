@@ -58,6 +58,7 @@ class Lwf(LpFt):
     """
 
     name: ClassVar[str] = "lwf"
+    family: ClassVar[str] = "staying near the source"
     citation: ClassVar[str] = "Li & Hoiem 2016, Learning without forgetting, ECCV"
     needs_source: ClassVar[bool] = True
     space: ClassVar[Space] = {**LpFt.space, "weight": FloatDistribution(0.1, 10.0, log=True)}

@@ -43,6 +43,7 @@ class Maml(MetaLearning, GradientStrategy):
     first_order: bool = False
 
     name: ClassVar[str] = "maml"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = "Finn et al. 2017, Model-Agnostic Meta-Learning"
     prepare_space: ClassVar[Space] = {
         "inner_lr": FloatDistribution(1e-2, 1.0, log=True),

@@ -36,6 +36,7 @@ class Mcc(GradientStrategy):
     temperature: float = 2.5
 
     name: ClassVar[str] = "mcc"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = (
         "Jin et al. 2020, Minimum class confusion for versatile domain adaptation"
     )

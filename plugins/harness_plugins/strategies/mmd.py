@@ -39,6 +39,7 @@ class Mmd(GradientStrategy):
     """
 
     name: ClassVar[str] = "mmd"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = (
         "Long et al. 2015, Learning transferable features with deep adaptation networks"
     )

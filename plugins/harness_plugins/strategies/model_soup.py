@@ -24,6 +24,7 @@ class ModelSoup(FullFinetune):
     """
 
     name: ClassVar[str] = "model_soup"
+    family: ClassVar[str] = "averages of models"
     citation: ClassVar[str] = (
         "Wortsman et al. 2022, Model soups: averaging weights of multiple fine-tuned models, ICML"
     )

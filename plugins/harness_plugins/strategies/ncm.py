@@ -63,6 +63,7 @@ class Ncm(Strategy):
     """
 
     name: ClassVar[str] = "ncm"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Mensink et al. 2013, Distance-based image classification"
     space: ClassVar[Space] = {"metric": CategoricalDistribution(["euclidean", "cosine"])}
     defaults: ClassVar[Settings] = {"metric": "cosine"}

@@ -28,6 +28,7 @@ class PartialFreeze(GradientStrategy):
     """
 
     name: ClassVar[str] = "partial_freeze"
+    family: ClassVar[str] = "fine-tuning"
     citation: ClassVar[str] = "Yosinski et al. 2014, How transferable are features"
     space: ClassVar[Space] = {**GradientStrategy.space, "train_blocks": IntDistribution(1, 4)}
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "train_blocks": 1}

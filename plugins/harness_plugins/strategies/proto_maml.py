@@ -53,6 +53,7 @@ class ProtoMaml(Maml):
     """
 
     name: ClassVar[str] = "proto_maml"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = (
         "Triantafillou et al. 2020, Meta-Dataset: A Dataset of Datasets for Learning to Learn from "
         "Few Examples, ICLR"

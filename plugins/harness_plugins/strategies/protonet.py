@@ -49,6 +49,7 @@ class ProtoNet(Strategy):
     queries: int = 5
 
     name: ClassVar[str] = "protonet"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = "Snell et al. 2017, Prototypical networks"
     needs_source: ClassVar[bool] = True
     prepare_space: ClassVar[Space] = {

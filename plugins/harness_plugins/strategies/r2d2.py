@@ -53,6 +53,7 @@ class R2D2(MetaLearning):
     """
 
     name: ClassVar[str] = "r2d2"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = (
         "Bertinetto et al. 2019, Meta-learning with differentiable closed-form solvers, ICLR"
     )

@@ -70,6 +70,7 @@ class Reptile(Maml):
     first_order: bool = field(default=True, init=False)
 
     name: ClassVar[str] = "reptile"
+    family: ClassVar[str] = "meta-learning"
     citation: ClassVar[str] = (
         "Nichol et al. 2018, On First-Order Meta-Learning Algorithms, arXiv:1803.02999"
     )

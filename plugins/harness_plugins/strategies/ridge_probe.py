@@ -32,6 +32,7 @@ class RidgeProbe(SolvedProbe):
     """
 
     name: ClassVar[str] = "ridge_probe"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Hoerl & Kennard 1970, Ridge regression: Biased estimation"
     space: ClassVar[Space] = {"l2": FloatDistribution(1e-3, 100.0, log=True)}
     defaults: ClassVar[Settings] = {"l2": 3.0}

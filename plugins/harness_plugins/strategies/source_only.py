@@ -13,6 +13,7 @@ class SourceOnly(GradientStrategy):
     """Train all blocks on the labelled source domain: what domain adaptation has to beat."""
 
     name: ClassVar[str] = "source_only"
+    family: ClassVar[str] = "baselines"
     baseline: ClassVar[bool] = True
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
 

@@ -34,6 +34,7 @@ class Surgical(GradientStrategy):
     """
 
     name: ClassVar[str] = "surgical"
+    family: ClassVar[str] = "fine-tuning"
     citation: ClassVar[str] = "Lee et al. 2023, Surgical fine-tuning improves adaptation"
     space: ClassVar[Space] = {
         **GradientStrategy.space,

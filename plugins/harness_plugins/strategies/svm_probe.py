@@ -49,6 +49,7 @@ class SvmProbe(SolvedProbe):
     """
 
     name: ClassVar[str] = "svm_probe"
+    family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Cortes & Vapnik 1995, Support-vector networks"
     space: ClassVar[Space] = {"l2": FloatDistribution(1e-2, 100.0, log=True)}
     defaults: ClassVar[Settings] = {"l2": 3.0}

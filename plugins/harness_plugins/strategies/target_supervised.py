@@ -16,6 +16,7 @@ class TargetSupervised(GradientStrategy):
     """
 
     name: ClassVar[str] = "target_supervised"
+    family: ClassVar[str] = "baselines"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     sees_target_labels: ClassVar[bool] = True
 

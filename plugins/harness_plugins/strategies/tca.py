@@ -45,6 +45,7 @@ class Tca(Strategy):
     """
 
     name: ClassVar[str] = "tca"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = "Pan et al. 2011, Domain adaptation via transfer component analysis"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {

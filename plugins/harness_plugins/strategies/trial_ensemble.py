@@ -81,6 +81,7 @@ class TrialEnsemble(FullFinetune):
     members: int = 5
 
     name: ClassVar[str] = "trial_ensemble"
+    family: ClassVar[str] = "averages of models"
     citation: ClassVar[str] = (
         "Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using "
         "deep ensembles, NeurIPS"

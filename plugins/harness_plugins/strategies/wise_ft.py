@@ -40,6 +40,7 @@ class WiseFt(LpFt):
     """
 
     name: ClassVar[str] = "wise_ft"
+    family: ClassVar[str] = "averages of models"
     citation: ClassVar[str] = "Wortsman et al. 2022, Robust fine-tuning of zero-shot models, CVPR"
 
     def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:

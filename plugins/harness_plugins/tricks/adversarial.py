@@ -84,6 +84,7 @@ class Adversarial(Trick):
     steps: int = 1
 
     name: ClassVar[str] = "adversarial"
+    family: ClassVar[str] = "inputs"
     citation: ClassVar[str] = "Goodfellow et al. 2015, Explaining adversarial examples"
     modalities: ClassVar[frozenset[str]] = frozenset({"image"})
     space: ClassVar[Space] = {"radius": FloatDistribution(0.5, 16.0, log=True)}

@@ -33,6 +33,7 @@ class Balanced(Trick):
     """
 
     name: ClassVar[str] = "balanced"
+    family: ClassVar[str] = "optimisation"
     citation: ClassVar[str] = "Shen et al. 2016, Relay backpropagation"
 
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:

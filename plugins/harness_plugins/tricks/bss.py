@@ -46,6 +46,7 @@ class Bss(Trick):
     count: int = 1
 
     name: ClassVar[str] = "bss"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = "Chen et al. 2019, Catastrophic forgetting meets negative transfer"
     space: ClassVar[Space] = {"weight": FloatDistribution(1e-4, 1.0, log=True)}
     defaults: ClassVar[Settings] = {"weight": 1e-3}

@@ -23,6 +23,7 @@ class ClassWeights(Trick):
     """
 
     name: ClassVar[str] = "class_weights"
+    family: ClassVar[str] = "loss"
     citation: ClassVar[str] = "Cui et al. 2019, Class-balanced loss"
     space: ClassVar[Space] = {"beta": CategoricalDistribution([0.9, 0.99, 0.999, 0.9999, 1.0])}
     defaults: ClassVar[Settings] = {"beta": 1.0}

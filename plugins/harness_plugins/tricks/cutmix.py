@@ -71,6 +71,7 @@ class Cutmix(Trick):
     """
 
     name: ClassVar[str] = "cutmix"
+    family: ClassVar[str] = "inputs"
     citation: ClassVar[str] = "Yun et al. 2019, CutMix"
     modalities: ClassVar[frozenset[str]] = frozenset({"image"})
     space: ClassVar[Space] = {"alpha": FloatDistribution(0.1, 1.0, log=True)}

@@ -99,6 +99,7 @@ class Delta(Trick):
     """
 
     name: ClassVar[str] = "delta"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = (
         "Li et al. 2019, DELTA: Deep learning transfer using feature map with attention for "
         "convolutional networks, ICLR"

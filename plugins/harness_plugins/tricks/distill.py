@@ -67,6 +67,7 @@ class Distill(Trick):
     teacher: str = "teacher"
 
     name: ClassVar[str] = "distill"
+    family: ClassVar[str] = "loss"
     citation: ClassVar[str] = (
         "Hinton et al. 2015, Distilling the knowledge in a neural network, arXiv"
     )

@@ -29,6 +29,7 @@ class Dropout(Trick):
     """
 
     name: ClassVar[str] = "dropout"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = "Srivastava et al. 2014, Dropout"
     space: ClassVar[Space] = {"share": FloatDistribution(0.05, 0.8)}
     defaults: ClassVar[Settings] = {"share": 0.5}

@@ -56,6 +56,7 @@ class Ema(Trick):
     """
 
     name: ClassVar[str] = "ema"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = "Polyak & Juditsky 1992, Acceleration of stochastic approximation"
     space: ClassVar[Space] = {"decay": FloatDistribution(0.8, 0.99)}
     defaults: ClassVar[Settings] = {"decay": 0.9}

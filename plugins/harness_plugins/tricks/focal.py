@@ -19,6 +19,7 @@ class Focal(Trick):
     """
 
     name: ClassVar[str] = "focal"
+    family: ClassVar[str] = "loss"
     citation: ClassVar[str] = "Lin et al. 2017, Focal loss for dense object detection"
     space: ClassVar[Space] = {"gamma": FloatDistribution(0.5, 5.0, log=True)}
     defaults: ClassVar[Settings] = {"gamma": 2.0}

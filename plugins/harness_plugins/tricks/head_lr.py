@@ -28,6 +28,7 @@ class HeadLr(Trick):
     """
 
     name: ClassVar[str] = "head_lr"
+    family: ClassVar[str] = "optimisation"
     citation: ClassVar[str] = "Long et al. 2015, Learning transferable features"
     space: ClassVar[Space] = {"times": FloatDistribution(1.0, 100.0, log=True)}
     defaults: ClassVar[Settings] = {"times": 10.0}

@@ -53,6 +53,7 @@ class L2Sp(Trick):
     """
 
     name: ClassVar[str] = "l2_sp"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = (
         "Li et al. 2018, Explicit inductive bias for transfer learning with convolutional "
         "networks, ICML"

@@ -26,6 +26,7 @@ class LabelSmoothing(Trick):
     """Move a ``share`` of each label's probability to all classes alike."""
 
     name: ClassVar[str] = "label_smoothing"
+    family: ClassVar[str] = "loss"
     citation: ClassVar[str] = "Szegedy et al. 2016, Rethinking the Inception architecture"
     space: ClassVar[Space] = {"share": FloatDistribution(0.01, 0.3, log=True)}
     defaults: ClassVar[Settings] = {"share": 0.1}

@@ -29,6 +29,7 @@ class Llrd(Trick):
     """
 
     name: ClassVar[str] = "llrd"
+    family: ClassVar[str] = "optimisation"
     citation: ClassVar[str] = "Clark et al. 2020, ELECTRA"
     space: ClassVar[Space] = {"decay": FloatDistribution(0.5, 1.0)}
     defaults: ClassVar[Settings] = {"decay": 0.8}

@@ -64,6 +64,7 @@ class Mixup(Trick):
     """
 
     name: ClassVar[str] = "mixup"
+    family: ClassVar[str] = "inputs"
     citation: ClassVar[str] = "Zhang et al. 2018, mixup: Beyond empirical risk minimization"
     modalities: ClassVar[frozenset[str]] = frozenset({"image"})
     space: ClassVar[Space] = {"alpha": FloatDistribution(0.1, 1.0, log=True)}

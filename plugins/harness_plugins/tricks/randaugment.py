@@ -59,6 +59,7 @@ class RandAugment(Trick):
     count: int = 2
 
     name: ClassVar[str] = "randaugment"
+    family: ClassVar[str] = "inputs"
     citation: ClassVar[str] = "Cubuk et al. 2020, RandAugment"
     modalities: ClassVar[frozenset[str]] = frozenset({"image"})
     space: ClassVar[Space] = {"magnitude": IntDistribution(1, 20)}

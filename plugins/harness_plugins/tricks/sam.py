@@ -75,6 +75,7 @@ class Sam(Trick):
     """
 
     name: ClassVar[str] = "sam"
+    family: ClassVar[str] = "optimisation"
     citation: ClassVar[str] = "Foret et al. 2021, Sharpness-aware minimization"
     space: ClassVar[Space] = {"rho": FloatDistribution(0.01, 0.5, log=True)}
     defaults: ClassVar[Settings] = {"rho": 0.05}

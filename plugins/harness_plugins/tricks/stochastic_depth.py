@@ -38,6 +38,7 @@ class StochasticDepth(Trick):
     """
 
     name: ClassVar[str] = "stochastic_depth"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = "Huang et al. 2016, Deep networks with stochastic depth"
     modalities: ClassVar[frozenset[str]] = frozenset({"image"})
     space: ClassVar[Space] = {"share": FloatDistribution(0.05, 0.5)}

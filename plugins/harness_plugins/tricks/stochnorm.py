@@ -58,6 +58,7 @@ class StochNorm(Trick):
     """
 
     name: ClassVar[str] = "stochnorm"
+    family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = "Kou et al. 2020, Stochastic normalization, NeurIPS"
     space: ClassVar[Space] = {"share": FloatDistribution(0.1, 0.9)}
     defaults: ClassVar[Settings] = {"share": 0.5}

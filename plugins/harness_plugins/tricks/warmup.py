@@ -35,6 +35,7 @@ class Warmup(Trick):
     """
 
     name: ClassVar[str] = "warmup"
+    family: ClassVar[str] = "optimisation"
     citation: ClassVar[str] = "Goyal et al. 2017, Accurate, large minibatch SGD"
     space: ClassVar[Space] = {"share": FloatDistribution(0.02, 0.5, log=True)}
     defaults: ClassVar[Settings] = {"share": 0.1}
