@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from harness_plugins.strategies.cdan import Cdan
 from harness_plugins.strategies.coral import Coral, CovarianceDistance, coral_loss, covariance
 from harness_plugins.strategies.dann import Adversary, Dann, ReverseGradient, reversal
 from harness_plugins.strategies.mcc import Mcc
@@ -100,7 +101,7 @@ class TestDann(StrategyChecks):
         assert all(torch.equal(one, other) for one, other in same)
 
 
-@pytest.mark.parametrize("strategy", [Coral(), Dann(), Mcc(), Mmd()])
+@pytest.mark.parametrize("strategy", [Cdan(), Coral(), Dann(), Mcc(), Mmd()])
 def test_without_a_target_there_is_nothing_to_align(strategy):
     checks = StrategyChecks()
     checks.strategy = strategy
@@ -112,6 +113,7 @@ def test_without_a_target_there_is_nothing_to_align(strategy):
 @pytest.mark.parametrize(
     ("strategy", "weight"),
     [
+        (Cdan(), "cdan_weight"),
         (Coral(), "coral_weight"),
         (Dann(), "dann_weight"),
         (Mcc(), "mcc_weight"),
