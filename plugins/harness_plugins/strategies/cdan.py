@@ -37,6 +37,7 @@ class Cdan(GradientStrategy):
     width: int = 100
 
     name: ClassVar[str] = "cdan"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = "Long et al. 2018, Conditional adversarial domain adaptation"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {

@@ -52,7 +52,8 @@ class SourceClasses(Regulariser):
         soft = targets.is_floating_point()
         expected = targets @ self.relationship if soft else self.relationship[targets]
         told = self.head(batch.features).log_softmax(1)
-        return -self.weight * (expected * told).sum(1).mean()
+        agreed: Tensor = (expected * told).sum(1).mean()
+        return -self.weight * agreed
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def relationship(backbone: Backbone, task: Task, run: Run) -> Tensor:
         weight, bias = models[int(torch.stack(losses).argmin())]
     # The regression's answer where the source is sure of a class: p(class | source class).
     forward = (weight - (weight @ prior)[:, None] + bias[:, None]).softmax(0)
-    joint = forward * prior
+    joint: Tensor = forward * prior
     return (joint / joint.sum(1, keepdim=True)).float()
 
 

@@ -44,7 +44,8 @@ class OldAnswers(Regulariser):
 
     def penalty(self, batch: Batch) -> Tensor:
         told = (self.head(batch.features) / TEMPERATURE).log_softmax(1)
-        return -self.weight * (self.expected[batch.index] * told).sum(1).mean()
+        agreed: Tensor = (self.expected[batch.index] * told).sum(1).mean()
+        return -self.weight * agreed
 
 
 @dataclass(frozen=True)

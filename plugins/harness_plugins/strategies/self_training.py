@@ -43,6 +43,7 @@ class SelfTraining(GradientStrategy):
     rounds: int = 3
 
     name: ClassVar[str] = "self_training"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = (
         "Yarowsky 1995, Unsupervised word sense disambiguation rivaling supervised methods"
     )

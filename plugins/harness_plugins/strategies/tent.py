@@ -41,6 +41,7 @@ class Tent(GradientStrategy):
     """
 
     name: ClassVar[str] = "tent"
+    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = (
         "Wang et al. 2021, Tent: Fully test-time adaptation by entropy minimization"
     )
@@ -101,7 +102,8 @@ def norm_parameters(backbone: Backbone) -> list[str]:
 
 def entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """The mean entropy in nats of predictions ``[b, classes]``, whatever the targets."""
-    return torch.special.entr(logits.float().softmax(1)).sum(1).mean()
+    entropies: Tensor = torch.special.entr(logits.float().softmax(1))
+    return entropies.sum(1).mean()
 
 
 @hookimpl

@@ -34,6 +34,8 @@ class BehaviourDistance(Regulariser):
         first: the first block that trains.
     """
 
+    taps: tuple[int, ...]
+
     def __init__(self, source: Backbone, first: int, task: Task, run: Run, weight: float) -> None:
         super().__init__()
         self.source = (source,)  # in a tuple: it does not train along

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import ClassVar
 
 import torch
@@ -42,7 +41,6 @@ class Stochastic(_BatchNorm):
         return torch.where(drawn.view(-1, *[1] * (input.ndim - 2)), own, running)
 
 
-@cache
 def stochastic(norm: type[_BatchNorm]) -> type[Stochastic]:
     """The class of a batch norm whose statistics are drawn."""
     return type(f"Stochastic{norm.__name__}", (Stochastic, norm), {})
