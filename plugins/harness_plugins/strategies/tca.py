@@ -104,8 +104,8 @@ def transfer_components(source: Tensor, target: Tensor, count: int, mu: float) -
     values, vectors = torch.linalg.eigh(halved @ halved.T)
     kept = values.flip(0)[:count] > 1e-10 * values[-1]
     chosen = vectors.flip(1)[:, :count][:, kept]
-    solved: Tensor = torch.linalg.solve_triangular(lower.T, chosen, upper=True)
-    return root @ solved
+    found: Tensor = root @ torch.linalg.solve_triangular(lower.T, chosen, upper=True)
+    return found
 
 
 @hookimpl
