@@ -33,7 +33,7 @@ class Plugin(ABC):
 
     name: ClassVar[str]
     family: ClassVar[str] = ""
-    """What it stands beside in the list of its kind, such as ``probes``."""
+    """What it is listed beside, such as ``probes``."""
     citation: ClassVar[str] = ""
     licence: ClassVar[str] = ""
     """Of the data or the weights that it brings."""
@@ -195,18 +195,15 @@ class Strategy(Configured):
 
     frozen_space: ClassVar[Space] = {}
     frozen_defaults: ClassVar[Settings] = {}
-    """What ``space`` and ``defaults`` have in their place where batch norm is frozen, as by default
-    with published weights: rates that suit weights whose statistics follow each batch are too high
-    for such as these."""
+    """What differs in ``space`` and ``defaults`` where batch norm is frozen, as by default with
+    published weights: rates for norms that follow each batch are too high there."""
 
     def with_frozen_norms(self) -> Self:
         """The same strategy with what is tuned where batch norm is frozen."""
         other = copy.copy(self)
-        own = {
-            "space": {**self.space, **self.frozen_space},
-            "defaults": {**self.defaults, **self.frozen_defaults},
-        }
-        vars(other).update(own)  # its fields are frozen, and these are none
+        space = {**self.space, **self.frozen_space}
+        defaults = {**self.defaults, **self.frozen_defaults}
+        vars(other).update(space=space, defaults=defaults)  # fields are frozen; these are none
         return other
 
     def backbones(self) -> Mapping[str, str]:
@@ -307,10 +304,8 @@ class Trick(Configured):
         return {}
 
     def check_backbone(self, backbone: Backbone) -> None:
-        """Refuse a backbone whose training this cannot amend, before anything runs.
-
-        Args:
-            backbone: on the ``meta`` device: its modules and shapes, without values.
+        """Refuse a backbone, on the ``meta`` device, whose training this cannot amend, before
+        anything runs.
 
         Raises:
             HarnessError: says what is lacking, and what to do.

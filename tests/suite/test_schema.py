@@ -57,6 +57,7 @@ model = "test_resnet"
 label = "pretrained"
 input_size = 32
 compared = false
+batch_norm = "frozen"
 args = { drop_rate = 0.1 }
 
 [backbones.weights]

@@ -25,8 +25,7 @@ from harness_plugins.strategies.dann import Adversary
 
 @dataclass(frozen=True)
 class Cdan(GradientStrategy):
-    """Train all blocks on the source domain, against a network that tells the domains apart by what
-    is predicted, too.
+    """Train all blocks on the source, against a network that tells domains by predictions too.
 
     It is :mod:`dann <harness_plugins.strategies.dann>`, whose adversary sees the product of each
     feature with each class's probability, so that domains are aligned class by class. ``width`` is

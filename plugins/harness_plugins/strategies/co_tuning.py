@@ -58,8 +58,10 @@ class SourceClasses(Regulariser):
 
 @dataclass(frozen=True)
 class CoTuning(FullFinetune):
-    """Full fine-tuning of two heads: the new one towards labels, and the source's towards the
-    source's classes that stand for each label, whose loss counts ``weight`` times.
+    """Full fine-tuning of two heads, the new one and the source's.
+
+    The new one learns the labels, and the source's the source's classes that stand for each label;
+    its loss counts ``weight`` times.
 
     Which ones do is learned before training, the paper's "reverse" way: a logistic regression tells
     classes from the probabilities of the source's classes; its penalty is chosen by validation, and

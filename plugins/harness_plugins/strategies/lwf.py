@@ -50,8 +50,9 @@ class OldAnswers(Regulariser):
 
 @dataclass(frozen=True)
 class Lwf(LpFt):
-    """LP-FT, whose second stage keeps the answers that a head of the source's classes gave to the
-    task's own training examples: no example of the source is seen again.
+    """LP-FT, whose second stage keeps the answers of a head of the source's classes.
+
+    They are its answers to the task's own training examples: none of the source is seen again.
 
     The paper too trains the new head first ("warm-up"), and then all parameters together, that old
     head's among them; it has a ``weight`` of 1. The head is fitted to the source once, by logistic

@@ -15,8 +15,10 @@ from harness_plugins.strategies.full_finetune import FullFinetune
 
 @dataclass(frozen=True)
 class ModelSoup(FullFinetune):
-    """Full fine-tuning, and at its end the greedy soup of all trials: from the best on, one after
-    the other is taken into the mean of weights, and stays if validation is no worse for it.
+    """Full fine-tuning, and at its end the greedy soup of all trials.
+
+    From the best on, one after the other is taken into the mean of weights, and stays if validation
+    is no worse for it.
 
     By accuracy alone, as in the paper. All trials start from the same weights and a head of zeros,
     and so have a mean worth having; a trial that diverged or was pruned is none of them. Running

@@ -70,12 +70,12 @@ class Ensemble:
 
 @dataclass(frozen=True)
 class TrialEnsemble(FullFinetune):
-    """Full fine-tuning, and at its end the mean of the probabilities of the ``members`` trials that
-    validated best.
+    """Full fine-tuning, and at its end the mean of the probabilities of the best trials.
 
-    As many as there are, where fewer came to an end. They have one start and one split, and differ
-    in their settings. Predicting costs as many times what one model does. Five is where the paper,
-    whose members start from other random weights, finds most of the gain.
+    They are the ``members`` that validated best; as many as there are, where fewer came to an end.
+    They have one start and one split, and differ in their settings. Predicting costs as many times
+    what one model does. Five is where the paper, whose members start from other random weights,
+    finds most of the gain.
     """
 
     members: int = 5

@@ -29,8 +29,10 @@ WITHOUT_VALIDATION = 0.5
 
 @dataclass(frozen=True)
 class WiseFt(LpFt):
-    """LP-FT, and then the weights ``(1 - α) · probed + α · fine-tuned`` with the α, of 0, 0.1 … 1,
-    that validates best; the lower one where two do alike.
+    """LP-FT, and then the weights between its two stages that validate best.
+
+    They are ``(1 - α) · probed + α · fine-tuned`` with the best α of 0, 0.1 … 1; of two that do
+    alike, the lower one.
 
     Probed are the source's weights with the linear probe's head, where the second stage starts.
     Fine-tuned is the state that validated best. Running statistics of batch norms that train lie

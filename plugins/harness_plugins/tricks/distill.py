@@ -55,8 +55,9 @@ class Answers(Regulariser):
 
 @dataclass(frozen=True)
 class Distill(Trick):
-    """Come near the softened answers of ``teacher``, the label of another backbone of the suite,
-    which may have another architecture and ``compared = false``.
+    """Come near the softened answers of ``teacher``, another backbone of the suite.
+
+    It is named by its label, and may have another architecture and ``compared = false``.
 
     It answers by a logistic regression on its features, of the same training examples, and of each
     as it is: not of views of it, or of mixtures. The loss of the labels counts once, that of the

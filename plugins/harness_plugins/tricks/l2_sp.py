@@ -44,8 +44,9 @@ class StartingPoint(Regulariser):
 
 @dataclass(frozen=True)
 class L2Sp(Trick):
-    """Pull what trains of the backbone back to its starting point, with strength ``alpha``, and the
-    new head to zero, with a weight decay of ``beta``.
+    """Pull what trains of the backbone back to its starting point, and the new head to zero.
+
+    The first has the strength ``alpha``, the second is a weight decay of ``beta``.
 
     Both stand in for the strategy's own weight decay, which then has no effect. Biases and norms of
     the backbone are pulled too, and those of the head are free. The paper has a ``beta`` of 0.01,

@@ -48,8 +48,10 @@ def stochastic(norm: type[_BatchNorm]) -> type[Stochastic]:
 
 @dataclass(frozen=True)
 class StochNorm(Trick):
-    """Normalise each channel by the statistics of the batch with a chance of ``share``, and else by
-    the running ones, drawn anew in each step; predictions are made with the running ones.
+    """Normalise each channel by the statistics of the batch or by the running ones, at random.
+
+    Those of the batch have a chance of ``share``, drawn anew in each step; predictions are made
+    with the running ones.
 
     With few examples the batch's own tell too much of which these are. Batch norms train, whatever
     the suite says, weight and bias included where the strategy trains them. The paper takes 0.5.

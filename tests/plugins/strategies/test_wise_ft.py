@@ -12,7 +12,7 @@ from torch import nn
 from harness.api import Diverged, OneClass, Task
 from harness.testing import StrategyChecks, a_run, digits, shots, small_backbone
 
-HP = {**WiseFt.defaults, "lr": 3e-3}
+HP = {**WiseFt.defaults, "lr": 1e-3}
 
 
 class TestWiseFt(StrategyChecks):
