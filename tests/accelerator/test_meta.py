@@ -14,7 +14,7 @@ from harness_plugins.meta import _meta_training
 from harness_plugins.meta._meta_gradient import Inner, can_batch
 from harness_plugins.pretrainings import mlm, supervised
 from harness_plugins.pretrainings.simclr import SimClr
-from harness_plugins.strategies import logistic_probe, protonet
+from harness_plugins.strategies import co_tuning, logistic_probe, protonet
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -145,6 +145,8 @@ def watch(monkeypatch):
         return features.new_zeros(shape), features.new_zeros(shape[:-1])
 
     instead(logistic_probe, "solve", solved)
+    instead(co_tuning, "solve", solved)
+    permit(co_tuning, "relationship")  # before the first step
 
     # Before the first step, the rows of each class are found.
     def episodes(source, *, ways, shots, queries, generator):
