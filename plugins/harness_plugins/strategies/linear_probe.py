@@ -30,7 +30,7 @@ class LinearProbe(GradientStrategy):
 
     On 1,280 features that EfficientNet-Lite0 has of CIFAR-10 and MNIST, with 5, 20 and 200 examples
     a class, three seeds and 80 and 200 steps, the best rate was between 1e-3 and 1e-2: the default
-    was at most 3 points behind it, and 1e-1 at most 8. On 64 features of digits, of a network that
+    was at most 3 points behind it, and 1e-1 at most 8. On 96 features of digits, of a network that
     was trained on letters, 1e-2 and 1e-1 came to the same within a point.
     """
 
