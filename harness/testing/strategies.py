@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +35,12 @@ from harness.testing.small import (
     small_backbone,
     whole,
 )
+
+
+@lru_cache(maxsize=1)
+def _adapted(checks: type[StrategyChecks]) -> tuple[Tensor, Backbone, Any]:
+    """One training, which several checks look at; they change nothing of it."""
+    return checks()._adapt(classes=5, each=4, val=2)
 
 
 class StrategyChecks:
@@ -89,7 +96,7 @@ class StrategyChecks:
         assert logits.isfinite().all()
 
     def test_same_seed_gives_the_same_answers(self) -> None:
-        first, _, _ = self._adapt(classes=5, each=4, val=2)
+        first, _, _ = _adapted(type(self))
         second, _, _ = self._adapt(classes=5, each=4, val=2)
         assert torch.equal(first, second)
 
@@ -104,7 +111,7 @@ class StrategyChecks:
         assert all(torch.equal(retrained[name], tensor) for name, tensor in trained.items())
 
     def test_an_answer_does_not_depend_on_the_other_queries(self) -> None:
-        together, _, (predictor, queries, _, _) = self._adapt(classes=5, each=4, val=2)
+        together, _, (predictor, queries, _, _) = _adapted(type(self))
         alone = torch.cat(
             [
                 predictor.logits(queries.inputs.subset(torch.tensor([row])))
@@ -115,7 +122,7 @@ class StrategyChecks:
 
     def test_adapt_leaves_the_shared_backbone_as_it_was(self) -> None:
         hp = {**self.strategy.defaults, **self.settings}
-        _, backbone, (_, _, task, run) = self._adapt(classes=5, each=4, val=2)
+        _, backbone, (_, _, task, run) = _adapted(type(self))
         before = backbone.digest()
         self.strategy.adapt(backbone, task, {name: hp[name] for name in self.strategy.space}, run)
         assert backbone.digest() == before
@@ -123,7 +130,7 @@ class StrategyChecks:
     def test_what_was_trained_can_be_saved(self, tmp_path: Path) -> None:
         from safetensors.torch import load_file
 
-        _, _, (predictor, _, _, _) = self._adapt(classes=5, each=4, val=2)
+        _, _, (predictor, _, _, _) = _adapted(type(self))
         predictor.save(tmp_path / "predictor.safetensors")
         saved = load_file(tmp_path / "predictor.safetensors")
         trained = predictor.trained
@@ -132,7 +139,7 @@ class StrategyChecks:
         }
 
     def test_what_was_saved_gives_the_same_logits_bit_for_bit(self, tmp_path: Path) -> None:
-        logits, backbone, (predictor, queries, task, _) = self._adapt(classes=5, each=4, val=2)
+        logits, backbone, (predictor, queries, task, _) = _adapted(type(self))
         predictor.save(tmp_path / "predictor.safetensors")
         hp = {**self.strategy.defaults, **self.settings}
         restored = self.strategy.restore(

@@ -252,7 +252,8 @@ def test_adapt_and_logits(watch, name, augment):
         hp = settings_of(strategy, strategy.space, steps)
         model = small_backbone().to(META)
         if isinstance(strategy, GradientStrategy) and strategy.needs_source:  # by what it left
-            model = strategy.prepare(model, the_source(), strategy.defaults, a_run_on_meta(2))
+            few = settings_of(strategy, strategy.prepare_space, 2)
+            model = strategy.prepare(model, the_source(), few, a_run_on_meta(2))
         predictor = strategy.adapt(model, task, hp, a_run_on_meta(steps, augment))
         assert predictor.logits(task.val.inputs).shape == (len(task.val), CLASSES)
 
