@@ -23,6 +23,7 @@ from harness.contract import (
 )
 from harness.data.archives import cache_folder, is_archive, unpacked
 from harness.data.classes import natural, one_name
+from harness.data.digests import example_digests
 from harness.data.examples import (
     ArrayInputs,
     Data,
@@ -40,6 +41,7 @@ from harness.data.inspection import listed
 from harness.data.meta import SourceEpisode, check_episodes, source_episodes
 from harness.data.task import Measure, OneClass, Source, Target, Task
 from harness.data.unpacking import ARCHIVES
+from harness.dataset_wrapper import DatasetWrapper
 from harness.errors import (
     Diverged,
     HarnessError,
@@ -52,6 +54,7 @@ from harness.errors import (
     one_line,
 )
 from harness.executor import Emit, Executor, Job
+from harness.hashing import seed_of
 from harness.markers import hookimpl
 from harness.model.augment import DRAWS, Augment
 from harness.model.backbone import Backbone, evaluating
@@ -91,6 +94,7 @@ __all__ = [
     "Damaged",
     "Data",
     "Dataset",
+    "DatasetWrapper",
     "Diverged",
     "Emit",
     "Examples",
@@ -146,6 +150,7 @@ __all__ = [
     "descend",
     "did_you_mean",
     "evaluating",
+    "example_digests",
     "first_head",
     "fit",
     "fit_heads",
@@ -163,6 +168,7 @@ __all__ = [
     "read_checksummed",
     "recalibrated",
     "restore",
+    "seed_of",
     "sent",
     "server",
     "source_episodes",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Tracker,
         Trick,
     )
+    from harness.dataset_wrapper import DatasetWrapper
     from harness.executor import Executor
     from harness.plan.cell import Cell
     from harness.record.schema import Record, Trial
@@ -81,8 +82,9 @@ def harness_tricks() -> Sequence[type[Trick]]:  # type: ignore[empty-body]
 
 
 @hookspec
-def harness_datasets() -> Sequence[type[Dataset]]:  # type: ignore[empty-body]
-    """Datasets. Their dataclass fields are the ``args`` of a suite.
+def harness_datasets() -> Sequence[type[Dataset | DatasetWrapper]]:  # type: ignore[empty-body]
+    """Datasets, and wrappers that make one of another. Their dataclass fields are the ``args`` of a
+    suite.
 
     ::
 

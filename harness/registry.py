@@ -335,19 +335,21 @@ def _enter(registry: Registry, plugin: Registered) -> str | None:
 def check(kind: Kind, cls: Any) -> str | None:
     """What is wrong with a class that a plugin brings, or ``None``."""
     from harness import contract
+    from harness.dataset_wrapper import DatasetWrapper
     from harness.executor import Executor
 
-    base = {
-        "strategy": contract.Strategy,
-        "trick": contract.Trick,
-        "dataset": contract.Dataset,
-        "backbone": contract.BackboneFactory,
-        "pretraining": contract.Pretraining,
-        "executor": Executor,
-        "tracker": contract.Tracker,
+    bases: tuple[type, ...] = {
+        "strategy": (contract.Strategy,),
+        "trick": (contract.Trick,),
+        "dataset": (contract.Dataset, DatasetWrapper),
+        "backbone": (contract.BackboneFactory,),
+        "pretraining": (contract.Pretraining,),
+        "executor": (Executor,),
+        "tracker": (contract.Tracker,),
     }[kind]
-    if not (isinstance(cls, type) and issubclass(cls, base)):
-        return f"{cls!r} is not a subclass of harness.api.{base.__name__}"
+    if not (isinstance(cls, type) and issubclass(cls, bases)):
+        names = " or ".join(f"harness.api.{base.__name__}" for base in bases)
+        return f"{cls!r} is not a subclass of {names}"
     if inspect.isabstract(cls):
         missing = ", ".join(sorted(cls.__abstractmethods__))
         return f"{kind} class {cls.__name__} does not define {missing}"

@@ -12,6 +12,7 @@ from harness.api import (
     BackboneFactory,
     Data,
     Dataset,
+    DatasetWrapper,
     HarnessError,
     ImageBackbone,
     Pretraining,
@@ -104,6 +105,21 @@ class ToyTexts(Dataset):
         )
 
 
+@dataclass(frozen=True)
+class Inverted(DatasetWrapper):
+    """Another dataset with black for white."""
+
+    name: ClassVar[str] = "inverted"
+    modalities: ClassVar[frozenset[str]] = frozenset({"image"})
+    trouble: str = ""
+
+    def wrap(self, data: Data) -> Data:
+        if self.trouble:
+            raise ValueError(self.trouble)
+        inverted = ArrayInputs(255 - data.train.inputs.images)
+        return replace(data, train=replace(data.train, inputs=inverted))
+
+
 class Reading(Pretraining):
     """For texts alone."""
 
@@ -153,8 +169,8 @@ def harness_backbones() -> list[type[BackboneFactory]]:
 
 
 @hookimpl
-def harness_datasets() -> list[type[Dataset]]:
-    return [Toy, ToyTexts]
+def harness_datasets() -> list[type[Dataset | DatasetWrapper]]:
+    return [Toy, ToyTexts, Inverted]
 
 
 @hookimpl

@@ -68,7 +68,7 @@ def _rows(registry: Any) -> Iterator[Row]:
                 "family": found.cls.family,
                 "name": found.name,
                 "origin": found.origin,
-                "modality": _words(found.cls, "modality", "modalities"),
+                "modality": _words(found.cls, "modalities", "modality"),
                 "protocols": _words(found.cls, "protocols"),
                 "summary": found.summary,
                 "citation": found.cls.citation,

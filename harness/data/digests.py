@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from harness.data.examples import ArrayInputs, FileInputs, RawInputs, TextInputs
+from harness.data.examples import ArrayInputs, RawInputs, RawRows, TextInputs
 
 BATCH = 256
+
+
+@runtime_checkable
+class Hashed(Protocol):
+    """Raw inputs that know a hash of each without reading it, as those of files do."""
+
+    @property
+    def digests(self) -> tuple[bytes, ...]: ...
 
 
 def example_digests(inputs: RawInputs) -> tuple[bytes, ...]:
     """A hash of each input. Files are told apart by their bytes and not by their pixels, so that
     they need not be decoded; they are no twins of what is held in memory."""
     match inputs:
-        case FileInputs():
+        case Hashed():
             return inputs.digests
+        case RawRows():
+            all_of_them = example_digests(inputs.raw)
+            return tuple(all_of_them[row] for row in inputs.rows.tolist())
         case ArrayInputs():
             shape = str(list(inputs.images.shape[1:])).encode()
             pixels = inputs.images.contiguous().numpy()

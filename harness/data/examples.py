@@ -157,6 +157,17 @@ class RawRows:
         return sha256(content)
 
 
+def _chosen(inputs: RawInputs, rows: Tensor) -> RawInputs:
+    match inputs:
+        case ArrayInputs():
+            return ArrayInputs(inputs.images[rows])
+        case FileInputs():
+            return FileInputs(tuple(inputs.paths[row] for row in rows.tolist()))
+        case TextInputs():
+            return TextInputs(tuple(inputs.texts[row] for row in rows.tolist()))
+    return RawRows(inputs, rows)
+
+
 @dataclass(frozen=True)
 class Split:
     """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes), and, where
@@ -180,6 +191,11 @@ class Split:
     def digest(self) -> str:
         groups = "" if self.groups is None else f":{tensor_digest(self.groups)}"
         return sha256(f"{self.inputs.digest()}:{tensor_digest(self.labels)}{groups}")
+
+    def subset(self, rows: Tensor) -> Split:
+        """The split of some rows, int64 ``[n]``, whose inputs are of the same kind."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(_chosen(self.inputs, rows), self.labels[rows], groups)
 
     @cached_property
     def order(self) -> Tensor:

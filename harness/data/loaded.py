@@ -14,10 +14,11 @@ from harness.data.images import CORRECTIONS, Facts
 
 @dataclass(frozen=True)
 class Loaded:
-    """A dataset's data and the digest of all its content."""
+    """A dataset's data, the digest of all its content, and whether it is of images or text."""
 
     data: Data
     digest: str
+    modality: str = "image"
 
     @cached_property
     def train_digests(self) -> tuple[bytes, ...]:

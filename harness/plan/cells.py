@@ -21,7 +21,7 @@ from harness.plan.fingerprint import (
     split_fingerprints,
     strategy_fingerprint,
 )
-from harness.plan.resolve import ResolvedStrategy, batch_norm_of, resolve, source_of
+from harness.plan.resolve import ResolvedStrategy, batch_norm_of, resolve, source_of, with_titles
 from harness.plan.revisions import revisions
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
@@ -63,6 +63,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
         Mistakes: every unknown plugin, wrong argument, unreadable dataset and impossible
             combination, at once.
     """
+    suite = with_titles(suite, registry)
     amended = suite.with_tricks()
     resolved, mistakes = resolve(amended, registry, datasets)
     mistakes += check(amended, resolved, registry, datasets)

@@ -82,7 +82,7 @@ def _combinations(
         yield from _of_images(suite, problem)
         for backbone in resolved.backbones:
             source = source_of(backbone.spec, problem)
-            known = resolve_source(source, registry, datasets) if source else None
+            known = resolve_source(source, datasets) if source else None
             yield from _model(problem, backbone, known, registry, datasets)
             yield from _sources(problem, backbone, known, registry, datasets)
             for strategy in resolved.strategies:
@@ -128,7 +128,7 @@ def _model(
             f"{problem.modality}. {OTHERS}"
         )
     if isinstance(spec.weights, SourceWeights):
-        yield from _pretrainings(registry, spec, spec.weights, problem)
+        yield from _pretrainings(registry, datasets, spec, spec.weights, problem)
     if takes == problem.modality == "image":
         wanted = backbones.channels(spec, registry, datasets)
         yield from _channels(problem.loaded, problem.spec.dataset, spec, wanted)
@@ -247,9 +247,13 @@ def _try_source(source: Data, problem: AdaptationProblem, shots: Shots) -> None:
 
 
 def _pretrainings(
-    registry: Registry, backbone: BackboneSpec, weights: SourceWeights, problem: ResolvedProblem
+    registry: Registry,
+    datasets: Datasets,
+    backbone: BackboneSpec,
+    weights: SourceWeights,
+    problem: ResolvedProblem,
 ) -> Iterator[str]:
-    given = registry.get("dataset", weights.source).cls.modality
+    given = datasets.load(weights.source, weights.args).modality
     if given != problem.modality:
         yield (
             f"backbone '{backbone.title}': source '{weights.source}' is {given}, but dataset "

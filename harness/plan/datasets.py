@@ -9,9 +9,10 @@ from typing import Any
 
 from harness.contract import Dataset
 from harness.data.classes import one_name
-from harness.data.examples import FileInputs, Split
+from harness.data.examples import Data, FileInputs, Split, TextInputs
 from harness.data.inspection import listed
 from harness.data.loaded import Loaded
+from harness.dataset_wrapper import DatasetWrapper
 from harness.errors import HarnessError, Mistakes
 from harness.hashing import canonical
 from harness.plan import splitfile
@@ -29,7 +30,7 @@ class Datasets:
         self._splits: dict[Path, SplitFile] = {}
 
     def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
-        """The data of a dataset plugin.
+        """The data of a dataset plugin, or what a wrapper makes of those of another.
 
         Raises:
             HarnessError: it is unknown, its arguments are wrong, or it cannot be read.
@@ -39,12 +40,17 @@ class Datasets:
             plugin = self._registry.get("dataset", name)
             dataset = configure(plugin, args)
             try:
-                self._loaded[key] = load(dataset)
+                self._loaded[key] = self._load(dataset)
             except HarnessError:
                 raise
             except Exception as error:
                 raise plugin.blame("cannot be loaded", error) from error
         return self._loaded[key]
+
+    def _load(self, dataset: Dataset | DatasetWrapper) -> Loaded:
+        if isinstance(dataset, Dataset):
+            return load(dataset)
+        return wrapped(dataset, self.load(dataset.dataset, dataset.args))
 
     def splits(self, path: Path) -> SplitFile:
         """A file of splits.
@@ -65,14 +71,34 @@ def load(dataset: Dataset) -> Loaded:
             classes are spellings of one, or an image cannot be decoded.
     """
     data = dataset.load()
-    where = f"dataset {dataset.name}"
+    is_text = isinstance(data.train.inputs, TextInputs)
+    return _checked(dataset.name, data, "text" if is_text else dataset.modality)
+
+
+def wrapped(wrapper: DatasetWrapper, inner: Loaded) -> Loaded:
+    """What a wrapper makes of a dataset, checked likewise.
+
+    Raises:
+        HarnessError: it can't be made, as the wrapper says, or does not pass.
+    """
+    if inner.modality not in wrapper.modalities:
+        raise HarnessError(
+            f"dataset '{wrapper.name}' does not take {inner.modality}, which dataset "
+            f"'{wrapper.dataset}' is",
+            "Wrap another: 'harness plugins' tells what each takes",
+        )
+    return _checked(wrapper.name, wrapper.wrap(inner.data), inner.modality)
+
+
+def _checked(name: str, data: Data, modality: str) -> Loaded:
+    where = f"dataset {name}"
     one_name(data.classes, where)
     parts = {"training": data.train, **({"test": data.test} if data.test else {})}
     if mistakes := [
         line for part, split in parts.items() for line in _mistakes(split, part, data.classes)
     ]:
         raise Mistakes(where, mistakes)
-    return Loaded(data, data.digest())
+    return Loaded(data, data.digest(), modality)
 
 
 def _mistakes(split: Split, part: str, classes: Sequence[str]) -> Iterator[str]:

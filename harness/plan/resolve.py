@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from harness.contract import Strategy
 from harness.data.loaded import Loaded
+from harness.dataset_wrapper import DatasetWrapper
 from harness.errors import HarnessError, located
 from harness.model.batch_norm import BatchNorm
 from harness.plan import configure
@@ -57,7 +58,10 @@ class ResolvedSource:
 
     spec: SourceSpec
     loaded: Loaded
-    modality: str
+
+    @property
+    def modality(self) -> str:
+        return self.loaded.modality
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,11 @@ class ResolvedProblem:
 
     spec: Problem
     loaded: Loaded
-    modality: str
     source: ResolvedSource | None
+
+    @property
+    def modality(self) -> str:
+        return self.loaded.modality
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,28 @@ class Resolved:
     strategies: tuple[ResolvedStrategy, ...]
     backbones: tuple[ResolvedBackbone, ...]
     problems: tuple[ResolvedProblem, ...]
+
+
+def with_titles(suite: Suite, registry: Registry) -> Suite:
+    """The same suite where a problem on wrapped data that has no label is called after all of them,
+    such as ``long_tailed(digits)``."""
+    problems = [
+        spec
+        if spec.label or (title := _title(registry, spec.dataset, spec.args)) == spec.dataset
+        else spec.model_copy(update={"label": title})
+        for spec in suite.problems
+    ]
+    return suite.model_copy(update={"problems": tuple(problems)})
+
+
+def _title(registry: Registry, dataset: str, args: Mapping[str, Any]) -> str:
+    """The name of a dataset and, if it is a wrapper, of what it wraps. What is wrong with the
+    arguments is told where it is loaded."""
+    plugin, inner = registry.plugins.get(("dataset", dataset)), args.get("dataset")
+    if plugin is None or not issubclass(plugin.cls, DatasetWrapper) or not isinstance(inner, str):
+        return dataset
+    further = args.get("args")
+    return f"{dataset}({_title(registry, inner, further if isinstance(further, dict) else {})})"
 
 
 def resolve(suite: Suite, registry: Registry, datasets: Datasets) -> tuple[Resolved, list[str]]:
@@ -104,14 +133,13 @@ def messages(function: Callable[..., Any], *args: Any) -> Iterator[str]:
         yield from error.each()
 
 
-def resolve_source(spec: SourceSpec, registry: Registry, datasets: Datasets) -> ResolvedSource:
+def resolve_source(spec: SourceSpec, datasets: Datasets) -> ResolvedSource:
     """A source that a suite names.
 
     Raises:
         HarnessError: it is unknown, its arguments are wrong, or it cannot be read.
     """
-    loaded = datasets.load(spec.dataset, spec.args)
-    return ResolvedSource(spec, loaded, registry.get("dataset", spec.dataset).cls.modality)
+    return ResolvedSource(spec, datasets.load(spec.dataset, spec.args))
 
 
 def batch_norm_of(
@@ -181,9 +209,5 @@ def _problems(
         if mistakes:
             yield from mistakes
             continue
-        yield ResolvedProblem(
-            spec,
-            datasets.load(spec.dataset, spec.args),
-            registry.get("dataset", spec.dataset).cls.modality,
-            resolve_source(spec.source, registry, datasets) if spec.source else None,
-        )
+        source = resolve_source(spec.source, datasets) if spec.source else None
+        yield ResolvedProblem(spec, datasets.load(spec.dataset, spec.args), source)

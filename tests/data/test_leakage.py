@@ -10,7 +10,7 @@ from PIL import Image
 
 from harness.data.digests import example_digests
 from harness.data.episodes import Episode
-from harness.data.examples import ArrayInputs, Data, FileInputs, Split, TextInputs
+from harness.data.examples import ArrayInputs, Data, FileInputs, RawRows, Split, TextInputs
 from harness.data.leakage import episode_leakage, leakage, told
 from harness.data.loaded import Loaded
 from harness.data.splits import Manifest
@@ -141,3 +141,17 @@ class TestDigests:
         before = inputs.digest()
         (tmp_path / "0.png").unlink()
         assert inputs.digest() == before
+
+
+class Knowing(TextInputs):
+    """Texts that say themselves which of them are the same."""
+
+    @property
+    def digests(self):
+        return tuple(text.lower().encode() for text in self.texts)
+
+
+def test_inputs_may_know_their_own_hashes_and_rows_have_those_of_what_they_are_rows_of():
+    knowing = Knowing(("A", "b", "a"))
+    assert example_digests(knowing) == (b"a", b"b", b"a")
+    assert example_digests(RawRows(knowing, torch.tensor([2, 1]))) == (b"a", b"b")

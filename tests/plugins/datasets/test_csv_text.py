@@ -156,7 +156,7 @@ def test_nearly_equal_labels_are_refused_or_merged_across_both_files(tmp_path):
         ("text,mood\na,b\n", "no column 'label'; there are: text, mood"),
         ("text,text,label\na,b,c\n", "more than one column 'text'; rename the others"),
         ("text,label\n", "labels are none. Give at least two classes"),
-        (GOOD + "  ,sad\n", "line 4: an empty text; leave the row out"),
+        (GOOD + "  ,sad\n", "line 4: an empty text; give one or leave the row out"),
         (GOOD + "Fog,\n", "line 4: an empty label; give one or leave the row out"),
         (GOOD + "Wind, and rain,sad\n", "line 4: not 2 fields; quote what holds a comma"),
         (GOOD + "Hail\n" * 7, "line 4, 5, 6, 7, 8 and 2 more: not 2 fields"),
