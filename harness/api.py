@@ -58,6 +58,7 @@ from harness.hashing import seed_of
 from harness.markers import hookimpl
 from harness.model.augment import DRAWS, Augment
 from harness.model.backbone import Backbone, evaluating
+from harness.model.batch_norm import BatchNorm
 from harness.model.batched_heads import fit_heads
 from harness.model.classifier import Classifier, first_head
 from harness.model.descend import Optimizer, descend
@@ -87,6 +88,7 @@ __all__ = [
     "Backbone",
     "BackboneFactory",
     "Batch",
+    "BatchNorm",
     "CategoricalDistribution",
     "Cell",
     "Classifier",

@@ -16,6 +16,7 @@ from torch import Tensor
 from harness.data.examples import Data, Inputs, RawInputs
 from harness.data.task import Source, Target, Task
 from harness.model.backbone import Backbone
+from harness.model.batch_norm import BatchNorm
 from harness.model.fit import fit
 from harness.model.recipe import Recipe
 from harness.model.restoring import restore, stand_in
@@ -187,6 +188,9 @@ class Strategy(Configured):
     uses_weights: ClassVar[bool] = True
     """Whether it starts from the backbone's weights. Where it does not, it is given random ones,
     and what the weights cost is no cost of its own."""
+    batch_norm: ClassVar[BatchNorm | None] = None
+    """What batch norms do in blocks that train, where a method is about that and a suite has no say
+    in it."""
 
     prepare_space: ClassVar[Space] = {}
     space: ClassVar[Space] = {}

@@ -61,6 +61,12 @@ def test_random_weights_have_no_statistics_to_keep(modes, weights):
     assert modes(weights="random", batch_norm="frozen")["full_finetune"].batch_norm == "train"
 
 
+def test_a_method_may_leave_no_choice(modes, weights):
+    given = {"strategies": ["bn_tune"], "weights": weights}
+    assert modes(**given)["bn_tune"].batch_norm == "train"
+    assert modes(**given, batch_norm="frozen")["bn_tune"].batch_norm == "train"
+
+
 def test_rates_follow(modes, weights):
     """And a model without batch norm has the rates of published weights as well."""
     given = {"weights": weights}
