@@ -188,6 +188,9 @@ class Strategy(Configured):
     uses_weights: ClassVar[bool] = True
     """Whether it starts from the backbone's weights. Where it does not, it is given random ones,
     and what the weights cost is no cost of its own."""
+    starts_from: ClassVar[str | None] = None
+    """The simpler strategy that it goes on from, or adds to, by name, such as the probe whose head
+    it trains further: a report tells where it validates below that one."""
     batch_norm: ClassVar[BatchNorm | None] = None
     """What batch norms do in blocks that train, where a method is about that and a suite has no say
     in it."""

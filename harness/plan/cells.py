@@ -144,6 +144,7 @@ def _cell(
         protocol=problem.protocol,
         oracle=_oracle(cls, problem),
         baseline=cls.baseline,
+        starts_from=cls.starts_from,
         shots=meaning["shots"],
         ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
         backbone=backbone.title,

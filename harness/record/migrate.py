@@ -68,8 +68,9 @@ RECORD: dict[int, Step] = {
     1: _tried_once,
     2: _unchanged,  # version 3 may say the CPU time
     3: _baseline_without_weights,
+    4: _unchanged,  # version 5 may say what a strategy starts from
 }
-PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines}
+PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines, 4: _unchanged}
 
 
 SAME_NUMBERS = {

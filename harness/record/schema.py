@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_valida
 
 from harness.shots import shots_text
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
@@ -71,7 +71,7 @@ class Coordinates(BaseModel):
     strategy, ``problem`` what it calls the dataset with its protocol. ``oracle`` tells what a
     target's labels were used for under ``adaptation``, which does not show them: to select
     hyperparameters, or all of them to learn from; such results are bounds. Gains are over a
-    ``baseline``."""
+    ``baseline``. The strategy goes on from what another one, ``starts_from``, does."""
 
     cell: CellKey
     suite: str
@@ -82,6 +82,7 @@ class Coordinates(BaseModel):
     protocol: str
     oracle: Oracle | None = None
     baseline: bool = False
+    starts_from: str | None = None
     shots: Whole | Literal["vtab1k", "all"]
     ways: Whole | None = None
     backbone: str

@@ -32,7 +32,8 @@ COLUMNS = (
     "seconds_pretrain seconds_prepare seconds_features seconds_tune seconds_fit seconds_test "
     "seconds_total peak_device_bytes peak_host_bytes joules flops_fit flops_predict "
     "throughput_one throughput_many trainable_params total_params trials trials_failed "
-    "split_hash leaks notes cached oracle attempts log cpu_seconds_total baseline"
+    "split_hash leaks notes cached oracle attempts log cpu_seconds_total baseline "
+    "starts_from"
 ).split()
 """The tidy frame: one row a planned cell."""
 

@@ -13,10 +13,12 @@ from harness.report.tables.text import results_table
 
 
 def results(report: Report) -> str:
-    """Render the results, a table for each facet: side by side they are too wide."""
+    """Render the results, a table for each facet: side by side they are too wide. Below them, who
+    validates below the strategy that it starts from."""
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
-    return "".join(f"{table}\n\n" for table in tables)
+    told = [f"{sentence.striptags()}\n" for sentence in report.below]
+    return "".join([*(f"{table}\n\n" for table in tables), *told])
 
 
 def comparison(found: Comparison) -> str:

@@ -217,6 +217,6 @@ def test_all_conditions_that_cannot_be_met_are_told(planned, table):
         "label=linear_prob,maml: no cell has the label 'linear_prob' (did you mean "
         f"'linear_probe'?), 'maml' {known}",
         "seeds=1: not KEY=VALUE with a key among cell, suite, label, strategy, dataset, problem, "
-        "protocol, oracle, baseline, shots, ways, backbone, seed",
+        "protocol, oracle, baseline, starts_from, shots, ways, backbone, seed",
         "shots=1,9: no cell has the shots '9' (known: 1, 2)",
     ]

@@ -78,6 +78,16 @@ def test_a_record_that_version_3_wrote_is_read_with_all_that_it_says():
     assert said | {"checksum": content["checksum"]} == content | changed
 
 
+def test_a_record_that_version_4_wrote_is_read_with_all_that_it_says():
+    path = Path(__file__).with_name("record_4.json")
+    content = json.loads(path.read_bytes())
+    record = reading.record(path, content["cell"])
+    said = json.loads(record.model_dump_json(exclude_unset=True))
+    changed = {"schema_version": SCHEMA_VERSION}
+    assert said | {"checksum": content["checksum"]} == content | changed
+    assert record.starts_from is None
+
+
 def test_before_version_4_a_baseline_without_weights_was_told_what_they_cost(written):
     told = RECORD_1 | {
         "strategy": "from_scratch",

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from harness.data.leakage import WORDS
 from harness.record.schema import Plan
 from harness.record.store import Store
-from harness.report.analysis import fronts, predictions
+from harness.report.analysis import fronts, predictions, starts
 from harness.report.analysis.details import Details, collect
 from harness.report.analysis.findings import Findings, findings
 from harness.report.analysis.fronts import Front
@@ -33,10 +34,11 @@ class Report:
 
     ``records``: the frame of ``Store.frame``, a row a cell, and ``frame`` made tidy · ``table``:
     its ``summary``, a row a strategy in a setting · ``details``: what the records hold besides ·
-    ``decisions`` and ``findings``: what the tests say, and in sentences · ``by_seconds`` and
-    ``by_memory``: Pareto fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and
-    those that can't be used · ``leaks`` and ``unused``: by problem, sentences on identical inputs
-    in two splits, and one on data left out.
+    ``decisions`` and ``findings``: what the tests say, and in sentences; ``below``: those of
+    strategies that validate below the ones they start from · ``by_seconds`` and ``by_memory``:
+    Pareto fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that
+    can't be used · ``leaks`` and ``unused``: by problem, sentences on identical inputs in two
+    splits, and one on data left out.
     """
 
     directory: Path
@@ -48,6 +50,7 @@ class Report:
     strategies: Strategies
     decisions: Decisions
     findings: Findings
+    below: list[Markup]
     by_seconds: Front
     by_memory: Front
     tuning: Tuning
@@ -73,6 +76,8 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
     tuned = tuning(frame, table, details, plan.config.get("budget") or {}, submit)
     predicted, unread = predictions.read(store.directory, frame)
     decisions, known = decide(store.directory, frame, table), strategies(frame)
+    found = findings(table, decisions, known.baseline)
+    below = starts.sentences(starts.below_start(frame))
     noted = frame[frame["notes"] != ""].groupby("problem", sort=False)["notes"]
     return Report(
         directory=store.directory,
@@ -83,7 +88,8 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
         details=details,
         strategies=known,
         decisions=decisions,
-        findings=findings(table, decisions, known.baseline),
+        findings=replace(found, suite=[*found.suite, *below]),
+        below=below,
         by_seconds=fronts.by_seconds(table),
         by_memory=fronts.by_memory(table),
         tuning=tuned(),

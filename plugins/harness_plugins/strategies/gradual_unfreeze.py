@@ -35,6 +35,7 @@ class GradualUnfreeze(GradientStrategy):
 
     name: ClassVar[str] = "gradual_unfreeze"
     family: ClassVar[str] = "fine-tuning"
+    starts_from: ClassVar[str | None] = "linear_probe"
     citation: ClassVar[str] = "Howard & Ruder 2018, Universal language model fine-tuning"
     space: ClassVar[Space] = {**GradientStrategy.space, "factor": FloatDistribution(0.2, 1.0)}
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "factor": 1 / 2.6}

@@ -36,6 +36,7 @@ class LpFt(GradientStrategy):
 
     name: ClassVar[str] = "lp_ft"
     family: ClassVar[str] = "fine-tuning"
+    starts_from: ClassVar[str | None] = "logistic_probe"
     citation: ClassVar[str] = "Kumar et al. 2022, Fine-tuning can distort pretrained features"
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}

@@ -27,6 +27,7 @@ class ModelSoup(FullFinetune):
 
     name: ClassVar[str] = "model_soup"
     family: ClassVar[str] = "averages of models"
+    starts_from: ClassVar[str | None] = "full_finetune"
     citation: ClassVar[str] = (
         "Wortsman et al. 2022, Model soups: averaging weights of multiple fine-tuned models, ICML"
     )

@@ -82,6 +82,7 @@ class TrialEnsemble(FullFinetune):
 
     name: ClassVar[str] = "trial_ensemble"
     family: ClassVar[str] = "averages of models"
+    starts_from: ClassVar[str | None] = "full_finetune"
     citation: ClassVar[str] = (
         "Lakshminarayanan et al. 2017, Simple and scalable predictive uncertainty estimation using "
         "deep ensembles, NeurIPS"
