@@ -79,8 +79,8 @@ SAME_NUMBERS = {
     "f3d44a6582c3253a": "a424a8aade796c62",  # pretraining mlm
     "5d576bb6691a083c": "b781cd2a84d88ee6",  # pretraining simclr
     "9c881438fe7a65bc": "8b885805c401c348",  # pretraining supervised
-    "43c01bdeb542f590": "eb9a2ff68cd35c02",  # strategy coral
-    "5aee8ef45da96588": "8d5ae377dc569939",  # strategy dann
+    "5c62cef2a936f8b3": "eb9a2ff68cd35c02",  # strategy coral
+    "ad190768ca02f380": "8d5ae377dc569939",  # strategy dann
     "5923e72db3e3743f": "69264088a05f030f",  # strategy from_scratch
     "8be3294a8807060a": "e836ffdcfefb0c0b",  # strategy full_finetune
     "5ee0cfcabb4f1bbb": "bddf4b2c9f2d6de6",  # strategy logistic_probe

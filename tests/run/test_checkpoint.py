@@ -8,7 +8,7 @@ from functools import cache
 import optuna
 import pytest
 import torch
-from harness_plugins.strategies.dann import Adversary
+from harness_plugins.strategies._adversary import Adversary
 from harness_plugins.strategies.maml import Maml
 from harness_plugins.strategies.protonet import ProtoNet
 from hypothesis import given, settings

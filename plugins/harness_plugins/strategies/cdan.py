@@ -12,7 +12,7 @@ from harness.api import (
     Batch,
     FloatDistribution,
     GradientStrategy,
-    Recipe,
+    Regulariser,
     Run,
     Settings,
     Space,
@@ -20,11 +20,12 @@ from harness.api import (
     Task,
     hookimpl,
 )
-from harness_plugins.strategies.dann import Adversary
+from harness_plugins.strategies._adversary import Adversary
+from harness_plugins.strategies._alignment import Aligning
 
 
 @dataclass(frozen=True)
-class Cdan(GradientStrategy):
+class Cdan(Aligning):
     """Train all blocks on the source, against a network that tells domains by predictions too.
 
     It is :mod:`dann <harness_plugins.strategies.dann>`, whose adversary sees the product of each
@@ -36,26 +37,17 @@ class Cdan(GradientStrategy):
     width: int = 100
 
     name: ClassVar[str] = "cdan"
-    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = "Long et al. 2018, Conditional adversarial domain adaptation"
-    protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
         **GradientStrategy.space,
         "cdan_weight": FloatDistribution(1e-2, 1.0, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "cdan_weight": 0.1}
 
-    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+    def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
         inputs = backbone.num_features * task.classes
         with run.seeded("adversary"):
-            adversary = ConditionalAdversary(inputs, self.width, hp["cdan_weight"])
-        return Recipe(
-            backbone,
-            backbone.parameters_from(0),
-            lr=hp["lr"],
-            weight_decay=hp["weight_decay"],
-            regularisers=[adversary],
-        )
+            return ConditionalAdversary(inputs, self.width, hp["cdan_weight"])
 
 
 class ConditionalAdversary(Adversary):

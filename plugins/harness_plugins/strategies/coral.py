@@ -12,7 +12,6 @@ from harness.api import (
     Batch,
     FloatDistribution,
     GradientStrategy,
-    Recipe,
     Regulariser,
     Run,
     Settings,
@@ -21,10 +20,11 @@ from harness.api import (
     Task,
     hookimpl,
 )
+from harness_plugins.strategies._alignment import Aligning, Discrepancy
 
 
 @dataclass(frozen=True)
-class Coral(GradientStrategy):
+class Coral(Aligning):
     """Train all blocks on the source domain, with the features' covariance drawn to the target's.
 
     The distance between the covariances of a source batch and of a batch of unlabelled target
@@ -32,37 +32,22 @@ class Coral(GradientStrategy):
     """
 
     name: ClassVar[str] = "coral"
-    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = "Sun & Saenko 2016, Deep CORAL"
-    protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
         **GradientStrategy.space,
         "coral_weight": FloatDistribution(1e-1, 1e2, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "coral_weight": 1.0}
 
-    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        return Recipe(
-            backbone,
-            backbone.parameters_from(0),
-            lr=hp["lr"],
-            weight_decay=hp["weight_decay"],
-            regularisers=[CovarianceDistance(hp["coral_weight"])],
-        )
+    def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
+        return CovarianceDistance(hp["coral_weight"])
 
 
-class CovarianceDistance(Regulariser):
+class CovarianceDistance(Discrepancy):
     """The CORAL loss of the features of a batch and of its unlabelled inputs, ``weight`` times."""
 
-    unlabelled: ClassVar[bool] = True
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def penalty(self, batch: Batch) -> Tensor:
-        assert batch.unlabelled is not None
-        return self.weight * coral_loss(batch.features, batch.unlabelled.features)
+    def between(self, source: Batch, target: Batch) -> Tensor:
+        return coral_loss(source.features, target.features)
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:

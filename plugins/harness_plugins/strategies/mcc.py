@@ -13,7 +13,6 @@ from harness.api import (
     Batch,
     FloatDistribution,
     GradientStrategy,
-    Recipe,
     Regulariser,
     Run,
     Settings,
@@ -22,10 +21,11 @@ from harness.api import (
     Task,
     hookimpl,
 )
+from harness_plugins.strategies._alignment import Aligning, Discrepancy
 
 
 @dataclass(frozen=True)
-class Mcc(GradientStrategy):
+class Mcc(Aligning):
     """Train all blocks on the source domain, with less confusion of classes on the target.
 
     Predictions of a batch of unlabelled target inputs, softened by ``temperature``, tell which
@@ -36,39 +36,28 @@ class Mcc(GradientStrategy):
     temperature: float = 2.5
 
     name: ClassVar[str] = "mcc"
-    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = (
         "Jin et al. 2020, Minimum class confusion for versatile domain adaptation"
     )
-    protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
         **GradientStrategy.space,
         "mcc_weight": FloatDistribution(1e-1, 1e1, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "mcc_weight": 1.0}
 
-    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        return Recipe(
-            backbone,
-            backbone.parameters_from(0),
-            lr=hp["lr"],
-            weight_decay=hp["weight_decay"],
-            regularisers=[ClassConfusion(hp["mcc_weight"], self.temperature)],
-        )
+    def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
+        return ClassConfusion(hp["mcc_weight"], self.temperature)
 
 
-class ClassConfusion(Regulariser):
+class ClassConfusion(Discrepancy):
     """The confusion of classes on a batch's unlabelled inputs, ``weight`` times."""
 
-    unlabelled: ClassVar[bool] = True
-
     def __init__(self, weight: float, temperature: float) -> None:
-        super().__init__()
-        self.weight, self.temperature = weight, temperature
+        super().__init__(weight)
+        self.temperature = temperature
 
-    def penalty(self, batch: Batch) -> Tensor:
-        assert batch.unlabelled is not None
-        return self.weight * class_confusion(batch.unlabelled.logits.float(), self.temperature)
+    def between(self, source: Batch, target: Batch) -> Tensor:
+        return class_confusion(target.logits.float(), self.temperature)
 
 
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:

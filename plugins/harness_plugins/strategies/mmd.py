@@ -13,7 +13,6 @@ from harness.api import (
     Batch,
     FloatDistribution,
     GradientStrategy,
-    Recipe,
     Regulariser,
     Run,
     Settings,
@@ -23,13 +22,14 @@ from harness.api import (
     Unsupported,
     hookimpl,
 )
+from harness_plugins.strategies._alignment import Aligning, Discrepancy
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the kernels, as multiples of the mean squared distance of two features."""
 
 
 @dataclass(frozen=True)
-class Mmd(GradientStrategy):
+class Mmd(Aligning):
     """Train all blocks on the source domain, with the features' distribution drawn to the target's.
 
     The squared maximum mean discrepancy of the features of a source batch and of a batch of
@@ -39,44 +39,29 @@ class Mmd(GradientStrategy):
     """
 
     name: ClassVar[str] = "mmd"
-    family: ClassVar[str] = "domain adaptation"
     citation: ClassVar[str] = (
         "Long et al. 2015, Learning transferable features with deep adaptation networks"
     )
-    protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
         **GradientStrategy.space,
         "mmd_weight": FloatDistribution(1e-1, 1e1, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "mmd_weight": 1.0}
 
-    def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
-        return Recipe(
-            backbone,
-            backbone.parameters_from(0),
-            lr=hp["lr"],
-            weight_decay=hp["weight_decay"],
-            regularisers=[MeanDiscrepancy(hp["mmd_weight"])],
-        )
+    def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
+        return MeanDiscrepancy(hp["mmd_weight"])
 
 
-class MeanDiscrepancy(Regulariser):
+class MeanDiscrepancy(Discrepancy):
     """The discrepancy of the features of a batch and of its unlabelled inputs, ``weight`` times."""
 
-    unlabelled: ClassVar[bool] = True
-
-    def __init__(self, weight: float) -> None:
-        super().__init__()
-        self.weight = weight
-
-    def penalty(self, batch: Batch) -> Tensor:
-        assert batch.unlabelled is not None
-        if min(len(batch), len(batch.unlabelled)) < 2:
+    def between(self, source: Batch, target: Batch) -> Tensor:
+        if min(len(source), len(target)) < 2:
             raise Unsupported(
                 "mmd goes by how features of one domain differ, and here a batch has one example: "
                 "raise batch_size, and give two or more of each domain"
             )
-        return self.weight * discrepancy(batch.features, batch.unlabelled.features)
+        return discrepancy(source.features, target.features)
 
 
 def discrepancy(source: Tensor, target: Tensor) -> Tensor:

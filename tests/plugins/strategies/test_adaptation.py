@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from harness_plugins.strategies._adversary import Adversary, ReverseGradient, reversal
 from harness_plugins.strategies.cdan import Cdan
 from harness_plugins.strategies.coral import Coral, CovarianceDistance, coral_loss, covariance
-from harness_plugins.strategies.dann import Adversary, Dann, ReverseGradient, reversal
+from harness_plugins.strategies.dann import Dann
 from harness_plugins.strategies.mcc import Mcc
 from harness_plugins.strategies.mmd import Mmd
 from harness_plugins.strategies.source_only import SourceOnly

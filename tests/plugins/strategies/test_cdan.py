@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from harness_plugins.strategies._adversary import Adversary
 from harness_plugins.strategies.cdan import Cdan, ConditionalAdversary, multilinear
-from harness_plugins.strategies.dann import Adversary
 
 from harness.testing import RegulariserChecks, StrategyChecks
 
