@@ -182,6 +182,9 @@ class Strategy(Configured):
     """Whether, under ``adaptation``, its task is the labelled target: an upper bound, marked so."""
     needs_source: ClassVar[bool] = False
     """Whether ``prepare`` learns from the source: without one the cell is unsupported."""
+    needs_unlabelled: ClassVar[bool] = False
+    """Whether, under ``transfer``, it learns from unlabelled inputs too: a suite whose data have
+    none is refused."""
     baseline: ClassVar[bool] = False
     """Whether it is what others have to beat, such as training without transfer: gains are over the
     first baseline that a suite has."""

@@ -162,6 +162,12 @@ def _strategy(
             f"'{spec.title}' with backbone '{backbone.spec.title}' has none: give the problem a "
             "'source' or the backbone weights = { source = … }"
         )
+    lacking = spec.protocol == "transfer" and problem.loaded.data.unlabelled is None
+    if cls.needs_unlabelled and lacking:
+        yield (
+            f"strategy '{title}' learns from unlabelled inputs too, and dataset "
+            f"'{spec.dataset}' has none. {OTHERS}"
+        )
     if source is not None:
         for line in messages(strategy.strategy.check_source, _class_sizes(source)):
             yield f"strategy '{title}', problem '{spec.title}': {line}"

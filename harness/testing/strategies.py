@@ -54,7 +54,7 @@ class StrategyChecks:
 
     def given_task(self, *, classes: int, each: int, val: int) -> tuple[Backbone, Task]:
         """A small backbone, and a task of the first ``classes`` digits as the strategy would be
-        given one: with unlabelled inputs if it adapts to another domain."""
+        given one: with unlabelled inputs if it learns from those."""
         backbone = small_backbone()
         examples = digits(backbone)
         adapts = self.strategy.protocols == {"adaptation"} and not self.strategy.sees_target_labels
@@ -62,7 +62,9 @@ class StrategyChecks:
             shots(examples, each, classes),
             OneClass.of(classes),
             shots(examples, val, classes, skip=each) if val else None,
-            shots(examples, 10, classes, skip=60).inputs if adapts else None,
+            shots(examples, 10, classes, skip=60).inputs
+            if adapts or self.strategy.needs_unlabelled
+            else None,
             shifted=adapts,
         )
 

@@ -3,6 +3,7 @@
 import contextlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,6 +211,21 @@ def test_a_strategy_that_fits_neither_the_protocol_nor_the_data(planned, table):
         "strategy 'reader' does not work under the protocol 'transfer' of problem 'toy'. " + OTHERS,
         "strategy 'reader' does not take image, which dataset 'toy' is. " + OTHERS,
     ]
+
+
+def test_what_learns_from_inputs_without_labels_is_refused_where_there_are_none(
+    planned, table, tmp_path
+):
+    table["strategies"] = ["pseudo_label"]
+    assert refused(planned, table) == [
+        "strategy 'pseudo_label' learns from unlabelled inputs too, and dataset 'toy' has none. "
+        + OTHERS
+    ]
+    images = np.random.default_rng(0).integers(0, 255, (60, 8, 8), dtype=np.uint8)
+    labels = np.arange(40) % 2
+    np.savez(tmp_path / "a.npz", x_train=images[:40], y_train=labels, x_unlabelled=images[40:])
+    table["problems"] = [{"dataset": "arrays", "args": {"path": str(tmp_path / "a.npz")}}]
+    assert {cell.label for cell in planned(table)} == {"pseudo_label"}
 
 
 def test_a_dataset_that_fails_is_blamed_by_its_file_and_line(planned, table, toys):
