@@ -130,6 +130,28 @@ def information(logits: Tensor) -> tuple[float, float]:
     return -torch.special.xlogy(mean, mean).sum().item() - conditional, conditional
 
 
+def neighbourhood_density(logits: Tensor, temperature: float = 0.05) -> float:
+    """How dense neighbourhoods of predictions are (Saito et al. 2021, equations 1 to 4).
+
+    Args:
+        logits: float ``[N, C]``, of two inputs or more.
+        temperature: that of the paper.
+
+    Returns:
+        The mean entropy, in nats, of each input's similarity to the others: more where each has
+        many that are alike, log(N - 1) at most.
+    """
+    import torch
+
+    points = torch.nn.functional.normalize(logits.double().softmax(1))
+    entropies = []
+    for first in range(0, len(points), 256):  # of all by all there may be more than fits
+        similar = points[first : first + 256] @ points.T / temperature
+        similar.diagonal(first).fill_(-torch.inf)
+        entropies.append(torch.special.entr(similar.softmax(1)).sum(1))
+    return torch.cat(entropies).mean().item()
+
+
 def mean_scores(episodes: Sequence[dict[str, float]], main: str) -> dict[str, float]:
     """Means over episodes, and of the ``main`` score as ``accuracy_ci95`` the half width of the
     95 % t interval of its mean."""

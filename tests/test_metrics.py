@@ -15,6 +15,7 @@ from harness.metrics import (
     calibration_error,
     information,
     mean_scores,
+    neighbourhood_density,
     scores,
 )
 
@@ -92,3 +93,35 @@ def test_information_is_the_entropy_of_the_mean_less_the_mean_entropy():
     sure = torch.tensor([[200.0, -200.0], [-200.0, 200.0]])
     assert information(sure) == pytest.approx((math.log(2), 0.0), abs=1e-9)
     assert information(sure[:1].expand(5, 2)) == pytest.approx((0.0, 0.0), abs=1e-9)
+
+
+def test_density_is_the_mean_entropy_of_similarities():
+    """One row at a time with SciPy, and by hand: where all answers are alike, each of n inputs is
+    as near to all n - 1 others."""
+    logits = 3 * torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+    points = special.softmax(logits.double().numpy(), axis=1)
+    points /= np.linalg.norm(points, axis=1, keepdims=True)
+    entropies = []
+    for row, point in enumerate(points):
+        others = np.delete(points, row, axis=0)
+        entropies.append(stats.entropy(special.softmax(others @ point / 0.05)))
+    assert neighbourhood_density(logits) == pytest.approx(np.mean(entropies), rel=1e-9)
+    assert neighbourhood_density(torch.ones(9, 3)) == pytest.approx(math.log(8), rel=1e-9)
+
+
+def test_what_needs_no_labels_is_skadas_too():
+    """Which weighs an input itself by e^-40, adds 1e-7 before it takes logarithms, and takes the
+    mean over classes too."""
+    skada = pytest.importorskip("skada.metrics")
+    logits = 3 * torch.randn(40, 4, generator=torch.Generator().manual_seed(1))
+    rows, domains = np.arange(80.0)[:, None], np.repeat([1, -2], 40)
+
+    class Answers:
+        def predict_proba(self, rows, **_):
+            return logits.double().softmax(1).numpy()[rows[:, 0].astype(int) - 40]
+
+    labels = np.repeat([0, -1], 40)
+    density = skada.SoftNeighborhoodDensity()(Answers(), rows, labels, sample_domain=domains)
+    assert neighbourhood_density(logits) == pytest.approx(density, rel=1e-6)
+    entropy = skada.PredictionEntropyScorer()(Answers(), rows, labels, sample_domain=domains)
+    assert -information(logits)[1] / 4 == pytest.approx(entropy, rel=1e-4)

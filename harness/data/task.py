@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -47,8 +47,9 @@ class Target(ABC):
 
     @property
     @abstractmethod
-    def blind(self) -> Measure:
-        """By which a suite selects that does not look at targets."""
+    def blind(self) -> Mapping[str, Measure]:
+        """Those by which a suite may select that do not look at targets, by the names that it gives
+        them."""
 
     @abstractmethod
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
@@ -84,9 +85,15 @@ class OneClass(Target):
         return Measure("accuracy", "log_loss", _accuracy)
 
     @property
-    def blind(self) -> Measure:
-        """Mutual information of input and prediction, and conditional entropy, in nats."""
-        return Measure("information", "entropy", lambda logits, _: metrics.information(logits))
+    def blind(self) -> Mapping[str, Measure]:
+        """Mutual information of input and prediction, in nats; their negated conditional entropy
+        (Morerio et al. 2018); and the density of soft neighbourhoods (Saito et al. 2021). Of what
+        is alike by one of them, the lower conditional entropy is better."""
+        return {
+            "information": Measure("information", "entropy", _information),
+            "entropy": Measure("negative_entropy", "entropy", _negative_entropy),
+            "density": Measure("density", "entropy", _density),
+        }
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
         """As :func:`harness.metrics.scores`."""
@@ -96,6 +103,19 @@ class OneClass(Target):
 def _accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     accuracy = (logits.argmax(1) == labels).double().mean().item()
     return accuracy, F.cross_entropy(logits.double(), labels).item()
+
+
+def _information(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    return metrics.information(logits)
+
+
+def _negative_entropy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    entropy = metrics.information(logits)[1]
+    return -entropy, entropy
+
+
+def _density(logits: Tensor, labels: Tensor) -> tuple[float, float]:
+    return metrics.neighbourhood_density(logits), metrics.information(logits)[1]
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,7 @@ class Task:
         unlabelled_val: inputs of the target domain that are held out, where the suite selects
             without labels.
         shifted: whether what is tested is of another domain than ``train`` and ``val``.
+        unlabelled_measure: by which of the target's blind measures the suite selects on those.
     """
 
     train: Examples
@@ -119,11 +140,19 @@ class Task:
     unlabelled: Inputs | None = None
     unlabelled_val: Inputs | None = None
     shifted: bool = False
+    unlabelled_measure: str = "information"
 
     @property
     def classes(self) -> int:
         """How many numbers the head gives: one for each class."""
         return self.target.outputs
+
+    @property
+    def measure(self) -> Measure:
+        """By which validation selects."""
+        target = self.target
+        blind = self.unlabelled_val is not None
+        return target.blind[self.unlabelled_measure] if blind else target.selection
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ def validate(model: Classifier, task: Task) -> tuple[float, float] | None:
     """What a state is worth: more is better, first of the first. ``None`` without validation.
 
     A value and a negated loss, by the target's measure: of classes accuracy (0–1) and log loss
-    (nats); where the suite selects without labels, mutual information and conditional entropy
-    (nats) on inputs of the target domain.
+    (nats); where the suite selects without labels, what it selects by, on inputs of the target
+    domain.
     """
     if task.val is None:
         return None
@@ -107,6 +107,5 @@ def validate(model: Classifier, task: Task) -> tuple[float, float] | None:
     logits = model.logits(task.val.inputs if unlabelled is None else unlabelled)
     if not logits.isfinite().all():
         raise Diverged("the model's predictions are not finite")
-    measure = task.target.selection if unlabelled is None else task.target.blind
-    value, loss = measure.of(logits, task.val.labels)
+    value, loss = task.measure.of(logits, task.val.labels)
     return value, -loss

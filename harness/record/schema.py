@@ -34,7 +34,7 @@ class Trial(BaseModel):
 
     ``value`` is the validation accuracy (0–1), ``loss`` the validation log loss (nats), and
     ``curve`` the (step, accuracy) pairs reported on the way. Where predictions on unlabelled
-    inputs select, ``value`` is their mutual information and ``loss`` their conditional entropy.
+    inputs select, ``value`` is by what they do and ``loss`` their conditional entropy (nats).
     ``seconds`` is all that the trial took, but for ``prepare``, which trials share; ``fit_seconds``
     leaves out validation. ``at_once`` tells how many examples of a batch went through the model
     together where memory had no room for all of them. ``together`` trials were adapted at once, by

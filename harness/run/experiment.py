@@ -211,12 +211,14 @@ class Experiment:
         if self.strategy.sees_target_labels:
             val = _on_val(known)
         elif problem.selection != "source":
-            if problem.selection == "information":
+            if problem.selection != "target":
                 assert known.val is not None
-                task = replace(task, unlabelled_val=known.val.inputs.by_place())
-            oracle = problem.selection == "target"
-            measure = task.target.selection if oracle else task.target.blind
-            val = replace(_on_val(known), tasks=[task], measure=measure)
+                task = replace(
+                    task,
+                    unlabelled_val=known.val.inputs.by_place(),
+                    unlabelled_measure=problem.selection,
+                )
+            val = replace(_on_val(known), tasks=[task], measure=task.measure)
         self._tune_and_test(backbone, val, loaded, target)
 
     def _tune_and_test(

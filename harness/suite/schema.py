@@ -322,10 +322,11 @@ class AdaptationProblem(_Problem):
 
     ``shots`` counts the source's labelled examples a class. ``val_fraction`` of either domain
     validates, and ``test_fraction`` of the target is tested where it has no test split of its own.
-    Hyperparameters are selected by ``selection``: accuracy on the ``source`` domain, mutual
-    ``information`` of the predictions on the target (no labels), or accuracy on ``target``, an
-    oracle that reports mark as such. ``splits`` names a file that says how the target is split,
-    in place of both fractions.
+    Hyperparameters are selected by ``selection``: accuracy on the ``source`` domain; of predictions
+    on the target, without its labels, mutual ``information``, low ``entropy`` or the ``density`` of
+    their neighbourhoods; or accuracy on ``target``, an oracle that reports mark as such. To compare
+    these, give a problem of each a label. ``splits`` names a file that says how the target is
+    split, in place of both fractions.
     """
 
     protocol: Literal["adaptation"]
@@ -333,7 +334,7 @@ class AdaptationProblem(_Problem):
     shots: Annotated[
         tuple[Shots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
     ] = ("all",)
-    selection: Literal["source", "information", "target"] = "source"
+    selection: Literal["source", "information", "entropy", "density", "target"] = "source"
     val_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
     splits: Path | None = Field(default=None, strict=False)

@@ -12,6 +12,7 @@ from scipy import stats
 from sklearn import metrics
 
 from harness.api import Examples, Measure, OneClass, Target, Task
+from harness.metrics import neighbourhood_density
 from harness.run.validation import Validation
 from harness.testing import a_run, digits, shots, small_backbone
 
@@ -123,16 +124,19 @@ class TestOneClass:
         assert OneClass(("cat", "dog")).outputs == 2
         assert OneClass.of(3).names == ("0", "1", "2")
 
-    def test_its_measures_are_accuracy_and_information(self):
+    def test_its_measures_are_accuracy_and_what_needs_no_labels(self):
         logits = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
         labels = torch.arange(50) % 4
         value, loss = OneClass.of(4).selection.of(logits, labels)
         shares = logits.double().softmax(1).numpy()
         assert value == metrics.accuracy_score(labels, logits.argmax(1))
         assert loss == pytest.approx(metrics.log_loss(labels, shares))
-        value, entropy = OneClass.of(4).blind.of(logits, labels)
+        blind = OneClass.of(4).blind
+        value, entropy = blind["information"].of(logits, labels)
         assert entropy == pytest.approx(stats.entropy(shares, axis=1).mean())
         assert value == pytest.approx(stats.entropy(shares.mean(0)) - entropy)
+        assert blind["entropy"].of(logits, labels) == (-entropy, entropy)
+        assert blind["density"].of(logits, labels) == (neighbourhood_density(logits), entropy)
 
 
 def test_groups_follow_their_examples():

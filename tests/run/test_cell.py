@@ -26,6 +26,7 @@ from harness.plan.datasets import Datasets
 
 ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
 LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}
+SELECTIONS = ("source", "information", "entropy", "density", "target")
 MAML = {"name": "maml", "args": {"meta_steps": 2, "tasks": 1}}
 
 
@@ -162,7 +163,7 @@ class TestAdaptation:
         assert all("accuracy_val" in record.metrics for record in records)
         assert len({record.split_hash for record in records}) == 1
 
-    @pytest.mark.parametrize("selection", ["source", "information", "target"])
+    @pytest.mark.parametrize("selection", SELECTIONS)
     def test_the_targets_labels_are_seen_by_none_but_the_oracle(self, bench, selection):
         tasks = []
         spy = misbehaving("spy", lambda task, hp, run: tasks.append(task))
@@ -182,7 +183,7 @@ class TestAdaptation:
         assert source.order[blind.val.inputs.rows].tolist() == split["source"]["val"]
         assert sorted(target.order[blind.unlabelled.rows].tolist()) == split["target"]["train"]
         without = blind.unlabelled_val
-        assert (without is None) == (selection != "information")
+        assert (without is None) == (selection in ("source", "target"))
         if without is not None:
             assert sorted(target.order[without.rows].tolist()) == split["target"]["val"]
         assert target.order[seeing.train.inputs.rows].tolist() == split["target"]["train"]
@@ -198,13 +199,13 @@ class TestAdaptation:
                 folder=selection,
                 problems=[{**self.PROBLEM, "selection": selection}],
             )[0]
-            for selection in ("source", "information", "target")
+            for selection in SELECTIONS
         }
         scores = {
             name: [(trial.value, -trial.loss) for trial in record.trials]
             for name, record in found.items()
         }
-        assert len({tuple(each) for each in scores.values()}) == 3
+        assert len({tuple(each) for each in scores.values()}) == len(SELECTIONS)
         for name, record in found.items():
             assert record.selected == scores[name].index(max(scores[name]))
         assert found["information"].metrics["information_val"] <= np.log(62)

@@ -168,7 +168,7 @@ class _Gathered:
         for name, value in flat(record.provenance).items():
             self.seen[name][value] += 1
         self._defaults(cell, record)
-        by_accuracy = "information_val" not in record.metrics
+        by_accuracy = "accuracy_val" in record.metrics or not record.metrics
         for trial in record.trials:
             # What was prepared had to be ready before the first trial, which always comes first.
             prepared = record.seconds.get("prepare", 0.0) if trial.number == 0 else 0.0
