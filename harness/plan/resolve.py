@@ -147,8 +147,9 @@ def batch_norm_of(
 ) -> BatchNorm:
     """What batch norm does in blocks that train: what the suite says, or else what suits the
     weights. Random ones have no statistics that could be kept, and a method may leave no choice."""
-    if strategy.plugin.cls.batch_norm is not None:
-        return strategy.plugin.cls.batch_norm
+    own: BatchNorm | None = strategy.strategy.batch_norm
+    if own is not None:
+        return own
     published = backbone.weights == "hub" or isinstance(backbone.weights, FileWeights)
     if backbone.weights == "random" or not strategy.plugin.cls.uses_weights:
         return "train"
