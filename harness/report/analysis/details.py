@@ -239,7 +239,10 @@ class _Gathered:
 
 def _text(record: Record) -> str:
     apart = {*Coordinates.model_fields, "schema_version", "meaning"}
-    return json.dumps(finite(record.model_dump(mode="json", exclude=apart)), separators=(",", ":"))
+    text = record.model_dump_json(exclude=apart)
+    if "NaN" in text or "Infinity" in text:  # perhaps in a name; looking is what takes long
+        return json.dumps(finite(json.loads(text)))
+    return text
 
 
 def finite(tree: Any) -> Any:

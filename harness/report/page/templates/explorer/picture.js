@@ -50,7 +50,7 @@ function markOf(group, ...parts) {
 function intervals(shown, width, title) {
   const left = Math.min(190, 0.36 * width);
   const spread = state.metric === "accuracy" ? ["low", "high"] : [];
-  const [low, high] = metricRange(shown.flatMap((group) =>
+  const [low, high] = metricRange(shown.slice(0, LINES).flatMap((group) =>
     [group, ...group.cells].map((row) => row[state.metric]).concat(spread.map((end) => group[end]))));
   const x = (value) => left + (width - left - 14) * (value - low) / (high - low);
   const parts = [];
