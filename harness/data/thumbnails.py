@@ -11,8 +11,8 @@ from torch import Tensor
 SIDE = 64
 """Pixels of a thumbnail's longer side, at most."""
 
-EXACT = 32
-"""Pixels of the longer side up to which every one is kept: so small an image has none to lose."""
+EXACT = 1024
+"""Values up to which each is kept: so small an image has none to lose, and as a PNG few bytes."""
 
 
 def thumbnail(pixels: Tensor) -> str:
@@ -24,7 +24,7 @@ def thumbnail(pixels: Tensor) -> str:
     """
     shown = pixels[:3] if len(pixels) >= 3 else pixels[0]
     image = Image.fromarray((shown.permute(1, 2, 0) if shown.ndim == 3 else shown).numpy())
-    kind, options = ("png", {}) if max(image.size) <= EXACT else ("jpeg", {"quality": 80})
+    kind, options = ("png", {}) if shown.numel() <= EXACT else ("jpeg", {"quality": 80})
     image.thumbnail((SIDE, SIDE))
     content = io.BytesIO()
     image.save(content, kind, **options)

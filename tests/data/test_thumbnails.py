@@ -37,3 +37,13 @@ def test_other_channels_are_not_shown() -> None:
     pixels = torch.randint(0, 256, (5, 4, 4), dtype=torch.uint8)
     assert thumbnail(pixels) == thumbnail(pixels[:3])
     assert thumbnail(pixels[:2]) == thumbnail(pixels[:1])
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((1, 32, 32), "png"), ((3, 16, 16), "png"), ((3, 32, 32), "jpeg")]
+)
+def test_no_thumbnail_takes_many_bytes(shape: tuple[int, ...], kind: str) -> None:
+    noise = torch.randint(0, 256, shape, dtype=torch.uint8)
+    told = thumbnail(noise)
+    assert told.startswith(f"image/{kind};")
+    assert len(told) < 3000

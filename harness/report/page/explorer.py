@@ -154,11 +154,11 @@ def _recommended(report: Report) -> list[dict[str, Any]]:
     """Tell the most confident errors in each setting: those of the highest mean's first seed."""
     show, frame = misclassified.may_show(report.plan), report.frame
     firsts = frame[frame["counts"]].drop_duplicates(["setting", "label"])
-    cells = {(row.setting, row.label): row.cell for row in firsts.itertuples()}
+    cells = firsts.set_index(["setting", "label"])["cell"]
     found, left = [], MOST_BYTES
     for standing in report.decisions.standings:
         for label in standing.ranking[:1]:
-            cell = cells[standing.setting, label]
+            cell = str(cells[standing.setting, label])
             errors = misclassified.read(report.directory, cell, show)
             if errors is None:
                 continue
