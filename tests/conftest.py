@@ -311,6 +311,7 @@ valid = tables(
     seeds=unique(st.integers(0, 2**32 - 1)),
     budget=budget,
     save_predictors=st.booleans(),
+    report=st.fixed_dictionaries({}, optional={"examples": st.booleans()}),
 )
 
 

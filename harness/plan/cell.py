@@ -27,6 +27,8 @@ class Cell(Coordinates):
     batch_norm: BatchNorm
     budget: Budget
     save_predictors: bool
+    keep_examples: bool
+    """Of what was misclassified, for reports."""
     meaning: dict[str, Any]
 
     @property

@@ -157,6 +157,7 @@ def _cell(
         batch_norm=batch_norm,
         budget=suite.budget,
         save_predictors=suite.save_predictors,
+        keep_examples=suite.report.examples,
         meaning=meaning,
     )
 

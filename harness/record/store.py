@@ -1,15 +1,16 @@
 """The results folder of a suite: records written whole or not at all, read back as a table.
 
 ``plan.json`` says which cells there should be, ``records/KEY.json`` what became of each,
-``predictions/KEY.npz`` holds its test predictions and ``splits/HASH.json`` the ids it was given.
-What can't be believed is moved to ``set-aside/`` when the suite goes on.
+``predictions/KEY.npz`` holds its test predictions, ``misclassified/KEY.json`` those of them that
+were wrong and that a report shows, and ``splits/HASH.json`` the ids it was given. What can't be
+believed is moved to ``set-aside/`` when the suite goes on.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -43,6 +44,9 @@ does not count is its error's."""
 
 IDENTITY = ("strategy", "dataset", "protocol", "shots", "ways", "seed")
 """What a record and its plan say alike; labels may have changed since."""
+
+KEPT = ("predictions/{}.npz", "misclassified/{}.json", "predictors/{}.safetensors")
+"""What a finished cell leaves besides its record."""
 
 Meet: TypeAlias = Callable[[Coordinates, Record | None, InvalidFile | None], None]
 """Is shown a planned cell, its record, and why the one that is there does not count."""
@@ -84,6 +88,10 @@ class Store:
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **dict(arrays))  # logits hardly compress
         write_atomically(self.directory / f"predictions/{cell}.npz", content.getvalue())
+
+    def write_misclassified(self, cell: str, errors: Sequence[Mapping[str, Any]]) -> None:
+        content = json.dumps(errors).encode()
+        write_atomically(self.directory / f"misclassified/{cell}.json", content)
 
     def write_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
         """Write a split, unless it is there as it should be."""
@@ -229,7 +237,7 @@ class Store:
             record = self.record(before)
             if record is None:
                 continue
-            for name in ("predictions/{}.npz", "predictors/{}.safetensors"):
+            for name in KEPT:
                 old = self.directory / name.format(before)
                 if old.exists():
                     write_atomically(self.directory / name.format(cell.cell), old.read_bytes())

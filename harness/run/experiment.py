@@ -19,7 +19,7 @@ from harness.data.episodes import (
     episodes_digest,
     query_labels,
 )
-from harness.data.examples import Inputs, Pool
+from harness.data.examples import Inputs, Pool, Split
 from harness.data.leakage import episode_leakage
 from harness.data.loaded import Loaded
 from harness.data.protocols import (
@@ -48,6 +48,7 @@ from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, OnProgress
 from harness.run.facts import CellFacts, Tested
 from harness.run.meters import Clock, Meters
+from harness.run.misclassified import Arrays, Classes, misclassified
 from harness.run.outcomes import Selected
 from harness.run.resources import Resources
 from harness.run.trials import AT_ONCE, Trials
@@ -235,10 +236,9 @@ class Experiment:
             logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task)
         labels = test.labels[rows]
         self.facts.metrics |= task.target.scores(logits, labels)
-        self.store.write_predictions(
-            self.cell.cell,
-            {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()},
-        )
+        arrays = {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()}
+        columns = np.arange(len(data.classes))
+        self._keep_predictions(test, arrays, columns, data.classes)
         self._finish(selected, selected.predictor, val.measure)
         curve = self.done.trials[selected.number].curve
         steps = curve[-1][0] if curve else self.run_context.steps
@@ -309,14 +309,13 @@ class Experiment:
         self.clock.seconds["test"] += selected.fit_seconds
         self.clock.seconds["fit"] -= selected.fit_seconds
         self.facts.metrics |= mean_scores(results, measure.value)
-        self.store.write_predictions(
-            cell.cell,
-            {
-                "logits": np.stack(all_logits),
-                "labels": np.stack([query_labels(e).numpy() for e in test]),
-                "ids": np.array([e.query for e in test]),
-            },
-        )
+        arrays = {
+            "logits": np.stack(all_logits),
+            "labels": np.stack([query_labels(e).numpy() for e in test]),
+            "ids": np.array([e.query for e in test]),
+        }
+        columns = np.array([e.classes for e in test])
+        self._keep_predictions(data.train, arrays, columns, data.classes)
         assert predictor is not None
         self._finish(selected, predictor, measure)
         self.tested = Tested(selected, tasks[-1], predictor, queries(test[-1]), None)
@@ -329,6 +328,13 @@ class Experiment:
         self.clock.seconds["selected fit"] = selected.fit_seconds
         if self.cell.save_predictors:
             predictor.save(self.store.path_for(f"predictors/{self.cell.cell}.safetensors"))
+
+    def _keep_predictions(
+        self, split: Split, arrays: Arrays, columns: Classes, names: Sequence[str]
+    ) -> None:
+        self.store.write_predictions(self.cell.cell, arrays)
+        errors = misclassified(split, arrays, columns, names, self.cell.keep_examples)
+        self.store.write_misclassified(self.cell.cell, errors)
 
     def _keep_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
         self.facts.split_hash = digest

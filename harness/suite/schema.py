@@ -133,6 +133,13 @@ class Limits(_Table):
     ] = ("timeout", "oom", "crashed")
 
 
+class ReportSpec(_Table):
+    """What reports may show; no part of a cell's key. ``examples``: test inputs that were
+    misclassified, which are kept for it; ``false``, for private data, keeps and shows none."""
+
+    examples: bool = True
+
+
 class MethodSpec(_Table):
     """A pretraining plugin by name, and its arguments."""
 
@@ -381,6 +388,7 @@ class Suite(_Table):
     problems: Annotated[tuple[Problem, ...], Field(min_length=1, strict=False)]
     save_predictors: bool = False
     limits: Limits = Field(default_factory=Limits)
+    report: ReportSpec = Field(default_factory=ReportSpec)
 
     def with_tricks(self) -> Suite:
         """The same suite where each strategy has all its tricks itself, and its title."""

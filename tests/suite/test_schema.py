@@ -52,6 +52,9 @@ accumulate = true
 retries = 2
 retry = ["oom", "failed"]
 
+[report]
+examples = false
+
 [[backbones]]
 model = "test_resnet"
 label = "pretrained"
@@ -187,6 +190,7 @@ def test_every_key_can_be_given():
         "TrickSpec",
         "BackboneSpec",
         "MethodSpec",
+        "ReportSpec",
         "SourceWeights",
         "FileWeights",
         "TransferProblem",
@@ -343,7 +347,7 @@ def test_a_suite_that_is_not_there(name):
         (
             {"a\nb": 1},
             "'a\\nb': unknown key (known: backbones, budget, description, limits, name, "
-            "problems, save_predictors, seeds, strategies, tricks)",
+            "problems, report, save_predictors, seeds, strategies, tricks)",
         ),
     ],
 )

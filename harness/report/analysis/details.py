@@ -5,6 +5,8 @@ Ten thousand records hold too much to keep whole, so each is read, used and drop
 
 from __future__ import annotations
 
+import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -99,7 +101,8 @@ class Details:
     """``trials``: cell, number, state, value, seconds, settings, and whether ``accuracy`` is what
     the value is · ``curves``: cell, step, value, of the selected trial · ``tuned``: its settings,
     by cell · ``faults`` and ``facts``; broken cells before those that are pending or unsupported,
-    most cells first · ``defaults``: what was in force, each in the order it was first met."""
+    most cells first · ``defaults``: what was in force, each in the order it was first met ·
+    ``records``: by cell, its record as JSON without coordinates and ``meaning``."""
 
     trials: pd.DataFrame
     curves: pd.DataFrame
@@ -107,6 +110,7 @@ class Details:
     faults: list[Fault]
     facts: list[Fact]
     defaults: list[Default]
+    records: Mapping[str, str]
 
 
 def collect(store: Store, submit: Submit = serial) -> tuple[pd.DataFrame, Details]:
@@ -140,6 +144,7 @@ def collect(store: Store, submit: Submit = serial) -> tuple[pd.DataFrame, Detail
                 gathered.in_force.items(), key=lambda item: PARTS.index(item[0][0])
             )
         ],
+        records=gathered.texts,
     )
 
 
@@ -157,6 +162,7 @@ class _Gathered:
     seen: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
+    texts: dict[str, str] = field(default_factory=dict)
     records: int = 0
 
     def add(self, cell: Coordinates, record: Record | None, invalid: InvalidFile | None) -> None:
@@ -165,6 +171,7 @@ class _Gathered:
             self._fault(cell, status, why, "")
             return
         self.records += 1
+        self.texts[cell.cell] = _text(record)
         for name, value in flat(record.provenance).items():
             self.seen[name][value] += 1
         self._defaults(cell, record)
@@ -214,6 +221,7 @@ class _Gathered:
         self.trials += more.trials
         self.curves += more.curves
         self.tuned |= more.tuned
+        self.texts |= more.texts
         for told, fault in more.faults.items():
             self.faults.setdefault(told, replace(fault, cells=[])).cells.extend(fault.cells)
         for name, counts in more.seen.items():
@@ -227,6 +235,23 @@ class _Gathered:
             if absent := self.records - values.total():
                 values["(not recorded)"] = absent
         return [Fact(name, dict(values.most_common())) for name, values in self.seen.items()]
+
+
+def _text(record: Record) -> str:
+    apart = {*Coordinates.model_fields, "schema_version", "meaning"}
+    text = record.model_dump_json(exclude=apart)
+    if "NaN" in text or "Infinity" in text:  # perhaps in a name; looking is what takes long
+        return json.dumps(finite(json.loads(text)))
+    return text
+
+
+def finite(tree: Any) -> Any:
+    """Put words for numbers that JSON does not have."""
+    if isinstance(tree, dict):
+        return {name: finite(value) for name, value in tree.items()}
+    if isinstance(tree, list):
+        return [finite(value) for value in tree]
+    return str(tree) if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

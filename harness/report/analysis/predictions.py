@@ -168,7 +168,7 @@ def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _counted(path: Path) -> tuple[Counts, Bins]:
+def count_file(path: Path) -> tuple[Counts, Bins]:
     """Count one cell.
 
     Raises:
@@ -194,7 +194,7 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
     Raises:
         InvalidFile: one of them can't be used.
     """
-    counted = [_counted(path) for path in paths]
+    counted = [count_file(path) for path in paths]
     if len({confusion.shape for confusion, _ in counted}) > 1:
         raise InvalidFile("its seeds differ in their number of classes")
     confusion = np.sum([confusion for confusion, _ in counted], axis=0)
@@ -207,13 +207,13 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
         facet=str(first["facet"]),
         shots=first["shots"],
         label=str(first["label"]),
-        classes=_classes(directory, first["split_hash"], len(confusion)),
+        classes=classes_of(directory, first["split_hash"], len(confusion)),
         confusion=confusion,
         bins=(held, sure, right),
     )
 
 
-def _classes(directory: Path, split: Any, number: int) -> tuple[str, ...]:
+def classes_of(directory: Path, split: Any, number: int) -> tuple[str, ...]:
     """Read the classes' names from the split's manifest, or number them where it has none."""
     try:
         content = read_file(directory / f"splits/{split}.json", MOST_BYTES)

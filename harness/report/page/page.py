@@ -16,7 +16,7 @@ from harness.report.analysis import importance, stats
 from harness.report.analysis.details import Fault
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
-from harness.report.page import predictions, provenance
+from harness.report.page import explorer, predictions, provenance
 from harness.report.plots import images
 from harness.report.plots.render import Rendering, Renderings
 from harness.report.plots.style import Look
@@ -41,6 +41,7 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
         "overall": found.suite,
         "findings": found.settings,
         "results": _results(report),
+        "explorer": explorer.data(report, renderings.looks),
         **_tests(report),
         "ranks": found.ranks,
         "diagram": renderings.diagram,

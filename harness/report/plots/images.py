@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
+from numpy.typing import NDArray
 
 from harness.report.plots.style import INK, PAPER, RULE, STYLE, Look
 
@@ -46,16 +47,20 @@ def inline_svg(figure: Figure, name: str, alt: str) -> Markup:
 
 def inline_mark(look: Look) -> Markup:
     """Draw the look of one strategy as a small ``<svg>``, for a legend in a page."""
-    marker = MarkerStyle(look.marker)
-    path = marker.get_transform().transform_path(marker.get_path())
-    outline = np.asarray(path.to_polygons()[0])
-    points = " ".join(f"{18 + 9 * x:.2f},{8 - 9 * y:.2f}" for x, y in outline)
+    points = " ".join(f"{18 + 9 * x:.2f},{8 - 9 * y:.2f}" for x, y in outline(look))
     dash = " ".join(str(2 * length) for length in look.dash)
     return Markup(
         '<svg viewBox="0 0 36 16" aria-hidden="true">'
         '<path d="M1 8H35" stroke="{0}" stroke-width="2" stroke-dasharray="{1}"></path>'
         '<polygon points="{2}" fill="{0}" stroke="var(--paper)"></polygon></svg>'
     ).format(look.colour, dash, points)
+
+
+def outline(look: Look) -> NDArray[np.float64]:
+    """The corners of a mark ``[K, 2]``, upwards, in widths of it from its middle."""
+    marker = MarkerStyle(look.marker)
+    path = marker.get_transform().transform_path(marker.get_path())
+    return np.asarray(path.to_polygons()[0])
 
 
 def _saved(figure: Figure, **options: Any) -> bytes:

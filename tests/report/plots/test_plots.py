@@ -238,7 +238,7 @@ def test_best_curves_tell_their_ends(frame_of: FrameOf) -> None:
         (frame["cell"][0], number, "complete", value, seconds, {}, True)
         for number, (value, seconds) in enumerate([(0.2, 1.0), (0.6, 3.0)])
     ]
-    nothing = Details(pd.DataFrame(tried, columns=TRIAL), NO_CURVES, {}, [], [], [])
+    nothing = Details(pd.DataFrame(tried, columns=TRIAL), NO_CURVES, {}, [], [], [], {})
     table = summary(frame)
     tuned = tuning(frame, table, nothing, {})()
     by_trials = curves.best_by_trials(table, tuned.by_trials, as_run=False)

@@ -10,7 +10,7 @@ function compare(a, b, down) {
   if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
   return (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1);
 }
-for (const table of document.querySelectorAll("table.sortable")) {
+function makeSortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
     const button = document.createElement("button");
@@ -26,6 +26,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+document.querySelectorAll("table.sortable").forEach(makeSortable);
 // On paper nothing can be unfolded: what is folded is printed, but for the longest tables.
 const folded = () => document.querySelectorAll("details:not(.long)");
 window.addEventListener("beforeprint", () => folded().forEach((part) => {

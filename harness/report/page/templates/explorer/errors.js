@@ -1,0 +1,30 @@
+// ── Errors, with what the model was shown ───────────────────────────────────────────────────────
+const PICTURE = /^image\/(png|jpeg);base64,[A-Za-z0-9+/=]+$/;
+function errorItem(error) {
+  const told = `${error.true} taken for ${error.taken}`;
+  const shown = PICTURE.test(error.image ?? "") ? el("img", { src: `data:${error.image}`, alt: told })
+    : error.text !== undefined ? el("blockquote", {}, error.text)
+    : null;
+  return el("li", { class: error.text !== undefined ? "words" : null }, shown,
+    el("span", {}, el("b", {}, error.true), " taken for ", el("b", {}, error.taken)),
+    el("span", { class: "muted" }, `${percent(error.confidence)} % sure · ${error.name ?? `example ${error.id}`}`));
+}
+const gallery = (errors) => el("ul", { class: "errors" }, errors.map(errorItem));
+
+const wrong = document.getElementById("wrong");
+if (data.recommended.length) {
+  const placed = data.recommended.map(({ key, errors }) => ({ cell: byKey.get(key), errors }));
+  const shown = el("div", { role: "status" });
+  const select = el("select", { onchange: () => show() }, placed.map(({ cell }, place) =>
+    el("option", { value: place }, groups[cell.group].place)));
+  const show = () => {
+    const { cell, errors } = placed[select.value];
+    const group = groups[cell.group], label = nameOf("label", group), { place } = group;
+    fill(shown,
+      el("p", {}, errors.length ? `${place}: ${label}, seed ${cell.seed}, the surest first. ` : `${place}: ${label}, seed ${cell.seed}, made no error. `, cellLink(cell, "More of this cell")),
+      gallery(errors));
+  };
+  wrong.append(el("form", { class: "controls", onsubmit: (event) => event.preventDefault() }, el("label", {}, "setting", select)), shown);
+  wrong.hidden = false;
+  show();
+}
