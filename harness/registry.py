@@ -338,7 +338,7 @@ def check(kind: Kind, cls: Any) -> str | None:
     from harness.dataset_wrapper import DatasetWrapper
     from harness.executor import Executor
 
-    bases: tuple[type, ...] = {
+    bases: tuple[Any, ...] = {
         "strategy": (contract.Strategy,),
         "trick": (contract.Trick,),
         "dataset": (contract.Dataset, DatasetWrapper),
@@ -350,9 +350,8 @@ def check(kind: Kind, cls: Any) -> str | None:
     if not (isinstance(cls, type) and issubclass(cls, bases)):
         names = " or ".join(f"harness.api.{base.__name__}" for base in bases)
         return f"{cls!r} is not a subclass of {names}"
-    if inspect.isabstract(cls):
-        missing = ", ".join(sorted(cls.__abstractmethods__))
-        return f"{kind} class {cls.__name__} does not define {missing}"
+    if missing := sorted(getattr(cls, "__abstractmethods__", ())):
+        return f"{kind} class {cls.__name__} does not define {', '.join(missing)}"
     if not isinstance(getattr(cls, "name", None), str):
         return f"{kind} class {cls.__name__} has no 'name'"
     if issubclass(cls, contract.Strategy):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,12 +36,6 @@ from harness.testing.small import (
 )
 
 
-@lru_cache(maxsize=1)
-def _adapted(checks: type[StrategyChecks]) -> tuple[Tensor, Backbone, Any]:
-    """One training, which several checks look at; they change nothing of it."""
-    return checks()._adapt(classes=5, each=4, val=2)
-
-
 class StrategyChecks:
     """What every strategy must do. Inherit, and set ``strategy``; name the class ``Test…``.
 
@@ -51,6 +44,7 @@ class StrategyChecks:
 
     strategy: ClassVar[Strategy]
     settings: ClassVar[Mapping[str, Any]] = {}
+    _known: ClassVar[tuple[Tensor, Backbone, Any]]
 
     def given_task(self, *, classes: int, each: int, val: int) -> tuple[Backbone, Task]:
         """A small backbone, and a task of the first ``classes`` digits as the strategy would be
@@ -84,6 +78,13 @@ class StrategyChecks:
         queries = shots(examples, 5, classes, skip=40)
         return predictor.logits(queries.inputs), prepared, (predictor, queries, task, run)
 
+    @classmethod
+    def _adapted(cls) -> tuple[Tensor, Backbone, Any]:
+        """One training, which several checks look at; they change nothing of it."""
+        if "_known" not in vars(cls):
+            cls._known = cls()._adapt(classes=5, each=4, val=2)
+        return cls._known
+
     def test_class_is_well_formed(self) -> None:
         assert registry.check("strategy", type(self.strategy)) is None
 
@@ -98,7 +99,7 @@ class StrategyChecks:
         assert logits.isfinite().all()
 
     def test_same_seed_gives_the_same_answers(self) -> None:
-        first, _, _ = _adapted(type(self))
+        first, _, _ = self._adapted()
         second, _, _ = self._adapt(classes=5, each=4, val=2)
         assert torch.equal(first, second)
 
@@ -113,7 +114,7 @@ class StrategyChecks:
         assert all(torch.equal(retrained[name], tensor) for name, tensor in trained.items())
 
     def test_an_answer_does_not_depend_on_the_other_queries(self) -> None:
-        together, _, (predictor, queries, _, _) = _adapted(type(self))
+        together, _, (predictor, queries, _, _) = self._adapted()
         alone = torch.cat(
             [
                 predictor.logits(queries.inputs.subset(torch.tensor([row])))
@@ -124,7 +125,7 @@ class StrategyChecks:
 
     def test_adapt_leaves_the_shared_backbone_as_it_was(self) -> None:
         hp = {**self.strategy.defaults, **self.settings}
-        _, backbone, (_, _, task, run) = _adapted(type(self))
+        _, backbone, (_, _, task, run) = self._adapted()
         before = backbone.digest()
         self.strategy.adapt(backbone, task, {name: hp[name] for name in self.strategy.space}, run)
         assert backbone.digest() == before
@@ -132,7 +133,7 @@ class StrategyChecks:
     def test_what_was_trained_can_be_saved(self, tmp_path: Path) -> None:
         from safetensors.torch import load_file
 
-        _, _, (predictor, _, _, _) = _adapted(type(self))
+        _, _, (predictor, _, _, _) = self._adapted()
         predictor.save(tmp_path / "predictor.safetensors")
         saved = load_file(tmp_path / "predictor.safetensors")
         trained = predictor.trained
@@ -141,7 +142,7 @@ class StrategyChecks:
         }
 
     def test_what_was_saved_gives_the_same_logits_bit_for_bit(self, tmp_path: Path) -> None:
-        logits, backbone, (predictor, queries, task, _) = _adapted(type(self))
+        logits, backbone, (predictor, queries, task, _) = self._adapted()
         predictor.save(tmp_path / "predictor.safetensors")
         hp = {**self.strategy.defaults, **self.settings}
         restored = self.strategy.restore(

@@ -33,8 +33,9 @@ def disk(radius: float, smoothing: float) -> Image:
     flat = (squares[:, None] + squares <= radius**2).astype(np.float64)
     taps = np.exp(-(np.arange(-cut, cut + 1) ** 2) / (2 * smoothing**2))
     taps /= taps.sum()
-    smooth = ndimage.convolve1d(ndimage.convolve1d(flat, taps, 0), taps, 1)
-    return smooth / smooth.sum()
+    smooth: Image = ndimage.convolve1d(ndimage.convolve1d(flat, taps, 0), taps, 1)
+    smooth /= smooth.sum()
+    return smooth
 
 
 def glass(image: Image, sigma: float, reach: int, rounds: int, draws: np.random.Generator) -> Image:
@@ -70,7 +71,8 @@ def motion(image: Image, radius: int, sigma: float, degrees: float) -> Image:
 
 def zoom(image: Image, factors: NDArray[np.float64]) -> Image:
     """The mean of the image and of all its enlargements by ``factors``."""
-    return (image + enlarged(image, factors).sum(0)) / (len(factors) + 1)
+    mean: Image = (image + enlarged(image, factors).sum(0)) / (len(factors) + 1)
+    return mean
 
 
 def enlarged(image: Image, factors: NDArray[np.float64]) -> Image:

@@ -83,12 +83,14 @@ def brightness(image: Image, more: float, draws: Draws) -> Image:
     """``more`` of the value in HSV: the colours keep their hue and saturation."""
     value = image.max(0)
     lifted = (value + more).clip(0, 1)
-    return np.where(value > 0, image * lifted / np.where(value > 0, value, 1), lifted)
+    scale = np.where(value > 0, value, 1)
+    brighter: Image = np.where(value > 0, image * lifted / scale, lifted)
+    return brighter
 
 
 def contrast(image: Image, kept: float, draws: Draws) -> Image:
     """Closer to the mean of each channel."""
-    mean = image.mean((1, 2), keepdims=True)
+    mean: Image = image.mean((1, 2), keepdims=True)
     return mean + kept * (image - mean)
 
 

@@ -22,7 +22,7 @@ def fog(image: Image, thickness: float, decay: float, draws: np.random.Generator
     """The image behind clouds of brightness, as bright at most as it was."""
     _, height, width = image.shape
     clouds = plasma(height, width, decay, draws)
-    brightest = image.max()
+    brightest = float(image.max())
     return (image + thickness * clouds) * brightest / (brightest + thickness)
 
 
@@ -34,7 +34,7 @@ def plasma(height: int, width: int, decay: float, draws: np.random.Generator) ->
     roughness = 1.0
 
     def between(*neighbours: Image) -> Image:
-        mean = np.mean(neighbours, axis=0)
+        mean: Image = np.mean(neighbours, axis=0)
         return mean + draws.uniform(-roughness, roughness, mean.shape)
 
     while step > 1:
@@ -46,8 +46,8 @@ def plasma(height: int, width: int, decay: float, draws: np.random.Generator) ->
         land[::step, half::step] = between(middles, np.roll(middles, 1, 0), corners, east)
         land[half::step, ::step] = between(middles, np.roll(middles, 1, 1), corners, south)
         step, roughness = half, roughness / decay**2
-    part: Image = land[:height, :width]
-    return (part - land.min()) / np.ptp(land)
+    part: Image = (land[:height, :width] - land.min()) / np.ptp(land)
+    return part
 
 
 def snow(

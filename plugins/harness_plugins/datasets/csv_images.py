@@ -95,9 +95,10 @@ class CsvImages(Dataset):
             )
 
         if unseen := {names[row.fields["label"]] for row in test.values()}.difference(classes):
+            lacking: list[str] = sorted(unseen, key=natural)
             raise HarnessError(
                 f"{self.file}: test images have labels that no training image has: "
-                f"{abridged(sorted(unseen, key=natural))}",
+                f"{abridged(lacking)}",
                 "Correct them, or leave their rows out",
             )
         halves = [part(chosen) for chosen in (train, test) if chosen]
@@ -114,7 +115,7 @@ class CsvImages(Dataset):
             Mistakes: a row says nothing that can be used, or names a file that is not there.
         """
         columns = {"path": self.path, "label": self.label}
-        further = {}
+        further: dict[str, str] = {}
         for argument, column in (("group", self.group), ("split", self.split)):
             (further if column is None else columns)[argument] = column or argument
         rows = _csv_files.read(self.file, columns, further)

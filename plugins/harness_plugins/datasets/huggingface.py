@@ -100,9 +100,10 @@ class HuggingFace(Dataset):
         values = {split: self._labels(found[split], split) for split in named.values()}
         names = self._names(found[self.train], values[self.train])
         if unseen := {*values[named.get("test", self.train)]}.difference(names):
+            lacking: list[str] = sorted(map(str, unseen), key=natural)
             raise HarnessError(
                 f"{self.path}: split '{named['test']}' has labels that '{self.train}' lacks: "
-                f"{abridged(sorted(map(str, unseen), key=natural))}",
+                f"{abridged(lacking)}",
                 "Name another split, or give training examples of them",
             )
         number = {value: place for place, value in enumerate(names)}
@@ -178,7 +179,7 @@ class HuggingFace(Dataset):
             raise HarnessError(
                 f"{self.path} has {told}", f"Name one in args: input = …; there are: {there}"
             )
-        return found[0]
+        return str(found[0])
 
     def _labels(self, rows: Rows, split: str) -> list[Any]:
         values = [*rows[self.label]]
