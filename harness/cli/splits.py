@@ -63,7 +63,7 @@ def command(
         shots = ("all",) if isinstance(problem, AdaptationProblem) else problem.shots
         drawn = [
             (each, seed, target_manifest(datasets, problem, each, seed))
-            for seed in planned.seeds
+            for seed in planned.every_seed
             for each in shots
         ]
         loaded = datasets.load(problem.dataset, problem.args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from harness.plan.cell import Cell
     from harness.record.store import Store
     from harness.registry import Registry
+    from harness.report.analysis.looks import Needed
 
 
 @click.command("suite")
@@ -85,7 +87,8 @@ def command(
     SUITE is a TOML file, or the name of one in ./suites or of one that comes with the harness.
     Relative paths in it are taken from the current folder.
     Cells that have a record are not run again; the same command goes on where it was stopped, by
-    Ctrl-C (twice: at once) or by a crash. Several commands on one folder share the work.
+    Ctrl-C (twice: at once) or by a crash. Several commands on one folder share the work. Where the
+    suite says seeds = { from = 3, to = 10 }, seeds are added to settings without a winner.
 
     \b
     Examples:
@@ -106,6 +109,7 @@ def command(
     from harness.plan.estimate import estimate
     from harness.plan.notes import notes_told
     from harness.record.store import Store
+    from harness.report.analysis.looks import needed
     from harness.run.job import Place
     from harness.run.suite import pick_workers, readers_each, room_for, run_suite, unfinished
     from harness.suite.read import find, read
@@ -133,10 +137,17 @@ def command(
         limits=limits,
     )
     followers = {name: registry.get("tracker", name).cls() for name in tracker}
+
+    def so_far() -> Needed:
+        return needed(planned.cells, Store(directory), planned.to_json().config)
+
     if dry_run:
-        todo = unfinished(chosen, Store(directory), retried)
-        seconds = estimate(todo, known, registry, workers[0])
-        _show_plan(chosen, seconds, Store(directory), output)
+        found = so_far()
+        asked = [cell for cell in chosen if cell.cell in found.now]
+        todo = unfinished(asked, Store(directory), retried)
+        later = [cell for cell in chosen if cell.cell in found.later]
+        seconds = estimate([*todo, *later], known, registry, workers[0])
+        _show_plan(asked, later, seconds, {cell.cell for cell in todo}, Store(directory), output)
         _show_stale(todo, Store(directory))
         return 0
 
@@ -152,12 +163,23 @@ def command(
     events = Events(registry.manager, _say)
     try:
         with stopping.at_signals(lambda: _say(STOPPING)):
-            store = run_suite(planned, chosen, runner, place, events, retry=retried, warn=_say)
+            store = run_suite(
+                planned,
+                chosen,
+                runner,
+                place,
+                events,
+                retry=retried,
+                needed=lambda: so_far().now,
+                warn=_say,
+            )
     finally:
         for name in followers:
             registry.manager.unregister(name=name)
     if stopping.asked():
         raise KeyboardInterrupt
+    if spared := len(planned.cells) - len(so_far().now):
+        _say(f"{spared} of {len(planned.cells)} cells were not needed")
     return _conclude(store, chosen, registry, output)
 
 
@@ -186,31 +208,44 @@ def _statuses(retry: str) -> frozenset[str]:
 
 
 def _show_plan(
-    chosen: list[Cell], seconds: dict[str, float | None], store: Store, output: str
+    chosen: list[Cell],
+    later: list[Cell],
+    seconds: dict[str, float | None],
+    todo: set[str],
+    store: Store,
+    output: str,
 ) -> None:
-    """Print the cells; those in ``seconds`` are still to do, and cost that much."""
+    """Print the cells, of which those ``todo`` are still to do and cost so many ``seconds``; and
+    how many may come ``later``."""
     records = {cell.cell: store.judged(cell)[0] for cell in chosen}
     rows = [
         {
             "cell": cell.cell,
             "title": cell.title,
-            "done": cell.cell not in seconds,
+            "done": cell.cell not in todo,
             "status": record.status if (record := records[cell.cell]) else None,
-            "seconds": seconds.get(cell.cell),
+            "seconds": seconds[cell.cell] if cell.cell in todo else None,
         }
         for cell in chosen
     ]
     if output == "json":
-        click.echo(json.dumps({"directory": str(store.directory), "cells": rows}, indent=1))
+        told = {"directory": str(store.directory), "cells": rows}
+        told |= {"later": [cell.cell for cell in later]} if later else {}
+        click.echo(json.dumps(told, indent=1))
         return
     for row in rows:
         cost = row["status"] if row["done"] else _duration(row["seconds"])
         click.echo(f"{row['cell']}  {cost:>9}  {row['title']}")
-    known = [cost for cost in seconds.values() if cost is not None]
-    total = f": {_duration(sum(known))} on this machine, one at a time" if known else ""
-    click.echo(
-        f"{len(chosen)} cells, {len(chosen) - len(seconds)} done, {len(seconds)} to do{total}"
-    )
+    total = _total(seconds[key] for key in todo)
+    click.echo(f"{len(chosen)} cells, {len(chosen) - len(todo)} done, {len(todo)} to do{total}")
+    if later:
+        total = _total(seconds[cell.cell] for cell in later)
+        click.echo(f"up to {len(later)} cells more where settings have no winner{total}")
+
+
+def _total(seconds: Iterable[float | None]) -> str:
+    known = [cost for cost in seconds if cost is not None]
+    return f": {_duration(sum(known))} on this machine, one at a time" if known else ""
 
 
 def _show_stale(todo: list[Cell], store: Store) -> None:

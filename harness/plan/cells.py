@@ -42,7 +42,12 @@ class Planned:
     suite: Suite
     cells: tuple[Cell, ...]
 
-    def to_json(self) -> Plan:
+    @property
+    def keys(self) -> frozenset[str]:
+        return frozenset(cell.cell for cell in self.cells)
+
+    def to_json(self, needed: Collection[str] | None = None) -> Plan:
+        """What the results folder keeps: all cells, or those whose keys are ``needed`` so far."""
         return Plan(
             suite=self.suite.name,
             description=self.suite.description,
@@ -50,6 +55,7 @@ class Planned:
             cells=[
                 Coordinates(**{n: getattr(cell, n) for n in Coordinates.model_fields})
                 for cell in self.cells
+                if needed is None or cell.cell in needed
             ],
         )
 
@@ -93,7 +99,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "source": source_fingerprint(datasets, source, problem.spec.fit),
                 "budget": suite.budget.meaning(),
             }
-            for seed in suite.seeds:
+            for seed in suite.every_seed:
                 for shots, split in splits[seed].items():
                     for strategy, does in strategies:
                         mode = batch_norm_of(backbone, problem.spec, strategy)

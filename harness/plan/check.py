@@ -202,7 +202,7 @@ def _splits(suite: Suite, datasets: Datasets, resolved: ResolvedProblem) -> Iter
                 yield f"{where}, {shots_asked(shots)}: {line}"
     else:
         for shots in problem.shots:
-            for seed in suite.seeds:
+            for seed in suite.every_seed:
                 for line in messages(target_manifest, datasets, problem, shots, seed):
                     yield f"{where}: {line}"
 

@@ -118,8 +118,8 @@ def split_fingerprints(
 ) -> dict[int, dict[Shots, dict[str, str]]]:
     """What splits from a file add to the meaning of cells, by seed and shots."""
     if isinstance(problem, EpisodesProblem):
-        return {seed: {shots: {} for shots in problem.shots} for seed in suite.seeds}
+        return {seed: {shots: {} for shots in problem.shots} for seed in suite.every_seed}
     return {
         seed: {shots: split_meaning(datasets, problem, shots, seed) for shots in problem.shots}
-        for seed in suite.seeds
+        for seed in suite.every_seed
     }

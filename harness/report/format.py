@@ -68,6 +68,15 @@ def plus_minus(fraction: float, half: float) -> str:
     return percent(fraction) if math.isnan(half) else f"{percent(fraction)} ± {percent(half)}"
 
 
+def accuracy(group: Mapping[Any, Any]) -> str:
+    """A row of ``summary``: ``92.1 ± 0.8``, or ``99.1 (97.0 to 99.8)`` near the edge, where an
+    interval has unequal sides."""
+    mean, low, high = (group[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
+    if math.isnan(low) or math.isclose(high - mean, mean - low, abs_tol=1e-9):
+        return plus_minus(mean, high - mean)
+    return f"{percent(mean)} ({percent(low)} to {percent(high)})"
+
+
 def signed(points: float) -> str:
     """``+2.3`` or ``−2.3`` (a true minus sign), ``0.0`` where it rounds to that."""
     if math.isnan(points):
@@ -90,14 +99,19 @@ OUTCOMES: Mapping[str, str] = {
 """What a test says of a difference."""
 
 
+EDGES = (0.01, 0.02, 0.05)
+"""What p-values are held against."""
+
+
 def p_number(p: float) -> str:
-    """A p-value: ``0.012``, ``< 0.001``; one below 0.05 is never rounded up to it."""
+    """A p-value: ``0.012``, ``< 0.001``; one below what it is held against is never rounded up."""
     if math.isnan(p):
         return GAP
     if p < 0.001:
         return "< 0.001"
     text = f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
-    return "< 0.05" if text == "0.050" and p < 0.05 else text
+    edge = next((edge for edge in EDGES if text == f"{edge:.3f}" and p < edge), None)
+    return text if edge is None else f"< {edge}"
 
 
 def p_text(p: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from harness.report import format
+from harness.report.analysis.advice import deciding_more
 from harness.report.analysis.compare import Comparison
 from harness.report.analysis.report import Report
 from harness.report.comparison_text import amount, sentences
@@ -13,12 +14,14 @@ from harness.report.tables.text import results_table
 
 
 def results(report: Report) -> str:
-    """Render the results, a table for each facet: side by side they are too wide. Below them, who
-    validates below the strategy that it starts from."""
+    """Render the results, a table for each facet, as side by side they are too wide, and what was
+    decided: what to take, what can't be told apart, and how to decide more."""
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
-    told = [f"{sentence.striptags()}\n" for sentence in report.below]
-    return "".join([*(f"{table}\n\n" for table in tables), *told])
+    found = [*report.findings.suite, *report.findings.advice]
+    told = [sentence.striptags().replace("\u00a0", " ") for sentence in found]
+    lines = [*told, *deciding_more(report.decisions, report.plan.suite)]
+    return "".join(f"{part}\n\n" for part in [*tables, "\n".join(lines)] if part)
 
 
 def comparison(found: Comparison) -> str:

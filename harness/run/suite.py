@@ -1,7 +1,8 @@
 """Run a suite: what has a record is done, the rest goes to the executor, round after round.
 
 A cell is left for a later round while another runner is at it, and taken up again where the suite
-asks for another attempt.
+asks for another attempt. Where a suite adds seeds, the cells that are needed are found anew when
+all that were needed before have ended.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ def run_suite(
     events: Events,
     *,
     retry: Collection[str] = (),
+    needed: Callable[[], frozenset[str]] | None = None,
     warn: Callable[[str], None],
 ) -> Store:
     """Run the chosen cells that are not done, and leave a record of each.
@@ -67,23 +69,31 @@ def run_suite(
     process is asked to stop (:mod:`harness.run.stopping`).
 
     Args:
+        needed: tells the keys of the cells that are needed so far, where that is not all of them.
         warn: is told, in a line each, what was found in the folder and set aside.
     """
     store = Store(place.directory)
     for line in store.set_aside(planned.cells):
         warn(line)
     store.adopt((cell, cell.meaning) for cell in planned.cells)
-    store.write_plan(planned.to_json())
     for folder in (place.directory, place.cache):
         remove_leftovers(folder)
     _drop_ended(planned.cells, store)
-    todo = unfinished(chosen, store, retry)
-    told = {"suite": planned.suite.name, "directory": place.directory}
-    events.emit("harness_suite_started", {**told, "cells": chosen, "todo": len(todo)})
-    try:
-        _Rounds(todo, executor, place, events).run()
-    finally:
-        events.emit("harness_suite_finished", told)
+    known: frozenset[str] = frozenset()
+    while not known or not stopping.asked():
+        wanted = planned.keys if needed is None else needed()
+        if known and wanted <= known:
+            break
+        store.write_plan(planned.to_json(wanted))
+        cells = [cell for cell in chosen if cell.cell in wanted]
+        todo = [cell for cell in unfinished(cells, store, retry) if cell.cell not in known]
+        known |= wanted
+        told = {"suite": planned.suite.name, "directory": place.directory}
+        events.emit("harness_suite_started", {**told, "cells": cells, "todo": len(todo)})
+        try:
+            _Rounds(todo, executor, place, events).run()
+        finally:
+            events.emit("harness_suite_finished", told)
     return store
 
 

@@ -26,6 +26,7 @@ from harness.suite.schema import (
     TransferProblem,
     TrickSpec,
 )
+from harness.suite.seeds import AddedSeeds
 
 Location: TypeAlias = tuple[int | str, ...]
 """Where pydantic found a mistake: keys and indices, and the branch it took of each union."""
@@ -85,6 +86,8 @@ def _in_file(location: Location) -> Location:
             return (*location[:2], *location[3:])
         case ("backbones", int(), "weights", _, *_):
             return (*location[:3], *location[4:])
+        case ("seeds", _, *_):
+            return (location[0], *location[2:])
     return location
 
 
@@ -139,6 +142,8 @@ def _message(detail: ErrorDetails) -> str:
             return f"unknown protocol {protocol}{did_you_mean(protocol, PROTOCOLS)}"
         case "union_tag_invalid", _:
             message = "should be a table"
+        case "tuple_type", ("seeds", _):
+            message = "should be a list, or { from = …, to = … }"
         case "tuple_type", (("strategies" | "backbones" | "problems") as key,) if isinstance(
             found, Mapping
         ):
@@ -176,6 +181,8 @@ def _nearest(key: str, location: Location) -> str:
             return f" (write weights = {{ {key} = … }})"
         case ("budget", _):
             table = Budget
+        case ("seeds", _, _):
+            table = AddedSeeds
         case ("strategies", _, "tricks", _, _) | ("tricks", _, _):
             table = TrickSpec
         case ("strategies", _, _):
@@ -192,7 +199,8 @@ def _nearest(key: str, location: Location) -> str:
             table = SourceSpec
         case ("problems", _, protocol, _):
             table = PROTOCOLS[str(protocol)]
-    known = [*table.model_fields, *(["file"] if table is SourceWeights else [])]
+    names = [field.alias or name for name, field in table.model_fields.items()]
+    known = [*names, *(["file"] if table is SourceWeights else [])]
     if table is not Suite and key in Suite.model_fields:
         return " (it belongs to the suite: put it above the first [table])"
     if table is Suite and key in Budget.model_fields:
@@ -203,7 +211,7 @@ def _nearest(key: str, location: Location) -> str:
 def ambiguities(suite: Suite) -> Iterator[str]:
     """Things of one kind that a table could not tell apart."""
     label = ": give each a 'label' of its own"
-    yield from _repeated("seeds", suite.seeds)
+    yield from _repeated("seeds", suite.every_seed)
     yield from _repeated("strategies", [spec.title for spec in suite.strategies], label)
     for spec in suite.with_tricks().strategies:
         yield from _repeated(

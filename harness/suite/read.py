@@ -84,7 +84,7 @@ def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None
 def _too_many(suite: Suite) -> Iterator[str]:
     backbones = sum(backbone.compared for backbone in suite.backbones)
     settings = backbones * sum(len(problem.shots) for problem in suite.problems)
-    cells = settings * len(suite.strategies) * len(suite.seeds)
+    cells = settings * len(suite.strategies) * len(suite.every_seed)
     if cells > MOST_CELLS:
         yield f"it has {cells:,} cells, and at most {MOST_CELLS:,} are planned: divide it"
 

@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     PositiveFloat,
@@ -20,16 +18,8 @@ from pydantic import (
 
 from harness.data.examples import Fit
 from harness.model.batch_norm import BatchNorm
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        ser_json_inf_nan="constants",
-    )
+from harness.suite.seeds import AddedSeeds, Seed, Seeds
+from harness.suite.table import Table
 
 
 def _listed(value: object) -> object:
@@ -43,11 +33,10 @@ def _named(value: object) -> object:
 Shots: TypeAlias = PositiveInt | Literal["all"]
 TransferShots: TypeAlias = PositiveInt | Literal["vtab1k", "all"]
 Fraction: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 Args: TypeAlias = dict[str, Any]
 
 
-class AugmentSpec(_Table):
+class AugmentSpec(Table):
     """Random views of training images, drawn anew in every step; see
     :class:`harness.model.augment.Augment`.
 
@@ -64,7 +53,7 @@ class AugmentSpec(_Table):
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
-class Budget(_Table):
+class Budget(Table):
     """What every cell gets alike.
 
     ``trials`` or ``seconds`` of tuning (one of them); ``steps`` optimiser steps a trial at most;
@@ -106,7 +95,7 @@ class Budget(_Table):
         return {**self.model_dump(mode="json", exclude=later), **used}
 
 
-class Limits(_Table):
+class Limits(Table):
     """What a cell may take of the machine, and what is done about those that took more.
 
     No part of a cell's key.
@@ -133,21 +122,21 @@ class Limits(_Table):
     ] = ("timeout", "oom", "crashed")
 
 
-class ReportSpec(_Table):
+class ReportSpec(Table):
     """What reports may show; no part of a cell's key. ``examples``: test inputs that were
     misclassified, which are kept for it; ``false``, for private data, keeps and shows none."""
 
     examples: bool = True
 
 
-class MethodSpec(_Table):
+class MethodSpec(Table):
     """A pretraining plugin by name, and its arguments."""
 
     name: str
     args: Args = Field(default_factory=dict)
 
 
-class SourceWeights(_Table):
+class SourceWeights(Table):
     """Weights that the harness trains itself, on a dataset, by a pretraining plugin.
 
     ``steps`` of ``batch_size`` at a peak rate of ``lr``; ``rotations`` makes four classes of
@@ -171,7 +160,7 @@ class SourceWeights(_Table):
         return self.model_dump(mode="json", exclude={"source", "args"} | later)
 
 
-class FileWeights(_Table):
+class FileWeights(Table):
     """Weights from a safetensors file."""
 
     file: Path = Field(strict=False)
@@ -193,7 +182,7 @@ Weights: TypeAlias = Annotated[
 ]
 
 
-class BackboneSpec(_Table):
+class BackboneSpec(Table):
     """A model and where its weights come from. With ``compared = false`` it is there only for
     strategies whose arguments name it, such as a teacher.
 
@@ -216,7 +205,7 @@ class BackboneSpec(_Table):
         return self.label or self.model
 
 
-class TrickSpec(_Table):
+class TrickSpec(Table):
     """A trick by name; ``args`` fix hyperparameters or set the plugin's own arguments."""
 
     name: str
@@ -228,7 +217,7 @@ Tricks: TypeAlias = Annotated[
 ]
 
 
-class StrategySpec(_Table):
+class StrategySpec(Table):
     """A strategy by name; ``args`` fix hyperparameters or set the plugin's own arguments.
     ``tricks`` amend its training."""
 
@@ -242,7 +231,7 @@ class StrategySpec(_Table):
         return self.label or "+".join([self.name, *(trick.name for trick in self.tricks)])
 
 
-class SourceSpec(_Table):
+class SourceSpec(Table):
     """What ``prepare`` learns from, if it is not what the backbone's weights come from."""
 
     dataset: str
@@ -250,7 +239,7 @@ class SourceSpec(_Table):
     rotations: bool = False
 
 
-class _Problem(_Table):
+class _Problem(Table):
     """``fit`` makes images that are not square so, those of a source too: ``crop`` takes their
     middle, as is done where nothing is said, ``pad`` puts all of it between bars of the model's
     mean colour, and ``squash`` distorts it."""
@@ -369,15 +358,16 @@ Problem: TypeAlias = Annotated[
 ]
 
 
-class Suite(_Table):
+class Suite(Table):
     """Problems × backbones × strategies × seeds, and the budget of each cell.
 
-    ``tricks`` amend the training of all strategies, before those that a strategy has itself.
+    ``seeds`` are a list, or :class:`AddedSeeds`: added where they are needed. ``tricks`` amend the
+    training of all strategies, before those that a strategy has itself.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     description: str = ""
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, strict=False)] = (0, 1, 2)
+    seeds: Seeds = (0, 1, 2)
     strategies: Annotated[
         tuple[Annotated[StrategySpec, BeforeValidator(_named)], ...],
         Field(min_length=1, strict=False),
@@ -389,6 +379,11 @@ class Suite(_Table):
     save_predictors: bool = False
     limits: Limits = Field(default_factory=Limits)
     report: ReportSpec = Field(default_factory=ReportSpec)
+
+    @property
+    def every_seed(self) -> tuple[int, ...]:
+        """All seeds that a cell may be asked for."""
+        return tuple(range(self.seeds.to)) if isinstance(self.seeds, AddedSeeds) else self.seeds
 
     def with_tricks(self) -> Suite:
         """The same suite where each strategy has all its tricks itself, and its title."""

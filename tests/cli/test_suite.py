@@ -109,6 +109,16 @@ def test_more_seeds_only_add_cells(harness, results, tiny_suite, no_report):
     assert ended.err.splitlines()[0] == "tiny: 6 cells, 4 done before, 2 to do"
 
 
+def test_seeds_are_added_where_there_is_no_winner(harness, results, tiny_suite, no_report):
+    """Two seeds are done and show nothing, so that there are three; the same again adds none."""
+    added = ("--set", "seeds={ from = 2, to = 3 }")
+    told = harness("suite", tiny_suite, *added).err
+    assert told.startswith("tiny: 6 cells, 4 done before, 2 to do\n")
+    assert len(rows(harness, results)) == 6
+    told = harness("suite", tiny_suite, *added).err
+    assert told.startswith("tiny: 6 cells, 6 done before, 0 to do\n")
+
+
 def test_only_some_cells_can_be_run(harness, tiny_suite, no_report, tmp_path):
     ended = harness("suite", tiny_suite, "--only", "label=linear_probe", "--only", "seed=1")
     assert ended.status == 0
@@ -141,6 +151,15 @@ def test_a_dry_run_tells_what_is_done(harness, results, tiny_suite, unchanged):
     assert total.startswith("4 cells, 2 done, 2 to do: ")
     done = harness("suite", tiny_suite, "--dry-run")
     assert done.out.splitlines()[-1] == "4 cells, 4 done, 0 to do"
+
+
+def test_a_dry_run_tells_what_may_come(harness, tiny_suite):
+    added = ("--set", "seeds={ from = 2, to = 4 }")
+    *_, total, more = harness("suite", tiny_suite, "--dry-run", *added).out.splitlines()
+    assert total.startswith("4 cells, 0 done, 4 to do: ")
+    assert more.startswith("up to 4 cells more where settings have no winner: ")
+    found = json.loads(harness("suite", tiny_suite, "--dry-run", *added, "--format", "json").out)
+    assert (len(found["cells"]), len(found["later"])) == (4, 4)
 
 
 def test_a_dry_run_is_data_too(harness, results, tiny_suite, unchanged):

@@ -13,7 +13,7 @@ import pytest
 from harness.record.schema import Coordinates, Plan, Record, Trial
 from harness.record.store import COLUMNS, Store
 from harness.report.analysis.results import summary, tidy
-from harness.report.analysis.tests import Decisions, decide
+from harness.report.analysis.tests import Decisions, Evidence, decide, evidence
 
 STRATEGIES = {
     "from_scratch": (0.47, 0.25, 4.0),
@@ -167,16 +167,23 @@ def frame(results: Path) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def table(frame: pd.DataFrame) -> pd.DataFrame:
-    return summary(frame)
+def tests(frame: pd.DataFrame) -> Evidence:
+    return evidence(frame)
+
+
+@pytest.fixture(scope="session")
+def table(frame: pd.DataFrame, tests: Evidence) -> pd.DataFrame:
+    return summary(frame, tests.pairwise())
 
 
 Scores = Mapping[str, Sequence[float | None]]
 
 
 @pytest.fixture(scope="session")
-def decisions(results: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Decisions:
-    return decide(results, frame, table)
+def decisions(
+    results: Path, frame: pd.DataFrame, table: pd.DataFrame, tests: Evidence
+) -> Decisions:
+    return decide(results, frame, table, tests)
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,7 @@ def test_renderers_need_the_report_alone(
     (directory / "report").mkdir(parents=True)
     page = write_report(report)
     assert "a has a complete result" in page.read_text().replace("<b>", "").replace("</b>", "")
-    assert "55.0 ± 63.5" in terminal.results(report)
+    assert "55.0 (8.6 to 94.1)" in terminal.results(report)
 
 
 def test_renderers_take_decisions_as_they_are(report: Report) -> None:

@@ -15,6 +15,7 @@ from harness.plan.datasets import Datasets
 from harness.record.journal import Journal, Partial
 from harness.record.locks import locked
 from harness.record.schema import Trial
+from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.run import stopping
 from harness.run import suite as rounds
@@ -57,7 +58,7 @@ def run(tmp_path, monkeypatch):
     stopping.forget()
     registry = load_once(Sources())
 
-    def run(do, **limits):
+    def run(do, needed=None, **limits):
         suite = parse({**SUITE, "limits": limits}, "test")
         planned = plan(suite, registry, Datasets(registry), "test")
         place = Place(
@@ -75,7 +76,16 @@ def run(tmp_path, monkeypatch):
                 heard.append((hook, arguments))
 
         run.executor = Lends(do)
-        store = run_suite(planned, planned.cells, run.executor, place, Ears(), warn=run.warn)
+        asked = None if needed is None else lambda: needed(planned.cells, Store(place.directory))
+        store = run_suite(
+            planned,
+            planned.cells,
+            run.executor,
+            place,
+            Ears(),
+            needed=asked,
+            warn=run.warn,
+        )
         finished = [a["record"] for hook, a in heard if hook == "harness_cell_finished"]
         return store, finished
 
@@ -95,6 +105,21 @@ def test_each_cell_is_run_once_and_told_once(run):
     assert sorted(r.seed for r in finished) == [0, 1, 2]
     assert run.executor.rounds == 1
     _, finished = run(inline)
+    assert finished == []
+
+
+def test_cells_are_needed_when_those_before_have_ended(run):
+    """The plan of the folder has what was needed so far, whenever it is stopped."""
+
+    def one_more(cells, store):
+        ended = [cell for cell in cells if store.record(cell.cell)]
+        return frozenset(cell.cell for cell in cells[: min(len(ended) + 1, 2)])
+
+    store, finished = run(inline, needed=one_more)
+    assert sorted(record.seed for record in finished) == [0, 1]
+    assert run.executor.rounds == 2
+    assert [cell.seed for cell in store.plan().cells] == [0, 1]
+    _, finished = run(inline, needed=one_more)
     assert finished == []
 
 

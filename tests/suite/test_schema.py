@@ -208,6 +208,34 @@ def test_most_keys_have_a_default():
     assert (problem.protocol, problem.shots) == ("transfer", ("all",))
 
 
+def test_seeds_are_a_list_or_added_where_they_are_needed():
+    listed = parse(SMALLEST | {"seeds": [5, 6]}, "here")
+    assert listed.every_seed == listed.seeds == (5, 6)
+    added = parse(SMALLEST | {"seeds": {"from": 3, "to": 10, "margin": 1}}, "here")
+    assert added.every_seed == tuple(range(10))
+    written = added.model_dump(mode="json", exclude_none=True)
+    assert written["seeds"] == {"from": 3, "to": 10, "margin": 1}
+    assert parse(written, "here") == added
+    plain = parse(SMALLEST | {"seeds": {"from": 3, "to": 10}}, "here")
+    assert plain.model_dump(mode="json")["seeds"] == {"from": 3, "to": 10}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        ({"from": 3}, "seeds.to: is missing"),
+        ({"from": 3, "to": 3}, "seeds: 'to' should be more than 'from'"),
+        ({"from": 1, "to": 3}, "seeds.from: should be greater than or equal to 2, not 1"),
+        ({"form": 3, "from": 3, "to": 5}, "seeds.form: unknown key (did you mean 'from'?)"),
+        (3, "seeds: should be a list, or { from = …, to = … }, not 3"),
+        ([], "seeds: should not be empty"),
+        ([-1], "seeds[0]: should be greater than or equal to 0, not -1"),
+    ],
+)
+def test_wrong_seeds_are_told(seeds, told):
+    assert line(seeds=seeds) == told
+
+
 def test_a_strategy_is_a_name_or_a_table():
     by_name = parse(SMALLEST | {"strategies": ["maml", "linear_probe"]}, "here")
     by_table = parse(
@@ -363,7 +391,7 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
             {"name": "a/b"},
             "name: should be letters, digits, '.', '_', '-', and begin with no sign, not 'a/b'",
         ),
-        ({"seeds": 3}, "seeds: should be a list, not 3"),
+        ({"seeds": 3}, "seeds: should be a list, or { from = …, to = … }, not 3"),
         ({"seeds": []}, "seeds: should not be empty"),
         ({"seeds": ["0"]}, "seeds[0]: should be a whole number, not '0'"),
         ({"seeds": [1.0]}, "seeds[0]: should be a whole number, not 1.0"),

@@ -1,11 +1,16 @@
-"""Compare two strategies of one results folder, or two folders."""
+"""Compare two strategies of one results folder, or two folders.
+
+Of two strategies' accuracy a folder's report has decided; that is what is told of it. What it does
+not speak of, other metrics and other folders, is a page of its own: half of its α is for the test
+over all problems and half for those in settings (Holm).
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +21,12 @@ from harness.errors import HarnessError, did_you_mean
 from harness.record.store import Store
 from harness.report import format
 from harness.report.analysis import problems, stats
+from harness.report.analysis.design import design
+from harness.report.analysis.luck import with_examples
+from harness.report.analysis.pairwise import seen_from
 from harness.report.analysis.results import SETTING, labels, tidy
-from harness.report.analysis.stats import Estimate, Models
+from harness.report.analysis.stats import ALPHA, Estimate, Models
+from harness.report.analysis.tests import evidence
 from harness.report.analysis.trained import compared
 
 FRACTIONS = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "auroc", "ece")
@@ -39,10 +48,13 @@ class Side:
 class InSetting:
     """Both sides in one setting, on the seeds that both have.
 
-    ``left`` and ``right`` are the metric for each of ``seeds``, ``paired`` whether each seed gave
-    both the same split. ``models``: by seed, where both left predictions.
+    ``setting`` is its number in the folder of the left. ``left`` and ``right`` are the metric for
+    each of ``seeds``, ``paired`` whether each seed gave both the same split. ``models``: by seed,
+    where both left predictions. ``outcome`` is what is decided of the ``estimate``, as
+    ``stats.outcome``, by ``p_holm`` of ``test``.
     """
 
+    setting: int
     problem: str
     title: str
     seeds: list[int]
@@ -50,34 +62,18 @@ class InSetting:
     right: stats.Floats
     paired: bool
     models: dict[int, Models]
+    estimate: Estimate
+    test: str
     p_holm: float = math.nan
-    estimate: Estimate = field(init=False)
-
-    def __post_init__(self) -> None:
-        differences = self.left - self.right
-        self.estimate = (
-            stats.stratified([differences])
-            if self.paired
-            else stats.stratified([], [(self.left, self.right)])
-        )
-
-    @property
-    def test(self) -> str:
-        if math.isnan(self.estimate.p):
-            return "none"
-        return "paired t" if self.paired else "Welch"
-
-    @property
-    def outcome(self) -> str:
-        """As ``stats.outcome``."""
-        return stats.outcome(self.estimate.value, self.p_holm)
+    outcome: str = "untested"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Two sides in every setting that both have, and over all problems.
 
-    ``scale`` makes the metric's units those of ``unit``; ``notes`` say what was not compared.
+    ``scale`` makes the metric's units those of ``unit``; ``outcome`` is what is decided over all
+    problems, as ``stats.outcome``; ``notes`` say what was not compared.
     """
 
     left: str
@@ -88,12 +84,8 @@ class Comparison:
     settings: list[InSetting]
     over_problems: Estimate
     test: str
+    outcome: str
     notes: list[str]
-
-    @property
-    def outcome(self) -> str:
-        """What the test over all problems says, as ``stats.outcome``."""
-        return stats.outcome(self.over_problems.value, self.over_problems.p)
 
 
 def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
@@ -112,7 +104,8 @@ def two_labels(folder: Path, left: str, right: str, metric: str) -> Comparison:
     if left == right:
         raise HarnessError(f"'{left}' can't be compared with itself", "Name two strategies")
     sides = [Side(label, folder, cells[cells["label"] == label]) for label in (left, right)]
-    return _comparison(sides[0], sides[1], SETTING, metric)
+    found = _comparison(sides[0], sides[1], SETTING, metric)
+    return _as_reported(found, folder, cells) if metric == "accuracy" else found
 
 
 def two_folders(left: Path, right: Path, metric: str) -> Comparison:
@@ -152,12 +145,35 @@ def _comparison(
     adjusted = stats.holm([setting.estimate.p for setting in settings])
     for setting, p in zip(settings, adjusted, strict=True):
         setting.p_holm = float(p)
+        setting.outcome = stats.outcome(setting.estimate.value, setting.p_holm, ALPHA / 2)
     _correct_models(settings)
     estimate, test = _over_problems(settings)
     points = metric.startswith(FRACTIONS)
     unit = "points" if points else ""
     scale = 100.0 if points else 1.0
-    return Comparison(left.name, right.name, metric, scale, unit, settings, estimate, test, notes)
+    outcome = stats.outcome(estimate.value, estimate.p, ALPHA / 2)
+    return Comparison(
+        left.name, right.name, metric, scale, unit, settings, estimate, test, outcome, notes
+    )
+
+
+def _as_reported(found: Comparison, folder: Path, cells: pd.DataFrame) -> Comparison:
+    """Put what the folder's report decides in the place of what the two would decide alone."""
+    by = evidence(with_examples(folder, cells), design(Store(folder).plan().config))
+    both = (found.left, found.right)
+    over = [row for row in by.over if {row.left, row.right} == {*both}]
+    if not over:  # a bound, which the report does not test
+        return found
+    row = over[0] if over[0].left == found.left else over[0].turned()
+    pairs = seen_from(by.pairwise(), found.left)
+    decided = pairs[pairs["right"] == found.right].set_index("setting").to_dict("index")
+    for setting in found.settings:
+        if (mine := decided.get(setting.setting)) is not None:
+            setting.estimate = Estimate(mine["difference"], mine["half"], mine["p"])
+            setting.p_holm, setting.outcome = mine["p_holm"], mine["outcome"]
+            setting.test = mine["test"]
+    estimate = Estimate(row.points / 100, row.half / 100, row.p)
+    return replace(found, over_problems=estimate, test=row.test, outcome=row.outcome)
 
 
 def _settings(left: Side, right: Side, key: list[str], notes: list[str]) -> Iterator[InSetting]:
@@ -193,15 +209,21 @@ def _settings(left: Side, right: Side, key: list[str], notes: list[str]) -> Iter
         one, other = one.loc[seeds], other.loc[seeds]
         hashes = [cells["split_hash"].fillna("").to_numpy() for cells in (one, other)]
         paired = bool((hashes[0] == hashes[1]).all())
+        sides = (one["value"].to_numpy(), other["value"].to_numpy())
+        together = ([sides[0] - sides[1]], []) if paired else ([], [sides])
+        estimate = stats.stratified(*together)
         if not paired:
             notes.append(f"{title}: the splits differ, so seeds are not paired (Welch's test)")
         yield InSetting(
+            setting=int(one["setting"].iloc[0]),
             problem=str(one["problem"].iloc[0]),
             title=title,
             seeds=[int(seed) for seed in seeds],
-            left=one["value"].to_numpy(),
-            right=other["value"].to_numpy(),
+            left=sides[0],
+            right=sides[1],
             paired=paired,
+            estimate=estimate,
+            test="none" if math.isnan(estimate.p) else "paired t" if paired else "Welch",
             models=_models(left, right, one, other) if paired else {},
         )
 
@@ -244,7 +266,7 @@ def _over_problems(settings: list[InSetting]) -> tuple[Estimate, str]:
     if unpaired:
         estimate = stats.stratified(paired, unpaired)
         return estimate, "none" if math.isnan(estimate.p) else "t"
-    estimate, p, test = problems.tested(paired, 1)
+    ((estimate, p, test),) = problems.block_tests([paired], ALPHA / 2)
     return Estimate(estimate.value, estimate.half, p), test
 
 

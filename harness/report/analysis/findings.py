@@ -11,11 +11,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import format
-from harness.report.analysis import problems, stats
+from harness.report.analysis import stats
+from harness.report.analysis.advice import advice
 from harness.report.analysis.problems import Ranking
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
 from harness.report.analysis.stats import Models
-from harness.report.analysis.tests import Decisions
+from harness.report.analysis.tests import MORE_SEEDS, Decisions
 from harness.report.analysis.winners import Standing
 
 Groups = Mapping[str, Group]
@@ -34,8 +35,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """The sentences of a report: of all settings together, of each, and of average ranks."""
+    """The sentences of a report: what to take, what was found of all settings together and of each,
+    and average ranks."""
 
+    advice: list[Markup]
     suite: list[Markup]
     settings: list[Finding]
     ranks: list[Markup]
@@ -44,6 +47,7 @@ class Findings:
 def findings(table: pd.DataFrame, decisions: Decisions, baseline: str | None) -> Findings:
     """Put the decisions into sentences; ``table`` is the ``summary`` that they were made on."""
     return Findings(
+        advice=advice(decisions, table),
         suite=suite_findings(table, decisions, baseline),
         settings=setting_findings(table, decisions, baseline),
         ranks=rank_findings(decisions.ranking),
@@ -78,17 +82,25 @@ def suite_findings(
     if not tested:
         return []
     sentences = [*_over_all(decisions), *_wins(tested)] if len(tested) > 1 else []
-    return [*sentences, *_harm(table, reference), *_power(decisions.pairwise)]
+    return [
+        *sentences,
+        *_harm(table, reference),
+        *_power(decisions, len(tested)),
+        *_spared(table, decisions),
+    ]
 
 
 def _over_all(decisions: Decisions) -> list[Markup]:
     """Tell who has the highest mean over all problems, and whom it is told apart from."""
-    rows, ranking = decisions.leader, decisions.ranking
+    rows, ranking, overall = decisions.leader, decisions.ranking, decisions.overall
     if all(row.outcome == "untested" for row in rows):
         return []
     first, settings = rows[0].left, max(row.settings for row in rows)
-    where = Markup("Over all {} together, ").format(format.plural(settings, "setting"))
-    if all(row.outcome == "better" for row in rows):
+    same = any(standing.examples > 0 for standing in decisions.standings)
+    where = Markup("Over all {} together{}, ").format(
+        format.plural(settings, "setting"), " and on these test examples" if same else ""
+    )
+    if overall.winner is not None:
         text = "{}{} has the highest mean accuracy, and is ahead of every other strategy{}."
         whole = " that is complete" if ranking.left_out else ""
         return [Markup(text).format(where, _b(first), whole)]
@@ -137,7 +149,12 @@ def _wins(tested: Sequence[Standing]) -> list[Markup]:
 def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
     """Tell of negative transfer: where a strategy is worse than the baseline, or that none is."""
     told = {setting: groups.values() for setting, groups in by_setting(table).items()}
-    gains = [group for groups in told.values() for group in groups if not np.isnan(group["gain_p"])]
+    gains = [
+        group
+        for groups in told.values()
+        for group in groups
+        if group["gain_outcome"] in ("better", "worse", "unclear")
+    ]
     if reference is None or not gains:
         return []
     hurt = [
@@ -157,25 +174,31 @@ def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
     return [Markup(text).format(len(hurt), len(gains), _b(reference), listed)]
 
 
-def _power(pairwise: pd.DataFrame) -> list[Markup]:
-    """Tell how large a difference the suite can find, and what more seeds would change."""
-    tests = int(pairwise["p"].notna().sum())
-    if not tests:
+def _power(decisions: Decisions, settings: int) -> list[Markup]:
+    """Tell what the suite can decide, and what more seeds would change."""
+    seeds, needed = decisions.seeds, decisions.needed
+    given = format.plural(seeds, "seed")
+    if np.isnan(needed[seeds]):
         return []
-    seeds, points = int(pairwise["n"].median()), problems.detectable_points(pairwise)
-    if np.isnan(points):
-        return []
-    given = f"With {format.plural(seeds, 'seed')} and {format.plural(tests, 'comparison')}, "
-    given += (
-        f"a difference within one setting has to exceed about {points:.1f} points"
-        if points < 100
-        else "no difference within one setting is large enough"
+    text = (
+        f"With {given} and {format.plural(settings, 'setting')}, the first of a setting has to be"
+        f" ahead by about {needed[seeds]:.1f} points to be named its winner"
+        if needed[seeds] < 100
+        else f"With {given} no lead within a setting is large enough to be told apart from luck"
     )
-    given += " to be told apart from luck"
-    more = next((n for n in (5, 10) if n > seeds), None)
-    if more and (then := problems.detectable_points(pairwise, seeds=more)) < 100:
-        given += f"; with {more} seeds it would be about {then:.1f}"
-    return [Markup("{}.").format(given)]
+    more = next((n for n in MORE_SEEDS if n > seeds and needed[n] < 100), None)
+    if more:
+        text += f"; with {more} seeds it would be about {needed[more]:.1f}"
+    return [Markup("{}.").format(text)]
+
+
+def _spared(table: pd.DataFrame, decisions: Decisions) -> list[Markup]:
+    """Tell how many cells a suite that adds seeds did without."""
+    if not decisions.design.looks or decisions.waiting:
+        return []
+    every = len(table) * decisions.design.looks[-1].seeds
+    text = "Seeds were added where they were needed: {:,} of {:,} cells were not needed."
+    return [Markup(text).format(every - int(table["planned"].sum()), every)]
 
 
 def rank_findings(found: Ranking) -> list[Markup]:
@@ -190,7 +213,7 @@ def rank_findings(found: Ranking) -> list[Markup]:
     if found.ranks is None:
         text = "Average ranks are for {} problems or more, and this suite has {}."
         return [Markup(text).format(stats.PROBLEMS_FOR_RANKS, found.problems), *left_out]
-    average = found.ranks.average
+    average = found.ranks
     best = [_b(found.labels[place]) for place in np.flatnonzero(average == average.min())]
     text = "{} {} the best average rank, {:.2f}. Ranks describe; the tests above decide."
     sentence = Markup(text).format(_and(best), "has" if len(best) == 1 else "share", average.min())
@@ -204,10 +227,12 @@ def _lead(standing: Standing, groups: Groups) -> list[Markup]:
     score = _score(groups[first])
     if not others:
         return [Markup("Only {} has a complete result: {}.").format(_b(first), score)]
+    where = _where(standing)
     if standing.winner:
-        text = "{} is ahead with {}: {} points more than {}, the next best."
+        text = "{} is ahead{} with {}: {} points more than {}, the next best."
         margin = format.signed_plus_minus(standing.points, standing.half).lstrip("+")
-        return [Markup(text).format(_b(first), score, _unbroken(margin), _b(others[0]))]
+        given = (_b(first), where, score, _unbroken(margin), _b(others[0]))
+        return [Markup(text).format(*given)]
     means = {label: groups[label]["accuracy"] for label in standing.ranking}
     equal = [label for label in others if means[label] == means[first]]
     if not standing.tested:
@@ -225,7 +250,22 @@ def _lead(standing: Standing, groups: Groups) -> list[Markup]:
             told.setdefault(standing.outcome(label), []).append(named)
     mean = f"highest mean, {_unbroken(format.percent(means[first]) + ' %') if equal else score}"
     lead, *more = _standing(first, equal, mean, told)
-    return [Markup("No winner: ") + lead, *more]
+    return [Markup("No winner{}: ").format(where) + lead, *more, *_settled(standing)]
+
+
+def _where(standing: Standing) -> Markup:
+    """Tell that the verdict is on these test examples, where all seeds have the same."""
+    if np.isnan(standing.examples):
+        return Markup("")
+    return Markup(" on these {:,.0f} test examples").format(standing.examples)
+
+
+def _settled(standing: Standing) -> list[Markup]:
+    """Tell that no more seeds were added, as all that are left are close enough."""
+    if not standing.within_margin:
+        return []
+    text = "Those not told apart are within the margin that the suite asks for of {}."
+    return [Markup(text).format(_b(standing.ranking[0]))]
 
 
 def _models(standing: Standing, tested: Models | None) -> list[Markup]:

@@ -2,31 +2,112 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from harness.report.analysis.stats import half_width, holm, outcome, paired_p
-
-
-def competing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Select the cells of strategies that compete: not those that learn from the
-    target's labels where others are not shown them."""
-    return frame[frame["oracle"] != "labels"]
+from harness.report.analysis.moderated import Moderation, moderate
+from harness.report.analysis.scores import Scores, Whole, scores
+from harness.report.analysis.stats import Floats, half_width, paired_p
 
 
-def pairwise(frame: pd.DataFrame) -> pd.DataFrame:
-    """Test every two strategies that compete: ``paired_differences`` with ``p_holm``, corrected for
-    all pairs of the suite, and ``outcome``, what that test says of the left (``stats.outcome``).
+@dataclass(frozen=True)
+class Paired:
+    """Paired differences of every two strategies in every setting.
 
-    All that a report says of two strategies in one setting goes by these: who wins it, and who
-    gains over the baseline.
+    ``left`` and ``right`` [P]: places of the strategies, ``left`` the one that the suite has
+    first. ``mean`` (left minus right), ``sd`` between seeds and ``n`` of them [S, P]; where there
+    is no pair, NaN and 0.
     """
-    found = paired_differences(competing(frame))
-    found = found.assign(p_holm=holm(found["p"]))
-    tested = zip(found["difference"], found["p_holm"], strict=True)
-    return found.assign(outcome=[outcome(*both) for both in tested])
+
+    left: Whole
+    right: Whole
+    mean: Floats
+    sd: Floats
+    n: Whole
+
+
+@dataclass(frozen=True)
+class PairTests:
+    """The tests of paired differences: ``half`` widths of 95 % intervals and two-sided ``p``
+    [S, P], neither corrected, by the spreads and degrees of freedom of ``moderation``."""
+
+    paired: Paired
+    half: Floats
+    p: Floats
+    moderation: Moderation
+
+
+def pair(values: Floats) -> Paired:
+    """Pair every two strategies by their seeds; ``values`` are accuracies [S, K, R].
+
+    One seed gives both cells the same split and the same draws, so the paired difference is free
+    of what they share. Where one has further seeds, as a suite that adds them gives them to those
+    that are not decided, the pair has those of the other; groups of which each has a seed that the
+    other has not are no pair.
+    """
+    left, right = np.triu_indices(values.shape[1], 1)
+    known = ~np.isnan(values)
+    both = known[:, left] & known[:, right]
+    n = both.sum(axis=2)
+    n = np.where(n == np.minimum(known[:, left].sum(axis=2), known[:, right].sum(axis=2)), n, 0)
+    both &= n[:, :, None] > 0
+    differences = np.where(both, values[:, left] - values[:, right], 0.0)
+    mean = differences.sum(axis=2) / np.where(n > 0, n, np.nan)
+    squares = np.where(both, (differences - mean[:, :, None]) ** 2, 0.0).sum(axis=2)
+    return Paired(left, right, mean, np.sqrt(squares / np.where(n > 1, n - 1, np.nan)), n)
+
+
+def pair_tests(values: Floats, examples: Floats) -> PairTests:
+    """Test every two strategies in every setting; ``values`` [S, K, R], ``examples`` [S]."""
+    found = pair(values)
+    by = moderate(found.sd**2, found.n, examples)
+    return PairTests(
+        paired=found,
+        half=half_width(by.sd, found.n, by.freedom),
+        p=paired_p(found.mean, by.sd, found.n, by.freedom),
+        moderation=by,
+    )
+
+
+def paired_differences(frame: pd.DataFrame, against: str | None = None) -> pd.DataFrame:
+    """Pair every two complete groups of each setting, or each but ``against`` with that one.
+
+    ``frame`` is tidy. One row a pair: ``setting``, ``left``, ``right``; ``difference`` (the mean of
+    left minus right over the seeds), ``sd`` between seeds, ``n`` of them, ``half`` (of the t
+    interval) and ``p`` (of Student's paired t test), neither corrected. Of every two, ``left`` is
+    the one that the suite has first, or not ``against``.
+    """
+    given = scores(frame)
+    found = pair(given.whole())
+    half, p = half_width(found.sd, found.n), paired_p(found.mean, found.sd, found.n)
+    rows = as_rows(given, found, {"half": half, "p": p}).assign(outcome="")
+    if against is None:
+        return rows
+    turned = seen_from(rows, against)
+    sides = {"left": turned["right"], "right": turned["left"]}
+    return turned.assign(difference=-turned["difference"], **sides)
+
+
+def as_rows(given: Scores, found: Paired, columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:
+    """Make a row of every pair that there is, by setting, with further ``columns`` [S, P]."""
+    setting, place = np.nonzero(found.n > 0)
+    labels = np.array(given.labels, dtype=object)
+    return pd.DataFrame(
+        {
+            "setting": given.settings[setting],
+            "left": labels[found.left[place]],
+            "right": labels[found.right[place]],
+            "difference": found.mean[setting, place],
+            "sd": found.sd[setting, place],
+            "n": found.n[setting, place],
+            **{name: values[setting, place] for name, values in columns.items()},
+        }
+    )
 
 
 def seen_from(pairwise: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFrame:
@@ -38,75 +119,10 @@ def seen_from(pairwise: pd.DataFrame, label: pd.Series[str] | str) -> pd.DataFra
         left=pairwise["left"].where(~turned, pairwise["right"]),
         right=pairwise["right"].where(~turned, pairwise["left"]),
         difference=pairwise["difference"].where(~turned, -pairwise["difference"]),
-        outcome=pairwise["outcome"].where(~turned, pairwise["outcome"].map(_from_other_side)),
+        outcome=pairwise["outcome"].where(~turned, pairwise["outcome"].map(from_other_side)),
     )
     return seen[turned | (pairwise["left"] == mine)]
 
 
-def _from_other_side(outcome: str) -> str:
+def from_other_side(outcome: str) -> str:
     return {"better": "worse", "worse": "better"}.get(outcome, outcome)
-
-
-def paired_differences(
-    frame: pd.DataFrame, against: str | None = None, value: str = "accuracy"
-) -> pd.DataFrame:
-    """Pair every two complete groups of each setting, or each but ``against`` with that one.
-
-    ``frame`` is tidy. One row a pair: ``setting``, ``left``, ``right``; ``difference`` (the mean of
-    left minus right over the seeds, in the units of ``value``), ``sd`` between seeds, ``n`` of
-    them, ``half`` (of the t interval) and ``p`` (of the paired t test), neither corrected.
-
-    One seed gives both cells the same split and the same draws, so the paired difference is free
-    of what they share. Groups whose seeds are not the same are no pair: the mean would be one over
-    fewer cells. Of every two, ``left`` is the one that the suite has first.
-    """
-    whole = frame[frame.groupby(["setting", "label"])["counts"].transform("all")]
-    place = {label: number for number, label in enumerate(frame["label"].unique())}
-    values = (
-        whole.assign(place=whole["label"].map(place))
-        .pivot(index=["setting", "place"], columns="seed", values=value)
-        .sort_index()
-    )
-    scores = values.to_numpy(dtype="float64")
-    setting = values.index.get_level_values("setting").to_numpy()
-    label = np.array([*place], dtype=object)[values.index.get_level_values("place")]
-    left, right = _rows_of_pairs(setting, label, against)
-    known = ~np.isnan(scores)
-    alike = (known[left] == known[right]).all(axis=1)
-    left, right = left[alike], right[alike]
-    n = known[left].sum(axis=1)
-    differences = np.where(known[left], scores[left] - scores[right], 0.0)
-    mean = differences.sum(axis=1) / n
-    squares = np.where(known[left], (differences - mean[:, None]) ** 2, 0.0).sum(axis=1)
-    sd = np.sqrt(squares / np.where(n > 1, n - 1, np.nan))
-    return pd.DataFrame(
-        {
-            "setting": setting[left],
-            "left": label[left],
-            "right": label[right],
-            "difference": mean,
-            "sd": sd,
-            "n": n,
-            "half": half_width(sd, n),
-            "p": paired_p(mean, sd, n),
-        }
-    )
-
-
-def _rows_of_pairs(setting: Any, label: Any, against: str | None) -> tuple[Any, Any]:
-    """Find the rows of the left and of the right of each pair, given that rows of a setting follow
-    each other."""
-    if against is not None:
-        base = np.flatnonzero(label == against)
-        at = np.searchsorted(setting[base], setting).clip(max=max(len(base) - 1, 0))
-        if not len(base):
-            return base, base
-        left = np.flatnonzero((setting[base[at]] == setting) & (label != against))
-        return left, base[at[left]]
-    _, starts, sizes = np.unique(setting, return_index=True, return_counts=True)
-    found = [
-        start + np.array(np.triu_indices(size, 1))
-        for start, size in zip(starts, sizes, strict=True)
-    ]
-    left, right = np.concatenate([np.empty((2, 0), dtype=int), *found], axis=1)
-    return left, right

@@ -1,10 +1,7 @@
 """Test strategies over all problems, and rank them.
 
-There are two families of tests, each corrected by Holm's method, and all that a report says goes by
-them: every two strategies in every setting (``pairwise``), and every two over all problems
-(``over_problems``), with the problems as independent blocks: settings of one problem share data and
-splits. Who leads and what is gained over the baseline is read off these, so that of one pair one
-thing is said.
+A block is a problem and a seed: settings of one problem share data and splits. The differences of
+blocks change sign together where two strategies are one, and that is what is tested.
 """
 
 from __future__ import annotations
@@ -16,71 +13,15 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from harness.report.analysis import stats
-from harness.report.analysis.pairwise import competing
-from harness.report.analysis.results import baseline, labels
-from harness.report.analysis.stats import ALPHA, Floats, Ranks
+from harness.report.analysis.design import OVERALL, PAIRS_OVERALL
+from harness.report.analysis.pairwise import from_other_side
+from harness.report.analysis.scores import Bools, Scores
+from harness.report.analysis.stats import Estimate, Floats
 
 MOST_STRATEGIES = 40
 """Strategies that are compared over all problems, at most: the first of the suite."""
-
-
-def detectable_points(pairwise: pd.DataFrame, seeds: int | None = None) -> float:
-    """Estimate the difference, in points, from which two strategies of a setting are told apart.
-
-    With the median spread between seeds, as many ``seeds`` (else the median number), and all
-    pairs as one family; NaN where none is tested.
-    """
-    tested = pairwise[pairwise["p"].notna() & (pairwise["sd"] > stats.SAME)]
-    if not len(tested):
-        return math.nan
-    sd, n = tested["sd"].median(), seeds or tested["n"].median()
-    return 100 * float(stats.detectable(sd, n, int(pairwise["p"].notna().sum())))
-
-
-# ── all settings together ─────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Accuracies of the strategies that compete, as an array.
-
-    ``values`` [settings, labels, seeds] is NaN where a group is not complete or has no such seed;
-    ``problem`` [settings] numbers the problems from 0, in order.
-    """
-
-    labels: list[str]
-    problem: Any
-    values: Floats
-
-    @property
-    def problems(self) -> int:
-        return int(self.problem[-1]) + 1 if len(self.problem) else 0
-
-    def complete(self) -> Any:
-        """Which groups have a result [settings, labels]."""
-        return ~np.isnan(self.values).all(axis=2)
-
-
-def scores(frame: pd.DataFrame) -> Scores:
-    """Take the accuracies of the tidy ``frame``, of the first ``MOST_STRATEGIES`` that compete."""
-    frame = competing(frame)
-    names = labels(frame)[:MOST_STRATEGIES]
-    frame = frame[frame["label"].isin(names)]
-    settings = frame.drop_duplicates("setting").sort_values("setting")
-    whole = frame[frame.groupby(["setting", "label"])["counts"].transform("all")]
-    seeds = np.sort(frame["seed"].unique())
-    values = np.full((len(settings), len(names), len(seeds)), np.nan)
-    at = {label: number for number, label in enumerate(names)}
-    values[
-        np.searchsorted(settings["setting"], whole["setting"]),
-        whole["label"].map(at).to_numpy(dtype=int),
-        np.searchsorted(seeds, whole["seed"]),
-    ] = whole["accuracy"]
-    return Scores(names, pd.factorize(settings["problem"])[0], values)
 
 
 @dataclass(frozen=True)
@@ -89,9 +30,10 @@ class OverProblems:
 
     ``points``, ``half``: the mean difference in percentage points, every problem counted alike,
     and its interval for these problems; ``p`` of ``test``, and ``p_holm`` corrected for all pairs
-    of the suite; ``probability`` of improvement; ``low`` and ``high``: an interval for problems
-    like these, NaN where they are too few. Over ``settings`` of ``problems``, those where both are
-    complete.
+    of the suite, or the winner's where it is one of the two; ``outcome``: what is decided of the
+    left; ``probability`` of improvement; ``low`` and ``high``: an interval for problems like these,
+    NaN where they are too few. Over ``settings`` of ``problems``, those where both are complete,
+    and ``seeds`` that both have in all of them.
     """
 
     left: str
@@ -100,17 +42,14 @@ class OverProblems:
     half: float
     p: float
     p_holm: float
+    outcome: str
     test: str
     probability: float
     low: float
     high: float
     settings: int
     problems: int
-
-    @property
-    def outcome(self) -> str:
-        """As ``stats.outcome``."""
-        return stats.outcome(self.points, self.p_holm)
+    seeds: int
 
     def turned(self) -> OverProblems:
         """The same, seen from the other side."""
@@ -119,27 +58,118 @@ class OverProblems:
             left=self.right,
             right=self.left,
             points=-self.points,
+            outcome=from_other_side(self.outcome),
             probability=1 - self.probability,
             low=-self.high,
             high=-self.low,
         )
 
 
-def over_problems(frame: pd.DataFrame, ranking: Ranking) -> list[OverProblems]:
-    """Test every two strategies that compete and are both complete in some setting.
+@dataclass(frozen=True)
+class Ranking:
+    """The strategies that are complete in every setting, over ``problems``.
 
-    Intervals for problems like these, which take long, are for pairs with the leader of the
-    ``ranking`` or the baseline: those that are shown.
+    ``means``: accuracy, every problem counted alike [labels], over ``seeds`` [R] that all of them
+    have in every setting. ``ranks`` [labels]: average ranks, None where there are too few problems,
+    or fewer than three strategies. ``p``: that another is as good as the leader, over all problems:
+    the highest of its tests against the others. ``winner``: the leader, where that is below
+    ``OVERALL``.
     """
-    given, shown = scores(frame), {ranking.leader, baseline(frame)}
-    asked = [*combinations(given.labels, 2)]
-    rows = [
-        row
-        for both in asked
-        if (row := _over_problems(given, *both, len(asked), general=not shown.isdisjoint(both)))
+
+    labels: list[str]
+    problems: int
+    left_out: list[str]
+    means: Floats
+    seeds: Bools
+    ranks: Floats | None
+    p: float = math.nan
+
+    @property
+    def leader(self) -> str | None:
+        """Who has the highest mean; of several, the first of the suite."""
+        return self.labels[int(np.argmax(self.means))] if self.labels else None
+
+    @property
+    def winner(self) -> str | None:
+        return self.leader if self.p < OVERALL else None
+
+
+def ranking(given: Scores) -> Ranking:
+    """Rank the strategies by their mean accuracy on each problem (Demšar 2006)."""
+    known, complete = ~np.isnan(given.values), given.complete
+    whole = complete.all(axis=0) & (np.arange(len(given.labels)) < MOST_STRATEGIES)
+    common = known[:, whole].all(axis=(0, 1))
+    whole &= bool(common.any())
+    sums = given.values[:, whole][:, :, common].sum(axis=2)
+    means = by_problem(given, sums / max(int(common.sum()), 1))
+    enough = given.problems >= stats.PROBLEMS_FOR_RANKS and whole.sum() >= 3
+    return Ranking(
+        labels=[label for label, is_whole in zip(given.labels, whole, strict=True) if is_whole],
+        problems=given.problems,
+        left_out=[label for label, ok in zip(given.labels, whole, strict=True) if not ok],
+        means=stats.exact_ties(means.sum(axis=0) / max(given.problems, 1)),
+        seeds=np.asarray(common),
+        ranks=stats.ranks(means) if enough else None,
+    )
+
+
+def by_problem(given: Scores, values: Floats) -> Floats:
+    """Average settings of each problem: [S, …] to [problems, …]."""
+    found = np.full((given.problems, *values.shape[1:]), np.nan)
+    for problem in range(given.problems):
+        found[problem] = values[given.problem == problem].mean(axis=0)
+    return found
+
+
+def over_problems(given: Scores, ranked: Ranking) -> tuple[list[OverProblems], Ranking]:
+    """Test every two strategies that are both complete in some setting, and the leader against all.
+
+    Returns:
+        What was found of each two, and the ranking with what was found of its leader.
+    """
+    compared = [
+        found
+        for both in combinations(given.labels[:MOST_STRATEGIES], 2)
+        if (found := _blocks(given, ranked, *both)) is not None
     ]
-    p = stats.holm([row["p"] for row in rows])
-    return [OverProblems(**row, p_holm=float(one)) for row, one in zip(rows, p, strict=True)]
+    tests = block_tests([each["paired"] for each in compared])
+    rows = []
+    for each, (estimate, p, test) in zip(compared, tests, strict=True):
+        paired = each.pop("paired")
+        general = stats.in_general(np.array([part.mean() for part in paired]))
+        rows.append(
+            OverProblems(
+                **each,
+                points=100 * estimate.value,
+                half=100 * estimate.half,
+                p=p,
+                p_holm=math.nan,
+                outcome="untested",
+                test=test,
+                low=100 * (general.value - general.half),
+                high=100 * (general.value + general.half),
+            )
+        )
+    against = leader_against_rest(rows, ranked)
+    highest = float(np.max([row.p for row in against])) if against else math.nan
+    ranked = replace(ranked, p=highest)
+    return _corrected(rows, ranked), ranked
+
+
+def _corrected(rows: Sequence[OverProblems], ranked: Ranking) -> list[OverProblems]:
+    """Decide of every two, as one family. Whoever is ahead of all others is ahead of each: those
+    two are decided, and leave to the rest what was spent on them."""
+    whole, winner = {*ranked.labels}, ranked.winner
+    won = [winner in (row.left, row.right) and {row.left, row.right} <= whole for row in rows]
+    alpha = PAIRS_OVERALL if winner is None else PAIRS_OVERALL + OVERALL
+    p = [math.nan if decided else row.p for row, decided in zip(rows, won, strict=True)]
+    found = []
+    for row, decided, p_holm in zip(rows, won, stats.holm(p).tolist(), strict=True):
+        corrected = ranked.p if decided else p_holm
+        level = OVERALL if decided else alpha
+        told = stats.outcome(row.points, corrected, level)
+        found.append(replace(row, p_holm=corrected, outcome=told))
+    return found
 
 
 def against_baseline(found: Sequence[OverProblems], reference: str | None) -> list[OverProblems]:
@@ -159,7 +189,7 @@ def leader_against_rest(found: Sequence[OverProblems], ranking: Ranking) -> list
     ]
 
 
-def told_apart(found: Sequence[OverProblems], labels: Sequence[str]) -> NDArray[np.bool_]:
+def told_apart(found: Sequence[OverProblems], labels: Sequence[str]) -> Bools:
     """Tell which two of ``labels`` are told apart over all problems [k, k]."""
     place = {label: number for number, label in enumerate(labels)}
     apart = np.zeros((len(place), len(place)), dtype=bool)
@@ -170,103 +200,51 @@ def told_apart(found: Sequence[OverProblems], labels: Sequence[str]) -> NDArray[
     return apart
 
 
-def _over_problems(
-    given: Scores, left: str, right: str, family: int, *, general: bool
-) -> dict[str, Any] | None:
+def _blocks(given: Scores, ranked: Ranking, left: str, right: str) -> dict[str, Any] | None:
+    """Pair two strategies where both are complete; None if they have no seed in common there."""
     a, b = (given.values[:, given.labels.index(label)] for label in (left, right))
-    known = ~np.isnan(a)
-    both = known.any(axis=1) & (known == ~np.isnan(b)).all(axis=1)
-    if not both.any():
+    here = given.complete[:, [given.labels.index(left), given.labels.index(right)]].all(axis=1)
+    everywhere = {left, right} <= {*ranked.labels}
+    known = ~np.isnan(a[here]) & ~np.isnan(b[here])
+    seeds = ranked.seeds if everywhere else known.all(axis=0)
+    if not here.any() or not seeds.any():
         return None
     paired, chances = [], []
-    for problem in np.unique(given.problem[both]):
-        here = both & (given.problem == problem)
-        # A block is a problem and a seed: its settings share a split, so it is their mean.
-        means = (a[here] - b[here]).mean(axis=0)
-        paired.append(means[~np.isnan(means)])
-        chances.append(
-            np.mean(
-                [
-                    stats.probability_of_improvement(x[~np.isnan(x)], y[~np.isnan(y)])
-                    for x, y in zip(a[here], b[here], strict=True)
-                ]
-            )
-        )
-    if not all(map(len, paired)):
-        return None
-    estimate, p, test = tested(paired, family)
-    low, high = math.nan, math.nan
-    if general and len(paired) >= stats.PROBLEMS_FOR_BOOTSTRAP:
-        low, high = stats.two_stage_bootstrap(paired)
+    for problem in np.unique(given.problem[here]):
+        mine = here & (given.problem == problem)
+        one, other = a[mine][:, seeds], b[mine][:, seeds]
+        paired.append((one - other).mean(axis=0))
+        chances.append(stats.probability_of_improvement(one, other))
     return {
         "left": left,
         "right": right,
-        "points": 100 * estimate.value,
-        "half": 100 * estimate.half,
-        "p": p,
-        "test": test,
+        "paired": paired,
         "probability": float(np.mean(chances)),
-        "low": 100 * low,
-        "high": 100 * high,
-        "settings": int(both.sum()),
+        "settings": int(here.sum()),
         "problems": len(paired),
+        "seeds": int(seeds.sum()),
     }
 
 
-def tested(paired: list[Floats], family: int) -> tuple[stats.Estimate, float, str]:
-    """Estimate the mean difference over problems, and test it: an interval, p, and the test's name.
+def block_tests(
+    pairs: Sequence[Sequence[Floats]], alpha: float = PAIRS_OVERALL
+) -> list[tuple[Estimate, float, str]]:
+    """Estimate mean differences over problems, and test them as one family.
 
-    A block, a problem and a seed, is what the null hypothesis lets exchange: all its settings have
-    one split, so their differences change sign together. The permutation test needs blocks enough
-    to reach ``ALPHA`` after a correction for ``family`` tests; with fewer it is the t test.
+    ``pairs``: of each pair, the paired differences of each problem. The permutation test needs
+    blocks enough to reach ``alpha`` after a correction for so many tests; with fewer it is the t
+    test of :func:`stats.stratified`.
+
+    Returns:
+        Of each pair the estimate, p, not corrected, and the name of the test.
     """
-    estimate = stats.stratified(paired)
-    if stats.least_p(sum(map(len, paired))) * family < ALPHA:
-        return estimate, stats.sign_flip(paired), "permutation"
-    return estimate, estimate.p, "none" if math.isnan(estimate.p) else "t"
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The strategies that are complete in every setting, over ``problems``.
-
-    ``means``: accuracy, every problem counted alike [labels]. ``ranks`` is None where there are too
-    few problems, or fewer than three strategies.
-    """
-
-    labels: list[str]
-    problems: int
-    left_out: list[str]
-    means: Floats
-    ranks: Ranks | None
-
-    @property
-    def leader(self) -> str | None:
-        """Who has the highest mean; of several, the first of the suite."""
-        return self.labels[int(np.argmax(self.means))] if self.labels else None
-
-
-def ranking(frame: pd.DataFrame) -> Ranking:
-    """Rank the strategies by their mean accuracy on each problem (Demšar 2006)."""
-    all_scores = scores(frame)
-    means = _problem_means(all_scores)
-    problems = all_scores.problems
-    whole = np.atleast_1d(~np.isnan(means).any(axis=0))
-    names = [label for label, is_whole in zip(all_scores.labels, whole, strict=True) if is_whole]
-    left_out = [label for label in all_scores.labels if label not in names]
-    enough = problems >= stats.PROBLEMS_FOR_RANKS and len(names) >= 3
-    over_problems = stats.exact_ties(means[:, whole].sum(axis=0) / max(problems, 1))
-    found = stats.ranks(means[:, whole]) if enough else None
-    return Ranking(names, problems, left_out, over_problems, found)
-
-
-def _problem_means(given: Scores) -> Floats:
-    """Average the accuracies of each problem [problems, labels]; NaN where a setting has a gap."""
-    known = ~np.isnan(given.values)
-    n = known.sum(axis=2)
-    sums = np.where(known, given.values, 0.0).sum(axis=2)
-    by_setting = sums / np.where(n > 0, n, np.nan)
-    means = np.full((given.problems, len(given.labels)), np.nan)
-    for problem in range(given.problems):
-        means[problem] = by_setting[given.problem == problem].mean(axis=0)
-    return means
+    estimates = [stats.stratified(paired) for paired in pairs]
+    found = [(each, each.p, "none" if math.isnan(each.p) else "t") for each in estimates]
+    blocks = [stats.weighted(paired) for paired in pairs]
+    for size in {len(block) for block in blocks}:
+        if stats.least_p(size) * len(pairs) < alpha:
+            places = [place for place, block in enumerate(blocks) if len(block) == size]
+            flipped = stats.sign_flips(np.stack([blocks[place] for place in places], axis=1))
+            for place, p in zip(places, flipped, strict=True):
+                found[place] = (estimates[place], float(p), "permutation")
+    return found

@@ -18,12 +18,14 @@ from harness.data.leakage import WORDS
 from harness.record.schema import Plan
 from harness.record.store import Store
 from harness.report.analysis import fronts, predictions, starts
+from harness.report.analysis.design import design
 from harness.report.analysis.details import Details, collect
 from harness.report.analysis.findings import Findings, findings
 from harness.report.analysis.fronts import Front
+from harness.report.analysis.luck import luck, with_examples
 from harness.report.analysis.predictions import Predicted, Unread
 from harness.report.analysis.results import Strategies, strategies, summary, tidy
-from harness.report.analysis.tests import Decisions, decide
+from harness.report.analysis.tests import Decisions, decide, evidence
 from harness.report.analysis.tuning import Tuning, tuning
 from harness.report.workers import Submit, serial
 
@@ -35,10 +37,11 @@ class Report:
     ``records``: the frame of ``Store.frame``, a row a cell, and ``frame`` made tidy · ``table``:
     its ``summary``, a row a strategy in a setting · ``details``: what the records hold besides ·
     ``decisions`` and ``findings``: what the tests say, and in sentences; ``below``: those of
-    strategies that validate below the ones they start from · ``by_seconds`` and ``by_memory``:
-    Pareto fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that
-    can't be used · ``leaks`` and ``unused``: by problem, sentences on identical inputs in two
-    splits, and one on data left out.
+    strategies that validate below the ones they start from · ``luck``: what all seeds have in
+    common, so that no interval counts it · ``by_seconds`` and ``by_memory``: Pareto fronts ·
+    ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that can't be used ·
+    ``leaks`` and ``unused``: by problem, sentences on identical inputs in two splits, and one on
+    data left out.
     """
 
     directory: Path
@@ -51,6 +54,7 @@ class Report:
     decisions: Decisions
     findings: Findings
     below: list[Markup]
+    luck: list[str]
     by_seconds: Front
     by_memory: Front
     tuning: Tuning
@@ -71,11 +75,12 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
     """
     plan = store.plan()
     records, details = collect(store, submit)
-    frame = tidy(records)
-    table = summary(frame)
+    frame = with_examples(store.directory, tidy(records))
+    tests = evidence(frame, design(plan.config))
+    table = summary(frame, tests.pairwise())
     tuned = tuning(frame, table, details, plan.config.get("budget") or {}, submit)
     predicted, unread = predictions.read(store.directory, frame)
-    decisions, known = decide(store.directory, frame, table), strategies(frame)
+    decisions, known = decide(store.directory, frame, table, tests), strategies(frame)
     found = findings(table, decisions, known.baseline)
     below = starts.sentences(starts.below_start(frame))
     noted = frame[frame["notes"] != ""].groupby("problem", sort=False)["notes"]
@@ -90,6 +95,7 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
         decisions=decisions,
         findings=replace(found, suite=[*found.suite, *below]),
         below=below,
+        luck=luck(plan.config, frame),
         by_seconds=fronts.by_seconds(table),
         by_memory=fronts.by_memory(table),
         tuning=tuned(),

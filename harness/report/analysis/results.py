@@ -4,8 +4,8 @@ A *setting* is what strategies compete on: a problem, its shots and a backbone. 
 strategy, by its label, in one setting: its cells differ by seed alone. Nothing here averages
 over fewer cells than were planned: a group with a cell that is not ok has a gap for a result.
 
-All intervals are Student's t over the seeds, at 95 % and not corrected; what is called better or
-worse is so by tests that are corrected for all pairs of the suite.
+All intervals are over the seeds, at 95 % and not corrected; what is called better or worse is so by
+the decisions that are made of the whole suite.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.record.schema import Status
-from harness.report.analysis.pairwise import paired_differences, pairwise, seen_from
-from harness.report.analysis.stats import exact_ties, half_width, outcome
+from harness.report.analysis.pairwise import from_other_side, paired_differences, seen_from
+from harness.report.analysis.stats import accuracy_interval, exact_ties, half_width
 from harness.shots import shots_order
 
 SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
@@ -61,7 +61,8 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
 
     Adds ``setting`` (a number; settings of one problem and backbone follow each other, fewest
     shots first), ``facet`` (its problem and, where there are several, protocol and backbone, in
-    words) and ``counts`` (whether the cell ended ok, with an accuracy).
+    words), ``counts`` (whether the cell ended ok, with an accuracy) and, as far as a frame of
+    records tells, ``examples`` and ``shared`` (see ``luck.with_examples``).
 
     Raises:
         HarnessError: two cells differ in nothing that a reader could tell them apart by.
@@ -74,6 +75,8 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     for name in _NUMBERS:
         frame[name] = frame[name].astype("float64")
     frame["shots"] = frame["shots"].astype(object)
+    if "examples" not in frame:
+        frame["examples"], frame["shared"] = np.nan, False
     frame["counts"] = frame["status"].eq(_OK) & frame["accuracy"].notna()
     places = frame[SETTING].drop_duplicates()
     order = pd.DataFrame(
@@ -126,25 +129,25 @@ def strategies(frame: pd.DataFrame) -> Strategies:
     return Strategies(labels(frame), baseline(frame), labels(frame[frame["oracle"] == "labels"]))
 
 
-def summary(frame: pd.DataFrame) -> pd.DataFrame:
+def summary(frame: pd.DataFrame, pairwise: pd.DataFrame | None = None) -> pd.DataFrame:
     """Summarise each group in a row, by setting and then in the suite's order of strategies.
 
     - ``oracle``: what the target's labels were used for, where the protocol does not show them;
     - ``planned``, ``ok``: cells; ``gap``: what is missing in words, empty where nothing is, and
       then every number below is NaN; ``reasons``: why, as recorded;
-    - ``accuracy`` (mean over seeds), ``accuracy_sd``, ``accuracy_half``, and ``interval``: what
-      the half width is over, ``seeds``, or ``episodes`` where a single seed's own is all there
-      is, or nothing;
+    - ``accuracy`` (mean over seeds), ``accuracy_sd``, ``accuracy_half``, ``accuracy_low`` to
+      ``accuracy_high``, which stays within 0 to 1, and ``interval``: what they are over,
+      ``seeds``, or ``episodes`` where a single seed's own is all there is, or nothing;
     - ``seconds_*``, ``trials`` and ``*_params``: medians over seeds; ``peak_*``: the highest of
       any seed; ``trials_failed``: their sum; ``cached``: phases that any seed found ready. Who
       starts from random weights pays nothing for pretraining;
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
-      cells of the same seed; ``gain_p``: of the paired t test, corrected as one of the suite's
-      :func:`pairwise`; ``gain_outcome``: what that test says, as ``stats.outcome``. NaN and empty
-      where a strategy does not compete.
+      cells of the same seed; ``gain_p``, corrected, and ``gain_outcome``, as ``stats.outcome``:
+      what ``pairwise``, the decided pairs, says of them. NaN and empty where a strategy does not
+      compete, or nothing was decided.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
-    table = groups[[*SETTING, "facet", "strategy", "oracle"]].first()
+    table = groups[[*SETTING, "facet", "strategy", "oracle", "examples", "shared"]].first()
     table["planned"] = groups.size()
     table["ok"] = groups["counts"].sum()
     short = table["ok"] < table["planned"]
@@ -169,24 +172,36 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
     table[METRICS] = groups[METRICS].mean()
     table["trials_failed"] = groups["trials_failed"].sum()
     table["cached"] = _phases(frame).reindex(table.index, fill_value="")
-    table["gain"], table["gain_half"], table["gain_p"] = np.nan, np.nan, np.nan
+    table[["gain", "gain_half", "gain_p"]] = np.nan
+    table["gain_outcome"] = ""
     if (reference := baseline(frame)) is not None:
         gains = paired_differences(frame, against=reference).set_index(["setting", "left"])
         table["gain"] = 100 * gains["difference"]
         table["gain_half"] = 100 * gains["half"]
-        tested = seen_from(pairwise(frame), reference).set_index(["setting", "right"])
-        table["gain_p"] = tested["p_holm"]
-    table["gain_outcome"] = [
-        "" if np.isnan(gain) else outcome(gain, p)
-        for gain, p in zip(table["gain"], table["gain_p"], strict=True)
-    ]
+        if pairwise is not None:
+            _decided_gains(table, seen_from(pairwise, reference))
     table.loc[short, [*_MEDIANS, *_PEAKS, *METRICS, "trials_failed"]] = np.nan
-    table.loc[short, ["accuracy", "accuracy_sd", "accuracy_half"]] = np.nan
+    ends = (table["accuracy"], table["accuracy_half"], table["examples"])
+    intervals = [accuracy_interval(*one) for one in zip(*ends, strict=True)]
+    table[["accuracy_low", "accuracy_high"]] = np.reshape(intervals, (-1, 2))
+    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "accuracy_low", "accuracy_high"]
+    table.loc[short, accuracies] = np.nan
     table.loc[short, ["interval", "cached"]] = ""
     table = table.reset_index()
     rank = {label: place for place, label in enumerate(labels(frame))}
     order = pd.DataFrame({"setting": table["setting"], "label": table["label"].map(rank)})
     return table.loc[order.sort_values(["setting", "label"]).index].reset_index(drop=True)
+
+
+def _decided_gains(table: pd.DataFrame, found: pd.DataFrame) -> None:
+    """Put into the summary what was decided of the baseline, the left of ``found``, and others."""
+    decided = found.set_index(["setting", "right"])
+    decided.index.names = table.index.names
+    rows = table.index.intersection(decided.index)
+    decided = decided.loc[rows]
+    table.loc[rows, "gain_half"] = 100 * decided["half"]
+    table.loc[rows, "gain_p"] = decided["p_holm"]
+    table.loc[rows, "gain_outcome"] = decided["outcome"].map(from_other_side)
 
 
 Group = Mapping[str, Any]

@@ -1,16 +1,15 @@
 """Intervals, tests and corrections: pure functions on arrays that know no suite.
 
 A *paired difference* is what one seed gave two strategies: the same split and the same draws, so
-that what they share is gone from it. All intervals are two-sided at ``LEVEL``, all tests two-sided
-at ``ALPHA``. Whatever draws does so from a fixed seed: the same numbers give the same report.
+that what they share is gone from it. All intervals are two-sided at ``LEVEL``, and so are all
+tests. Whatever draws does so from a fixed seed: the same numbers give the same report.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,15 +20,20 @@ Floats: TypeAlias = NDArray[np.float64]
 
 LEVEL = 0.95
 ALPHA = 0.05
+"""The chance that a page says of any two strategies that they differ while none of those do: all
+that it decides comes out of this (:mod:`harness.report.analysis.decisions`)."""
 SAME = 1e-9
 """Means of accuracies that are closer than this are the same but for the rounding of floats: two
 that differ do so by at least one answer, of fewer than 10⁹ that a mean is over."""
 
 RESAMPLES = 9999
-PROBLEMS_FOR_BOOTSTRAP = 8
-"""Fewer don't bring the two-stage bootstrap's coverage to 93–97 %; the tests simulate it."""
+"""Bootstrap samples of test examples."""
+FLIPS = 99_999
+"""Ways to sign blocks that are tried, where there are more than 2¹⁶ of them."""
 PROBLEMS_FOR_RANKS = 5
 """With fewer, an average rank is hardly more than the ranks that it is of."""
+PROBLEMS_IN_GENERAL = 3
+"""Fewer are no sample of problems."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,24 @@ def exact_ties(values: ArrayLike) -> Floats:
 # ── over seeds ────────────────────────────────────────────────────────────────────────────────
 
 
-def half_width(sd: ArrayLike, n: ArrayLike) -> Floats:
-    """Half of Student's t interval of a mean: t(n - 1) · sd / √n; NaN for a single value.
+def half_width(sd: ArrayLike, n: ArrayLike, freedom: ArrayLike | None = None) -> Floats:
+    """Half of Student's t interval of a mean: t · sd / √n; NaN for a single value.
 
     Args:
         sd: sample standard deviations, n - 1 in the denominator, of any shape.
         n: how many values each is of.
+        freedom: degrees of freedom, n - 1 where nothing else is said.
     """
     n = np.asarray(n, dtype="float64")
     several = np.where(n > 1, n, np.nan)
-    return np.asarray(sd) * _t_quantile((1 + LEVEL) / 2, several - 1) / np.sqrt(several)
+    freedom = several - 1 if freedom is None else freedom
+    return np.asarray(sd) * t_quantile((1 + LEVEL) / 2, freedom) / np.sqrt(several)
 
 
-def paired_p(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Floats:
-    """P-values of Student's paired t test, from the mean and sd of n differences each.
+def paired_p(
+    mean: ArrayLike, sd: ArrayLike, n: ArrayLike, freedom: ArrayLike | None = None
+) -> Floats:
+    """P-values of the paired t test, from the mean and sd of n differences each.
 
     The t test it is, since with the 3 to 10 seeds of a suite no other has a chance: n pairs can
     be signed in 2ⁿ ways, so that Wilcoxon's signed ranks and permutations give no p below
@@ -86,21 +94,25 @@ def paired_p(mean: ArrayLike, sd: ArrayLike, n: ArrayLike) -> Floats:
 
     Differences that are all the same and not 0 have no test (NaN): few seeds and a small test
     split make that a matter of chance, and a spread of 0 would let it pass for certainty.
+
+    Args:
+        freedom: of each sd, n - 1 where nothing else is said.
     """
     mean, sd, n = (np.asarray(given, dtype="float64") for given in (mean, sd, n))
+    freedom = n - 1 if freedom is None else np.asarray(freedom, dtype="float64")
     spread = sd > SAME
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(mean) * np.sqrt(n) / np.where(spread, sd, np.nan)
-        p = 2 * _t_beyond(t, np.where(n > 1, n - 1, np.nan))
+        p = 2 * _t_beyond(t, np.where(n > 1, freedom, np.nan))
     alike = (n > 1) & ~spread & (np.abs(mean) <= SAME)
     return np.where(alike, 1.0, p)
 
 
 def holm(p: ArrayLike) -> Floats:
-    """P-values adjusted for being one family (Holm 1979); those below ``ALPHA`` are found.
+    """P-values adjusted for being one family (Holm 1979); those below α are found.
 
     However many of the hypotheses are true and however they hang together, the chance that any
-    true one is rejected is at most ``ALPHA``. NaN, a test that can't be had, stays and is none.
+    true one is rejected is at most α. NaN, a test that can't be had, stays and is none.
     """
     p = np.asarray(p, dtype="float64")
     # Written out: that of statsmodels collects garbage in each call, which takes far longer.
@@ -112,27 +124,36 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
-def outcome(difference: float, p: float) -> str:
+def outcome(difference: float, p: float, alpha: float = ALPHA) -> str:
     """What a test says of a difference: ``better``, ``worse``, ``unclear`` (not distinguishable) or
     ``untested`` (one seed, or no spread between several). ``p`` is corrected."""
     if math.isnan(p):
         return "untested"
-    if p >= ALPHA:
+    if p >= alpha:
         return "unclear"
     return "better" if difference > 0 else "worse"
 
 
-def detectable(sd: ArrayLike, n: ArrayLike, tests: int) -> Floats:
-    """How large a mean of n paired differences must be to be found in a family of ``tests``.
+def accuracy_interval(mean: float, half: float, examples: float) -> tuple[float, float]:
+    """An interval of a mean accuracy that stays within 0 to 1.
 
-    t(1 - α / 2 tests; n - 1) · sd / √n: Holm's first step, which is the strictest.
+    ``mean`` ± ``half`` where that does. Near the edge the same on the scale of logits, by the
+    delta method; and where every answer was right, or none, Clopper and Pearson's (1934) of so
+    many test ``examples``, since there is no spread to judge by. NaN where it is not known.
     """
-    n = np.asarray(n, dtype="float64")
-    quantile = _t_quantile(1 - ALPHA / 2 / tests, np.where(n > 1, n - 1, np.nan))
-    return np.asarray(quantile * np.asarray(sd) / np.sqrt(n))
+    low, high = mean - half, mean + half
+    if math.isnan(low) or (low >= 0 and high <= 1 and 0 < mean < 1):
+        return low, high
+    if not SAME < mean < 1 - SAME:
+        if math.isnan(examples):
+            return math.nan, math.nan
+        edge = ((1 - LEVEL) / 2) ** (1 / examples)
+        return (edge, 1.0) if mean > 0.5 else (0.0, 1 - edge)
+    centre, reach = math.log(mean / (1 - mean)), half / (mean * (1 - mean))
+    return float(special.expit(centre - reach)), float(special.expit(centre + reach))
 
 
-def _t_quantile(p: float, freedom: ArrayLike) -> Floats:
+def t_quantile(p: float, freedom: ArrayLike) -> Floats:
     # As scipy.stats does it, which takes long to import.
     return np.asarray(special.stdtrit(np.asarray(freedom, dtype="float64"), p))
 
@@ -170,52 +191,61 @@ def stratified(
         return Estimate(value, 0.0, math.nan if value else 1.0)
     shares = terms / terms.sum()
     freedom = 1 / sum(share**2 / (len(p) - 1) for share, p in zip(shares, means, strict=True))
-    half = error * _t_quantile((1 + LEVEL) / 2, freedom)
+    half = error * t_quantile((1 + LEVEL) / 2, freedom)
     return Estimate(value, float(half), float(2 * _t_beyond(abs(value) / error, freedom)))
 
 
-def sign_flip(paired: Sequence[Floats]) -> float:
-    """P-value of the permutation test that the mean over strata of paired differences is 0.
+def sign_flips(blocks: Floats) -> Floats:
+    """P-values of the permutation test that columns of blocks [B, P] sum to 0 [P].
 
-    Under the null hypothesis the two strategies are one, so that in each block, a stratum and a
-    seed, their names could be exchanged: the difference could as well have the other sign. All
-    signs are tried where there are at most ``RESAMPLES`` of them, else so many at random. No p is
-    below :func:`least_p`.
+    Under the null hypothesis two strategies are one, so that in each block, a problem and a seed,
+    their names could be exchanged: the difference could as well have the other sign. All signs
+    are tried where there are at most 2¹⁶ that differ by more than all of them, else ``FLIPS`` at
+    random. No p is below :func:`least_p`.
     """
-    weighted = np.concatenate([d / len(d) for d in paired])
-    signs = _signs(len(weighted))
-    rounding = SAME * np.abs(weighted).sum()
-    as_far = np.abs(signs @ weighted) >= abs(weighted.sum()) - rounding
-    if len(signs) < RESAMPLES:
-        return float(as_far.mean())
-    return float((as_far.sum() + 1) / (RESAMPLES + 1))
+    rounding = SAME * np.abs(blocks).sum(axis=0)
+    reached = np.abs(blocks.sum(axis=0)) - rounding
+    as_far, ways = np.zeros(blocks.shape[1]), 0
+    for signs in _signs(len(blocks)):
+        as_far += (np.abs(signs @ blocks) >= reached).sum(axis=0)
+        ways += len(signs)
+    return as_far / ways
 
 
-@lru_cache(maxsize=4)
-def _signs(blocks: int) -> Floats:
-    """All ways to sign so many blocks, or ``RESAMPLES`` of them [ways, blocks].
+def weighted(paired: Sequence[Floats]) -> Floats:
+    """The blocks of all strata, each by its share of the mean over strata, for ``sign_flips``."""
+    return np.concatenate([d / len(d) for d in paired])
 
-    Kept, since a suite asks for them once for every two strategies: scipy's ``permutation_test``
-    draws them anew each time, and that is most of its time.
-    """
-    if 2**blocks <= RESAMPLES:
-        bits = np.arange(2**blocks)[:, None] >> np.arange(blocks) & 1
-    else:
-        bits = np.random.default_rng(0).integers(0, 2, (RESAMPLES, blocks), dtype=np.int8)
-    return 2 * bits.astype("float64") - 1
+
+EXACT = 17
+"""Blocks of which all ways to sign them are tried."""
+
+
+def _signs(blocks: int) -> Iterator[Floats]:
+    """Ways to sign so many blocks, by and by [ways, blocks], the first of which is as it is."""
+    if blocks <= EXACT:
+        bits = np.arange(2 ** (blocks - 1))[:, None] >> np.arange(blocks) & 1
+        yield 1 - 2 * bits.astype("float64")
+        return
+    draw = np.random.default_rng(0)
+    yield np.ones((1, blocks))
+    for start in range(0, FLIPS, 10_000):
+        ways = min(10_000, FLIPS - start)
+        yield 2 * draw.integers(0, 2, (ways, blocks)).astype("float64") - 1
 
 
 def least_p(blocks: int) -> float:
-    """The smallest p that signs of so many blocks can give: all alike, or all the other way."""
-    return min(1.0, 2.0 ** (1 - blocks))
+    """The smallest p that signs of so many blocks can give."""
+    return 2.0 ** (1 - blocks) if blocks <= EXACT else 1 / (FLIPS + 1)
 
 
 def probability_of_improvement(left: Floats, right: Floats) -> float:
-    """P(X > Y) for a run X of ``left`` [N] and a run Y of ``right`` [M], ties counted half.
+    """P(X > Y) for a run X of ``left`` [..., N] and a run Y of ``right`` [..., M], ties counted
+    half; the mean over what stands before.
 
     Agarwal et al. (2021), from all N · M pairs.
     """
-    ahead = left[:, None] - right[None, :]
+    ahead = left[..., :, None] - right[..., None, :]
     wins = np.where(np.abs(ahead) > SAME, np.sign(ahead), 0.0)
     return float((0.5 + 0.5 * wins).mean())
 
@@ -223,67 +253,26 @@ def probability_of_improvement(left: Floats, right: Floats) -> float:
 # ── over problems, for problems in general ────────────────────────────────────────────────────
 
 
-def two_stage_bootstrap(paired: Sequence[Floats]) -> tuple[float, float]:
-    """An interval of the mean difference for problems like these, which are a sample too.
+def in_general(means: Floats) -> Estimate:
+    """The mean of a difference for problems like these, which are a sample too.
 
-    Problems are drawn with replacement and, for each, its seeds (Davison & Hinkley 1997, §3.8).
-    Drawn plainly that counts the luck of seeds twice, once in the problems' means and once again
-    in their seeds, and the spread of few problems too small; so the means are first drawn
-    together and the residuals spread to their unbiased variances. The ends are percentiles moved
-    out as far as t is beyond the normal distribution (Hesterberg 2015, §5.3).
+    ``means``: that of each problem [N], N - 1 degrees of freedom. It holds as far as problems are
+    drawn from those that it is to hold for, which nobody has done.
     """
-    draw = np.random.default_rng(0)
-    problems = len(paired)
-    seeds = min(map(len, paired))
-    means = np.array([d.mean() for d in paired])
-    residuals = np.zeros(1)
-    within = 0.0  # a single seed has no spread to show: all luck is in the problems' means
-    if seeds > 1:
-        within = float(np.mean([d.var(ddof=1) / len(d) for d in paired]))
-        residuals = np.concatenate(
-            [(d - d.mean()) * math.sqrt(len(d) / (len(d) - 1)) for d in paired]
-        )
-    between = means.var(ddof=1)
-    if between > SAME**2:
-        shrink = math.sqrt(max(between - within, 0) / between * problems / (problems - 1))
-        means = means.mean() + shrink * (means - means.mean())
-    drawn = draw.choice(means, (RESAMPLES, problems)).mean(axis=1)
-    for _ in range(seeds):
-        drawn += draw.choice(residuals, (RESAMPLES, problems)).mean(axis=1) / seeds
-    tail = special.ndtr(-_t_quantile((1 + LEVEL) / 2, problems - 1))
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return float(low), float(high)
+    if len(means) < PROBLEMS_IN_GENERAL:
+        return Estimate(float(means.mean()), math.nan, math.nan)
+    return stratified([means])
 
 
-@dataclass(frozen=True)
-class Ranks:
-    """``average``: each strategy's rank, 1 the best, mean over problems [k]; ``friedman``: p that
-    all are alike; ``nemenyi``: p of each two [k, k]."""
+def ranks(scores: Floats) -> Floats:
+    """Average ranks of k strategies on N problems, 1 the best [k]: a description, not a test.
 
-    average: Floats
-    friedman: float
-    nemenyi: Floats
-
-
-def ranks(scores: Floats) -> Ranks:
-    """Average ranks of k ≥ 3 strategies on N problems, with Friedman's and Nemenyi's tests.
-
-    ``scores`` is [N, k], higher is better, ties share their ranks. As Demšar (2006) has it: the
-    problems are the blocks, since results on one problem are no independent evidence.
+    ``scores`` is [N, k], higher is better, ties share their ranks (Demšar 2006).
     """
     from scipy import stats as distributions
 
-    problems, k = scores.shape
-    scores = exact_ties(scores)
-    average = distributions.rankdata(-scores, axis=1).mean(axis=0)
-    tied = bool((np.ptp(scores, axis=1) == 0).all())
-    friedman = 1.0 if tied else float(distributions.friedmanchisquare(*scores.T).pvalue)
-    apart = np.abs(average[:, None] - average) / math.sqrt(k * (k + 1) / (6 * problems))
-    upper = np.triu_indices(k, 1)
-    nemenyi = np.ones((k, k))
-    nemenyi[upper] = distributions.studentized_range.sf(math.sqrt(2) * apart[upper], k, np.inf)
-    nemenyi.T[upper] = nemenyi[upper]
-    return Ranks(average, friedman, nemenyi)
+    ranked = distributions.rankdata(-exact_ties(scores), axis=1)
+    return np.asarray(ranked.mean(axis=0))
 
 
 # ── over test examples: two trained models ────────────────────────────────────────────────────

@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from harness.report.analysis.design import MARGIN, WINNERS, Design
+from harness.report.analysis.moderated import Moderation
 from harness.report.analysis.pairwise import seen_from
-from harness.report.analysis.results import by_setting
+from harness.report.analysis.races import Race
+from harness.report.analysis.results import Group, by_setting
+from harness.report.analysis.scores import Scores, Whole
+from harness.report.analysis.stats import SAME, t_quantile
 
 
 @dataclass(frozen=True)
 class Standing:
     """Who is ahead in one setting.
 
-    ``ranking`` has the complete groups' labels, highest mean first, without those that were shown
-    the target's labels where others were not. Of the others, ``tied`` can't be told apart from the
-    first, and ``untested`` could not be tested against it. ``points`` ± ``half`` is how far the
-    first is above the second.
+    ``ranking`` has the complete groups' labels, the leader and then the highest mean first, without
+    those that were shown the target's labels where others were not. ``mean``: the leader's
+    accuracy, ``low`` to ``high`` its interval (0–1). ``winner``: the leader, where it is shown to
+    be ahead of every other: ``p``, corrected for settings and looks, is below ``alpha`` by
+    ``test``. Of the others, ``tied`` can't be told apart from the leader, and ``untested`` could
+    not be tested against it. ``points`` ± ``half`` is how far it is above the second.
+    ``examples``: how many are tested, where every seed is tested on the same ones, else NaN.
+    ``within_margin``: all that were left are shown to be within the suite's margin of it.
+    ``cheapest``: what takes the least time of the leader and those tied with it that are at most
+    the margin below; None where times are not known. ``missing``: labels, and what is missing.
     """
 
     setting: int
     ranking: tuple[str, ...]
+    mean: float
+    low: float
+    high: float
+    winner: str | None
+    p: float
+    alpha: float
+    test: str
     tied: tuple[str, ...]
     untested: tuple[str, ...]
     points: float
     half: float
+    examples: float
+    within_margin: bool
+    cheapest: str | None
     missing: tuple[tuple[str, str], ...]
 
     @property
@@ -41,51 +63,110 @@ class Standing:
             return "untested"
         return "unclear" if label in self.tied else "better"
 
-    @property
-    def winner(self) -> str | None:
-        """The first, if it can be told apart from every other."""
-        alone = len(self.ranking) > 1 and not self.tied and not self.untested
-        return self.ranking[0] if alone else None
 
-
-def standings(table: pd.DataFrame, pairwise: pd.DataFrame) -> list[Standing]:
-    """Make a standing for each setting, from ``summary`` and ``pairwise`` of one frame."""
-    ranked = table[(table["gap"] == "") & (table["oracle"] != "labels")].sort_values(
-        ["setting", "accuracy"], ascending=[True, False], kind="stable"
-    )
-    rankings: dict[Any, Any] = ranked.groupby("setting")["label"].agg(tuple).to_dict()
-    margins = _margins(pairwise, {setting: ranking[0] for setting, ranking in rankings.items()})
-    unknown = (np.nan, np.nan, "untested")
+def standings(
+    table: pd.DataFrame,
+    pairwise: pd.DataFrame,
+    given: Scores,
+    races: Sequence[Race],
+    design: Design,
+) -> list[Standing]:
+    """Make a standing for each setting of ``summary``, from what was decided."""
+    race_of = dict(zip(given.settings.tolist(), races, strict=True))
+    settings = by_setting(table)
+    rankings = {
+        setting: _ranking(groups, _leader(given, race_of.get(setting)))
+        for setting, groups in settings.items()
+    }
+    leaders = {setting: ranking[0] for setting, ranking in rankings.items() if ranking}
+    margins = _margins(pairwise, leaders)
+    unknown = (np.nan, np.nan, "untested", "none")
+    margin = MARGIN if design.margin is None else design.margin
     found = []
-    for setting, groups in by_setting(table).items():
-        ranking = rankings.get(setting, ())
+    for setting, groups in settings.items():
+        ranking, race = rankings[setting], race_of.get(setting)
         others = {label: margins.get((setting, label), unknown) for label in ranking[1:]}
-        points, half, _ = next(iter(others.values()), unknown)
+        points, half, _, test = next(iter(others.values()), unknown)
+        first: Mapping[str, Any] = groups[ranking[0]] if ranking else {}
+        tied = tuple(label for label, (*_, kind, _) in others.items() if kind == "unclear")
         found.append(
             Standing(
                 setting=setting,
                 ranking=ranking,
-                tied=tuple(label for label, (*_, kind) in others.items() if kind == "unclear"),
-                untested=tuple(label for label, (*_, kind) in others.items() if kind == "untested"),
+                mean=first.get("accuracy", np.nan),
+                low=first.get("accuracy_low", np.nan),
+                high=first.get("accuracy_high", np.nan),
+                winner=ranking[0] if race is not None and race.won and ranking else None,
+                p=race.p if race is not None else np.nan,
+                alpha=WINNERS,
+                test=test,
+                tied=tied,
+                untested=tuple(
+                    label for label, (*_, kind, _) in others.items() if kind == "untested"
+                ),
                 points=points,
                 half=half,
+                examples=first["examples"] if first.get("shared") else np.nan,
+                within_margin=race is not None and race.equal,
+                cheapest=cheapest(groups, [*ranking[:1], *tied], margin),
                 missing=tuple((label, row["gap"]) for label, row in groups.items() if row["gap"]),
             )
         )
     return found
 
 
+def cheapest(groups: Mapping[str, Group], labels: Sequence[str], margin: float) -> str | None:
+    """Find what takes the least time of ``labels``, the first of which leads, at most ``margin``
+    (0–1) below it."""
+    near = [
+        label
+        for label in labels
+        if groups[label]["accuracy"] >= groups[labels[0]]["accuracy"] - margin
+        and not np.isnan(groups[label]["seconds_total"])
+    ]
+    return min(near, key=lambda label: groups[label]["seconds_total"], default=None)
+
+
+def _leader(given: Scores, race: Race | None) -> str | None:
+    return None if race is None or race.leader is None else given.labels[race.leader]
+
+
+def _ranking(groups: Mapping[str, Group], leader: str | None) -> tuple[str, ...]:
+    """Order what is complete by its mean, the leader first: where seeds were added to some, others
+    have a mean of fewer."""
+    whole = {
+        label: row["accuracy"]
+        for label, row in groups.items()
+        if not row["gap"] and row["oracle"] != "labels"
+    }
+    return tuple(sorted(whole, key=lambda label: (label != leader, -whole[label])))
+
+
 def _margins(
     pairwise: pd.DataFrame, leaders: dict[int, str]
-) -> dict[tuple[int, str], tuple[float, float, str]]:
+) -> dict[tuple[int, str], tuple[float, float, str, str]]:
     """Map each setting and each label but the first's to how far the first is above it, in points,
-    the half width of the interval, and what the test says (``stats.outcome``)."""
+    the half width of the interval, what the test says (``stats.outcome``), and its name."""
     rows = seen_from(pairwise, pd.Series(leaders, dtype=object))
     points, half = 100 * rows["difference"], 100 * rows["half"]
-    columns = (rows["setting"], rows["right"], points, half, rows["outcome"])
+    columns = (rows["setting"], rows["right"], points, half, rows["outcome"], rows["test"])
     return {
-        (setting, other): (ahead, around, outcome)
-        for setting, other, ahead, around, outcome in zip(
+        (setting, other): (ahead, around, outcome, test)
+        for setting, other, ahead, around, outcome, test in zip(
             *(column.tolist() for column in columns), strict=True
         )
     }
+
+
+def lead_needed(moderation: Moderation, n: Whole, seeds: int) -> float:
+    """Estimate how far ahead, in points, the first of a setting has to be to be named its winner.
+
+    With the median spread between seeds and so many of them, at Holm's first step over settings,
+    which is the strictest; NaN where none is tested. ``n``: seeds that there were [S, P].
+    """
+    tested = (n > 1) & (moderation.sd > SAME)
+    if not tested.any():
+        return float("nan")
+    freedom = moderation.prior + seeds - 1
+    quantile = t_quantile(1 - WINNERS / 2 / tested.any(axis=1).sum(), freedom)
+    return 100 * float(quantile * np.median(moderation.sd[tested]) / seeds**0.5)

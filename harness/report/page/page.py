@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import format
-from harness.report.analysis import importance, stats
+from harness.report.analysis import design, importance, stats
 from harness.report.analysis.details import Fault
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
@@ -39,6 +39,7 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
     told: dict[str, Any] = {
         **_lead(report),
         "overall": found.suite,
+        "luck": report.luck,
         "findings": found.settings,
         "results": _results(report),
         "explorer": explorer.data(report, renderings.looks),
@@ -116,7 +117,7 @@ def _lead(report: Report) -> dict[str, Any]:
 
 def _tests(report: Report) -> dict[str, Any]:
     """Make the tables of tests."""
-    decisions = report.decisions
+    decisions, settings = report.decisions, by_setting(report.table)
     found = decisions.ranking
     return {
         "gains": text.problems_table(decisions.gains).drop(columns="against"),
@@ -124,8 +125,21 @@ def _tests(report: Report) -> dict[str, Any]:
         "leader": text.problems_table(decisions.leader).drop(columns="strategy"),
         "general": {
             "problems": found.problems,
-            "needed": stats.PROBLEMS_FOR_BOOTSTRAP,
+            "needed": stats.PROBLEMS_IN_GENERAL,
         },
+        "levels": {
+            "winners": design.WINNERS,
+            "overall": design.OVERALL,
+            "pairs_overall": design.PAIRS_OVERALL,
+            "pairs": design.PAIRS,
+            "flips": stats.FLIPS,
+        },
+        "looks": decisions.design.looks,
+        "moderation": decisions.moderation,
+        "flagged": [
+            format.setting_text(*facet_and_shots(settings[setting]))
+            for setting in decisions.flagged
+        ],
         "ranking": text.ranks_table(found, decisions.apart),
         "comparisons": text.pairwise_table(report.table, decisions.pairwise[:LONG_TABLE]),
         "compared": len(decisions.pairwise),

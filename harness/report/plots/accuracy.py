@@ -23,7 +23,7 @@ def by_shots(table: pd.DataFrame) -> Plot:
     """Mean test accuracy against shots, with intervals; a row a strategy where shots are alike."""
 
     def tell(row: pd.Series[Any]) -> str:
-        return f"{format.plus_minus(row['accuracy'], row['accuracy_half'])} %"
+        return f"{format.accuracy(row.to_dict())} %"
 
     facets, total = _facets(table, "Test accuracy", tell)
     several = any(facet.data["shots"].nunique() > 1 for facet in facets)

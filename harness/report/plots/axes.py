@@ -19,6 +19,9 @@ Looks = Mapping[str, Look]
 Floats = NDArray[np.float64]
 _Unit = Callable[[float], str]
 
+INTERVAL = ("accuracy", "accuracy_low", "accuracy_high")
+"""Columns of a mean and of the ends of its interval."""
+
 
 def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     """Accuracy over the shots, evenly spaced in their order; dots where there is but one value."""
@@ -28,17 +31,17 @@ def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
         return
     place, at = np.arange(len(shots)), {shot: number for number, shot in enumerate(shots)}
     bars = []
-    for look, mine in _each(rows, looks, "shots", "accuracy", "accuracy_half"):
+    for look, mine in _each(rows, looks, "shots", *INTERVAL):
         # Drawn with NaN where a result is missing, so that the line breaks there.
-        y, half = np.full((2, len(shots)), np.nan)
-        there = [at[shot] for shot in mine["shots"]]
-        y[there], half[there] = 100 * mine["accuracy"], 100 * mine["accuracy_half"]
+        drawn = np.full((3, len(shots)), np.nan)
+        drawn[:, [at[shot] for shot in mine["shots"]]] = [100 * mine[name] for name in INTERVAL]
+        y, low, high = drawn
         ax.plot(place, y, **look.line)
-        ax.fill_between(place, y - half, y + half, color=look.colour, alpha=0.13, linewidth=0)
+        ax.fill_between(place, low, high, color=look.colour, alpha=0.13, linewidth=0)
         # A shade needs two neighbours; a result that stands alone has a bar.
         missing = np.pad(np.isnan(y), 1, constant_values=True)
         alone = missing[:-2] & missing[2:]
-        bars.append((look, place[alone], y[alone], half[alone]))
+        bars.append((look, place[alone], low[alone], high[alone]))
     _bars(ax, bars)
     ticks = ["800 in all" if shot == "vtab1k" else str(shot) for shot in shots]
     ax.set_xticks(range(len(shots)), ticks)
@@ -51,10 +54,10 @@ def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     """A row a strategy, its label beside it."""
     known = rows[rows["gap"] == ""]
     names = []
-    for place, (look, mine) in enumerate(_each(known, looks, "label", "accuracy", "accuracy_half")):
-        x, half = 100 * mine["accuracy"], 100 * mine["accuracy_half"]
-        if not np.isnan(half[0]):
-            ax.hlines(place, x - half, x + half, colors=look.colour, linewidth=1.2)
+    for place, (look, mine) in enumerate(_each(known, looks, "label", *INTERVAL)):
+        x, low, high = (100 * mine[name] for name in INTERVAL)
+        if not np.isnan(low[0]):
+            ax.hlines(place, low, high, colors=look.colour, linewidth=1.2)
         ax.plot(x, [place], **{**look.line, "linestyle": ""})
         names.append(format.shortened(mine["label"][0], 22))
     ax.set_yticks(range(len(names)), names)
@@ -69,13 +72,13 @@ def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, uni
     shots = sorted(rows["shots"].unique(), key=shots_order)
     sizes = dict(zip(shots, np.linspace(5.5 if len(shots) > 1 else 7, 9, len(shots)), strict=True))
     bars = []
-    for look, mine in _each(rows, looks, "shots", "x", "accuracy", "accuracy_half"):
-        x, y, half = mine["x"], 100 * mine["accuracy"], 100 * mine["accuracy_half"]
+    for look, mine in _each(rows, looks, "shots", "x", *INTERVAL):
+        x, (y, low, high) = mine["x"], (100 * mine[name] for name in INTERVAL)
         if len(x) > 1:
             # With the groups that have a gap, whose numbers are NaN, so that the line breaks there.
             path = {**look.line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
             ax.plot(x, y, **path)
-        bars.append((look, x, y, half))
+        bars.append((look, x, low, high))
         ax.scatter(
             x,
             y,
@@ -174,19 +177,17 @@ def _each(
 
 
 def _bars(ax: Axes, bars: Sequence[tuple[Look, Floats, Floats, Floats]]) -> None:
-    """The intervals of all strategies' accuracies, where they are known: x, y and half widths."""
-    x, y, half = (np.concatenate(parts) for parts in list(zip(*bars, strict=True))[1:])
+    """The intervals of all strategies' accuracies, where they are known: x and both ends."""
+    x, low, high = (np.concatenate(parts) for parts in list(zip(*bars, strict=True))[1:])
     colours = np.repeat([look.colour for look, *_ in bars], [len(part) for _, part, *_ in bars])
-    known = ~np.isnan(half)
+    known = ~np.isnan(low)
     if known.any():
-        ends = y[known] - half[known], y[known] + half[known]
-        ax.vlines(x[known], *ends, colors=colours[known].tolist(), linewidth=1.2)
+        ax.vlines(x[known], low[known], high[known], colors=colours[known].tolist(), linewidth=1.2)
 
 
 def _percent_axis(ax: Axes) -> None:
     ax.set_ylabel("test accuracy (%)")
     low, high = ax.get_ylim()
-    # An interval may reach past what an accuracy can be; the axis doesn't.
     ax.set_ylim(max(low, -2), min(high, 102))
 
 

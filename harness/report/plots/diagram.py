@@ -22,8 +22,8 @@ def average_ranks(found: Ranking, apart: NDArray[np.bool_], looks: Mapping[str, 
     that the report goes by.
     """
     assert found.ranks is not None
-    order = np.argsort(found.ranks.average, kind="stable")
-    average = found.ranks.average[order]
+    order = np.argsort(found.ranks, kind="stable")
+    average = found.ranks[order]
     joined = cliques(apart[np.ix_(order, order)])
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(3.7, 0.9 + 0.3 * len(order)), layout="constrained")
@@ -63,8 +63,8 @@ def cliques(apart: NDArray[np.bool_]) -> list[list[int]]:
 def describe(found: Ranking, apart: NDArray[np.bool_]) -> str:
     """Tell the diagram in words, for readers who can't see it."""
     assert found.ranks is not None
-    order = np.argsort(found.ranks.average, kind="stable")
-    ranks = "; ".join(f"{found.labels[i]}: {found.ranks.average[i]:.2f}" for i in order)
+    order = np.argsort(found.ranks, kind="stable")
+    ranks = "; ".join(f"{found.labels[i]}: {found.ranks[i]:.2f}" for i in order)
     names = [found.labels[i] for i in order]
     groups = [
         format.listing(names[row] for row in rows) for rows in cliques(apart[np.ix_(order, order)])

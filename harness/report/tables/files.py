@@ -17,6 +17,8 @@ from harness.report.analysis.predictions import Predicted
 from harness.report.analysis.problems import OverProblems, Ranking
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import COUNTS, METRICS, SECONDS, SETTING
+from harness.report.analysis.tests import Decisions
+from harness.report.analysis.winners import Standing
 from harness.report.tables import text, tuning
 from harness.report.tables.markup import latex, markdown
 
@@ -26,7 +28,7 @@ MEASURES = ["peak_device_bytes", "peak_host_bytes", "trainable_params", "total_p
 MOST_PAIRS = 10_000
 """Pairs that are shown as text, at most; CSV has all."""
 
-PAIRS = ["left", "right", "difference", "sd", "n", "half", "p", "p_holm"]
+PAIRS = ["left", "right", "difference", "sd", "n", "half", "p", "p_holm", "outcome"]
 """What a file has of each pair of strategies, besides the setting."""
 
 
@@ -62,8 +64,8 @@ def _numbers(report: Report) -> dict[str, pd.DataFrame]:
     """Make the tables for programs, by name."""
     table, decisions, tuned = report.table, report.decisions, report.tuning
     group = [*SETTING, "label", "strategy", "oracle", "planned", "ok", "gap", "reasons"]
-    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "interval"]
-    accuracies += ["gain", "gain_half", "gain_p"]
+    accuracies = ["accuracy", "accuracy_sd", "accuracy_half", "accuracy_low", "accuracy_high"]
+    accuracies += ["interval", "gain", "gain_half", "gain_p", "gain_outcome"]
     places = table.drop_duplicates("setting")[["setting", *SETTING]]
     pairs = decisions.pairwise[["setting", *PAIRS]]
     found = {
@@ -75,7 +77,8 @@ def _numbers(report: Report) -> dict[str, pd.DataFrame]:
             [*decisions.gains, *decisions.leader],
             columns=[each.name for each in dataclasses.fields(OverProblems)],
         ),
-        "ranks": rank_tests(decisions.ranking),
+        "ranks": average_ranks(decisions.ranking),
+        "decisions": _decisions(decisions, places),
     }
     for name, rows in (("best", tuned.best), ("tuned", tuned.chosen), ("consumed", tuned.consumed)):
         found[name] = rows.drop(columns=["setting", "facet"])
@@ -98,22 +101,29 @@ def _of_predictions(
     return found
 
 
-def rank_tests(found: Ranking) -> pd.DataFrame:
-    """Make a row a strategy with its average rank, Friedman's p and Nemenyi's against the first:
-    numbers to be cited, that nothing else in the report goes by."""
+def average_ranks(found: Ranking) -> pd.DataFrame:
+    """Make a row a strategy with its average rank, the best first."""
     if found.ranks is None:
-        return pd.DataFrame({"strategy": [], "average rank": [], "p against the first": []})
-    order = np.argsort(found.ranks.average, kind="stable")
-    against = found.ranks.nemenyi[order[0], order]
-    against[0] = np.nan
-    return pd.DataFrame(
-        {
-            "strategy": [found.labels[row] for row in order],
-            "average rank": found.ranks.average[order],
-            "p against the first": against,
-            "p of any difference": found.ranks.friedman,
-        }
-    )
+        return pd.DataFrame({"strategy": [], "average rank": []})
+    order = np.argsort(found.ranks, kind="stable")
+    names = [found.labels[row] for row in order]
+    return pd.DataFrame({"strategy": names, "average rank": found.ranks[order]})
+
+
+def _decisions(decisions: Decisions, places: pd.DataFrame) -> pd.DataFrame:
+    """Make a row a setting with what was decided of it, and a last one over all problems, whose
+    ``problem`` is empty; lists are joined by commas."""
+    names = [field.name for field in dataclasses.fields(Standing) if field.name != "missing"]
+    rows = [{name: getattr(each, name) for name in names} for each in decisions.standings]
+    for row in rows:
+        row["leader"] = next(iter(row.pop("ranking")), None)
+    found = pd.DataFrame(rows, columns=["setting", "leader", *names[2:]])
+    settings = places.merge(found, on="setting", how="left").drop(columns="setting")
+    overall = pd.DataFrame([dataclasses.asdict(decisions.overall)])
+    both = pd.concat([settings.astype(object), overall.astype(object)], ignore_index=True)
+    for name in ("tied", "untested"):
+        both[name] = both[name].map(lambda labels: ", ".join(labels) if len(labels) else "")
+    return both
 
 
 def _csv(rows: pd.DataFrame) -> str:

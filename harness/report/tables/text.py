@@ -52,8 +52,8 @@ def results_table(strategies: Strategies, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_text(group: Group) -> str:
-    """``92.1 ± 0.8``, or the words for what is missing."""
-    return group["gap"] or format.plus_minus(group["accuracy"], group["accuracy_half"])
+    """``92.1 ± 0.8``, as ``format.accuracy``, or the words for what is missing."""
+    return group["gap"] or format.accuracy(group)
 
 
 def gain_text(group: Group) -> str:
@@ -171,7 +171,7 @@ def ranks_table(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
     shown: dict[str, list[str]] = {"strategy": [], "average rank": [], "not told apart from": []}
     if found.ranks is None:
         return pd.DataFrame(shown)
-    average = found.ranks.average
+    average = found.ranks
     order = np.argsort(average, kind="stable")
     for row in order:
         alike = [found.labels[other] for other in order if other != row and not apart[row, other]]

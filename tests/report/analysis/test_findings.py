@@ -11,7 +11,7 @@ import pandas as pd
 from harness.record.store import Store
 from harness.report.analysis.findings import findings
 from harness.report.analysis.results import baseline, summary, tidy
-from harness.report.analysis.tests import decide
+from harness.report.analysis.tests import decide, evidence
 
 FrameOf = Callable[..., pd.DataFrame]
 ADDED = ["setting", "facet", "counts"]
@@ -20,8 +20,9 @@ BASE = [0.500, 0.512, 0.495]
 
 def told(frame: pd.DataFrame, folder: Path = Path("nowhere")) -> str:
     """All sentences about all settings, and of each."""
-    table = summary(frame)
-    decisions = decide(folder, frame, table)
+    tests = evidence(frame)
+    table = summary(frame, tests.pairwise())
+    decisions = decide(folder, frame, table, tests)
     found = findings(table, decisions, baseline(frame))
     settings = (sentence for setting in found.settings for sentence in setting.sentences)
     sentences = [*found.suite, *settings, *found.ranks]
@@ -53,7 +54,7 @@ def test_a_harm_that_may_be_luck_is_not_called_one(frame_of: FrameOf) -> None:
 
 def test_power_is_told_with_what_more_seeds_would_bring(frame_of: FrameOf) -> None:
     words = told(frame_of({"from_scratch": BASE, "a": [0.49, 0.52, 0.45], "b": [0.5, 0.5, 0.52]}))
-    assert "With 3 seeds and 3 comparisons, a difference within one setting has to exceed" in words
+    assert "With 3 seeds and 1 setting, the first of a setting has to be ahead by about" in words
     assert "; with 5 seeds it would be about" in words
 
 
@@ -73,7 +74,7 @@ def test_too_few_problems_are_not_ranked(frame_of: FrameOf) -> None:
 
 
 def test_ranks_describe_and_the_tests_decide(frame_of: FrameOf) -> None:
-    """Of five problems Nemenyi's test can't tell b from a; the tests over all problems can."""
+    """Two neighbours by their ranks are told apart over all problems."""
     better, best = ([x + d for x in BASE] for d in (0.1, 0.2))
     best = [x + d for x, d in zip(best, (0.001, -0.001, 0.002), strict=True)]
     better = [x + d for x, d in zip(better, (-0.002, 0.001, 0.001), strict=True)]

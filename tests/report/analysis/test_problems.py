@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import pytest
 from scipy import stats as scipy_stats
 
 from harness.report.analysis import problems, stats
-from harness.report.analysis.pairwise import paired_differences, pairwise
-from harness.report.analysis.problems import OverProblems, over_problems, ranking, told_apart
+from harness.report.analysis.design import PAIRS
+from harness.report.analysis.pairwise import paired_differences
+from harness.report.analysis.problems import OverProblems, Ranking, told_apart
 from harness.report.analysis.results import baseline, strategies, summary, tidy
-from harness.report.analysis.winners import Standing, standings
+from harness.report.analysis.tests import decide, evidence
+from harness.report.analysis.winners import Standing, lead_needed
 from harness.report.plots.diagram import average_ranks, cliques, describe
 from harness.report.plots.style import looks
 
@@ -23,12 +26,21 @@ FrameOf = Callable[..., pd.DataFrame]
 ADDED = ["setting", "facet", "counts"]
 
 
+def pairwise(frame: pd.DataFrame) -> pd.DataFrame:
+    return evidence(frame).pairwise()
+
+
+def ranking(frame: pd.DataFrame) -> Ranking:
+    return evidence(frame).ranking
+
+
 def standings_of(frame: pd.DataFrame) -> list[Standing]:
-    return standings(summary(frame), pairwise(frame))
+    found = evidence(frame)
+    return decide(Path("nowhere"), frame, summary(frame, found.pairwise()), found).standings
 
 
 def every_two(frame: pd.DataFrame) -> list[OverProblems]:
-    return over_problems(frame, ranking(frame))
+    return evidence(frame).over
 
 
 def against_baseline(frame: pd.DataFrame) -> list[OverProblems]:
@@ -89,9 +101,9 @@ def test_other_seeds_are_no_pair(frame_of: FrameOf) -> None:
     assert list(zip(found["left"], found["right"], strict=True)) == [("a", "d")]
 
 
-def test_duels_are_one_family_of_the_whole_suite(frame_of: FrameOf) -> None:
+def test_those_told_apart_over_all_problems_are_one_family_in_settings(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(0)
-    scores = draw.normal(0.5, 0.01, (2, 3, 4)) + np.array([0, 0.05, 0.01])[:, None]
+    scores = draw.normal(0.5, 0.01, (2, 3, 4)) + np.array([0, 0.05, 0.05])[:, None]
     frame = suite_of(frame_of, scores)
     found = pairwise(frame)
     by_hand = [
@@ -100,7 +112,15 @@ def test_duels_are_one_family_of_the_whole_suite(frame_of: FrameOf) -> None:
         for i, j in ((0, 1), (0, 2), (1, 2))
     ]
     assert found["p"].to_numpy() == pytest.approx(by_hand)
-    assert found["p_holm"].min() == pytest.approx(6 * min(by_hand))
+    told = {(row.left, row.right): row.outcome for row in every_two(frame)}
+    apart = {two for two, outcome in told.items() if outcome in ("better", "worse")}
+    assert 0 < len(apart) < 3  # the others are not asked
+    asked = found["p_holm"].notna()
+    assert {*zip(found["left"][asked], found["right"][asked], strict=True)} == apart
+    assert list(found["p_holm"][asked]) == pytest.approx(stats.holm(found["p"][asked]))
+    said = found["outcome"][asked].isin(["better", "worse"])
+    assert (said == (found["p_holm"][asked] < PAIRS)).all()
+    assert not found["outcome"][~asked].isin(["better", "worse"]).any()
 
 
 def test_a_bound_is_in_no_duel(frame_of: FrameOf) -> None:
@@ -110,14 +130,16 @@ def test_a_bound_is_in_no_duel(frame_of: FrameOf) -> None:
     assert list(zip(found["left"], found["right"], strict=True)) == [("a", "b")]
 
 
-def test_what_can_be_detected_shrinks_with_seeds(frame_of: FrameOf) -> None:
+def test_the_lead_that_a_winner_needs_shrinks_with_seeds(frame_of: FrameOf) -> None:
+    """Student's t of three seeds, and Holm's first step over four settings."""
     frame = suite_of(frame_of, np.random.default_rng(0).normal(0.5, 0.01, (4, 3, 3)))
-    found = pairwise(frame)
-    now = problems.detectable_points(found)
-    sd = 100 * found["sd"].median()
-    assert now == pytest.approx(sd * scipy_stats.t.ppf(1 - 0.05 / 24, 2) / 3**0.5)
-    assert problems.detectable_points(found, seeds=10) < now / 4
-    assert math.isnan(problems.detectable_points(pairwise(frame[frame["seed"] == 0])))
+    found = evidence(frame).pairs
+    now = lead_needed(found.moderation, found.paired.n, 3)
+    sd = 100 * np.median(found.paired.sd)
+    assert now == pytest.approx(sd * scipy_stats.t.ppf(1 - 0.02 / 2 / 4, 2) / 3**0.5)
+    assert lead_needed(found.moderation, found.paired.n, 10) < now / 3
+    single = evidence(frame[frame["seed"] == 0]).pairs
+    assert math.isnan(lead_needed(single.moderation, single.paired.n, 5))
 
 
 # ── who is ahead in a setting ─────────────────────────────────────────────────────────────────
@@ -165,7 +187,8 @@ def test_of_one_pair_one_thing_is_said(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(2)
     scores = draw.normal(0.5, 0.02, (8, 4, 5)) + np.array([0, 0.02, 0.04, 0.2])[:, None]
     frame = suite_of(frame_of, scores)
-    table, found = summary(frame), {standing.setting: standing for standing in standings_of(frame)}
+    table = summary(frame, pairwise(frame))
+    found = {standing.setting: standing for standing in standings_of(frame)}
     led = 0
     for group in table.to_dict("records"):
         standing = found[group["setting"]]
@@ -210,14 +233,22 @@ def test_every_problem_counts_alike_and_its_settings_are_one_block(frame_of: Fra
     other = frame_of({"from_scratch": base, "a": [0.5, 0.61, 0.69]}, problem="p1")
     (found,) = against_baseline(joined(one, two, other))
     assert found.points == pytest.approx(30)
-    assert (found.settings, found.problems, found.test) == (3, 2, "permutation")
+    assert (found.settings, found.problems, found.test) == (3, 2, "t")
     blocks = [np.array([20.0, 21, 19]), np.array([40.0, 41, 39])]
     assert found.half == pytest.approx(stats.stratified(blocks).half)
-    # Both ways in which all of the six signs agree.
-    assert found.p == pytest.approx(2 / 2**6)
+    assert found.p == pytest.approx(stats.stratified(blocks).p)
     # Of nine pairs of runs 0.2 loses one and ties one, in one of two settings of one problem.
     assert found.probability == pytest.approx(((7.5 / 9 + 1) / 2 + 1) / 2)
     assert np.isnan(found.low)
+
+
+def test_eight_blocks_have_the_permutation_test(frame_of: FrameOf) -> None:
+    draw = np.random.default_rng(0)
+    scores = draw.normal(0.5, 0.01, (2, 2, 4)) + np.array([0, 0.1])[:, None]
+    (found,) = against_baseline(suite_of(frame_of, scores))
+    assert (found.test, found.outcome) == ("permutation", "better")
+    assert found.p == 2 / 2**8  # both ways in which all of the eight signs agree
+    assert ranking(suite_of(frame_of, scores)).winner == "a"
 
 
 def test_few_blocks_have_the_t_test(frame_of: FrameOf) -> None:
@@ -241,24 +272,34 @@ def test_a_setting_that_one_has_not_is_left_out_for_both(frame_of: FrameOf) -> N
     assert leader_against_rest(joined(whole, gap)) == []
 
 
-def test_the_leader_is_corrected_for_all_pairs(frame_of: FrameOf) -> None:
+def test_a_winner_over_all_problems_leaves_the_rest_what_it_had(frame_of: FrameOf) -> None:
+    """The three pairs of the winner have its p; the three others are a family at .02."""
     draw = np.random.default_rng(0)
     scores = draw.normal(0.5, 0.01, (2, 4, 3)) + np.array([0, 0.01, 0.1, 0.02])[:, None]
-    found = leader_against_rest(suite_of(frame_of, scores))
-    assert {row.left for row in found} == {"b"}
-    least = min(found, key=lambda row: row.p)
-    assert least.p_holm == pytest.approx(6 * least.p)
-
-
-def test_every_two_are_one_family_over_all_problems(frame_of: FrameOf) -> None:
-    draw = np.random.default_rng(0)
-    scores = draw.normal(0.5, 0.01, (2, 4, 3)) + np.array([0, 0.01, 0.1, 0.02])[:, None]
-    found = every_two(suite_of(frame_of, scores))
+    frame = suite_of(frame_of, scores)
+    leading, found = leader_against_rest(frame), every_two(frame)
+    assert {row.left for row in leading} == {"b"}
+    highest = max(row.p for row in leading)
+    assert [row.p_holm for row in leading] == [highest] * 3
+    assert [row.outcome for row in leading] == ["better"] * 3
+    rest = [row for row in found if "b" not in (row.left, row.right)]
     assert len(found) == 6
-    assert [row.p_holm for row in found] == pytest.approx(stats.holm([row.p for row in found]))
+    assert [row.p_holm for row in rest] == pytest.approx(stats.holm([row.p for row in rest]))
     (turned,) = (row.turned() for row in found if (row.left, row.right) == ("from_scratch", "b"))
     assert (turned.left, turned.outcome) == ("b", "better")
     assert turned.probability == pytest.approx(1)
+
+
+def test_without_a_winner_every_two_are_one_family_over_all_problems(frame_of: FrameOf) -> None:
+    draw = np.random.default_rng(0)
+    scores = draw.normal(0.5, 0.01, (2, 4, 3)) + np.array([0, 0.1, 0.1, 0.02])[:, None]
+    frame = suite_of(frame_of, scores)
+    found = every_two(frame)
+    assert ranking(frame).winner is None
+    assert [row.p_holm for row in found] == pytest.approx(stats.holm([row.p for row in found]))
+    assert [row.outcome for row in found] == [
+        stats.outcome(row.points, row.p_holm, 0.01) for row in found
+    ]
 
 
 def test_equal_means_lead_by_the_suites_order(frame_of: FrameOf) -> None:
@@ -267,12 +308,12 @@ def test_equal_means_lead_by_the_suites_order(frame_of: FrameOf) -> None:
     found = ranking(suite_of(frame_of, np.tile(values, (5, 1, 1))))
     assert (found.leader, len({*found.means})) == ("from_scratch", 1)
     assert found.ranks is not None
-    assert list(found.ranks.average) == [2, 2, 2]
+    assert list(found.ranks) == [2, 2, 2]
 
 
 def test_problems_in_general_need_several(frame_of: FrameOf) -> None:
     draw = np.random.default_rng(0)
-    least = stats.PROBLEMS_FOR_BOOTSTRAP
+    least = stats.PROBLEMS_IN_GENERAL
     gain = draw.normal(0.1, 0.05, (least, 1, 1))
     scores = draw.normal(0.5, 0.01, (least, 2, 3)) + np.concatenate([0 * gain, gain], axis=1)
     (few,) = against_baseline(suite_of(frame_of, scores[:-1]))
@@ -307,7 +348,7 @@ def test_only_what_is_complete_everywhere_is_ranked(frame_of: FrameOf) -> None:
     found = ranking(frame)
     assert (found.labels, found.left_out) == (["from_scratch", "b", "c"], ["a"])
     assert found.ranks is not None
-    assert list(found.ranks.average) == [3, 2, 1]
+    assert list(found.ranks) == [3, 2, 1]
     apart = told_apart(every_two(frame), found.labels)
     figure = average_ranks(found, apart, looks(strategies(frame)))
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == [
@@ -321,13 +362,12 @@ def test_only_what_is_complete_everywhere_is_ranked(frame_of: FrameOf) -> None:
 
 
 def test_lines_join_what_the_tests_over_all_problems_do_not_tell_apart(frame_of: FrameOf) -> None:
-    """Of five problems, Nemenyi's test could tell no two neighbours apart; the report's does."""
+    """Ranks have no test of their own."""
     draw = np.random.default_rng(3)
     own = np.array([0.1, 0.2, 0.3, 0.3])[:, None] + draw.normal(0, 0.005, (5, 4, 3))
     frame = suite_of(frame_of, own)
     found, apart = ranking(frame), told_apart(every_two(frame), ["from_scratch", "a", "b", "c"])
     assert found.ranks is not None
-    assert found.ranks.nemenyi[1, 2] > stats.ALPHA
     assert apart[1, 2]
     assert cliques(apart) == [[2, 3]]
     assert "Not told apart: " in describe(found, apart)

@@ -15,7 +15,8 @@ from scipy import stats as scipy_stats
 
 from harness.errors import HarnessError
 from harness.report.analysis.results import baseline, summary, tidy
-from harness.report.analysis.stats import holm
+from harness.report.analysis.stats import accuracy_interval, holm
+from harness.report.analysis.tests import evidence
 from harness.shots import shots_order
 
 FrameOf = Callable[..., pd.DataFrame]
@@ -25,7 +26,7 @@ fractions = st.integers(0, 1000).map(lambda n: n / 1000)
 
 
 def row(frame: pd.DataFrame, label: str) -> Any:
-    table = summary(frame)
+    table = summary(frame, evidence(frame).pairwise())
     return table[table["label"] == label].iloc[0]
 
 
@@ -83,6 +84,35 @@ def test_costs_are_medians_and_peaks_the_highest(frame_of: FrameOf) -> None:
     got = row(frame, "a")
     names = ["seconds_total", "peak_host_bytes", "trainable_params", "trials_failed", "cached"]
     assert list(got[names]) == [2.0, 30.0, 6.0, 2.0, "features pretrain"]
+
+
+# ── intervals within 0 to 100 % ───────────────────────────────────────────────────────────────
+
+
+def test_an_interval_near_the_edge_is_one_of_logits() -> None:
+    # logit(.98) = 3.8918; .03 / (.98 · .02) = 1.5306: expit(2.3612), expit(5.4224)
+    assert accuracy_interval(0.98, 0.03, 100) == pytest.approx((0.91382, 0.99560), abs=1e-5)
+    assert accuracy_interval(0.9, 0.03, 100) == pytest.approx((0.87, 0.93))
+
+
+@few
+@given(st.floats(0.001, 0.999), st.floats(0, 0.5))
+def test_no_interval_leaves_what_an_accuracy_can_be(mean: float, half: float) -> None:
+    low, high = accuracy_interval(mean, half, 100)
+    assert 0 <= low <= mean <= high <= 1
+    assert accuracy_interval(1 - mean, half, 100) == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize("n", [10, 360])
+def test_all_right_or_none_are_clopper_and_pearsons(n: int) -> None:
+    for right in (0, n):
+        expected = scipy_stats.binomtest(right, n).proportion_ci(0.95, "exact")
+        found = accuracy_interval(right / n, 0.0, n)
+        assert found == pytest.approx((expected.low, expected.high))
+
+
+def test_all_right_of_unknown_many_have_no_interval() -> None:
+    assert np.isnan(accuracy_interval(1.0, 0.0, np.nan)).all()
 
 
 # ── gaps ──────────────────────────────────────────────────────────────────────────────────────
@@ -145,7 +175,8 @@ def test_gain_and_its_interval_are_those_of_the_paired_t_test(
     low, high = test.confidence_interval(0.95)
     assert got["gain"] - got["gain_half"] == pytest.approx(100 * low)
     assert got["gain"] + got["gain_half"] == pytest.approx(100 * high)
-    assert got["gain_p"] == pytest.approx(test.pvalue)
+    expected = test.pvalue if test.pvalue < 0.01 else np.nan  # not asked
+    assert got["gain_p"] == pytest.approx(expected, nan_ok=True)
 
 
 @few
@@ -183,21 +214,24 @@ def test_the_baseline_is_what_its_strategy_says_whatever_it_is_called(frame_of: 
     assert row(frame, "a")["gain"] == pytest.approx(40)
 
 
-def test_gains_are_judged_as_duels_of_the_suite(frame_of: FrameOf) -> None:
-    """The gains are three of the six pairs, which are one family."""
+def test_gains_are_decided_as_pairs_of_the_suite(frame_of: FrameOf) -> None:
+    """Of the six pairs those that differ over all are asked, which is one setting here: Holm's
+    correction counts them again."""
     scores = {
-        "from_scratch": [0.50, 0.50, 0.50],
-        "a": [0.60, 0.61, 0.60],
-        "b": [0.45, 0.44, 0.46],
+        "from_scratch": [0.50, 0.501, 0.50],
+        "a": [0.70, 0.702, 0.70],
+        "b": [0.35, 0.3485, 0.35],
         "c": [0.5, 0.52, 0.49],
     }
     frame = frame_of(scores)
     both = [*itertools.combinations(scores, 2)]
-    p = holm([scipy_stats.ttest_rel(scores[one], scores[other]).pvalue for one, other in both])
-    expected = dict(zip(both, p, strict=True))
+    p = np.array([scipy_stats.ttest_rel(scores[i], scores[j]).pvalue for i, j in both])
+    asked = holm(p) < 0.01
+    expected = dict(zip(both, holm(np.where(asked, p, np.nan)), strict=True))
     got = {label: row(frame, label) for label in "abc"}
     for label in "abc":
-        assert got[label]["gain_p"] == pytest.approx(expected["from_scratch", label])
+        told = expected["from_scratch", label]
+        assert got[label]["gain_p"] == pytest.approx(told, nan_ok=True)
     assert [got[label]["gain_outcome"] for label in "abc"] == ["better", "worse", "unclear"]
     assert row(frame, "from_scratch")["gain_outcome"] == ""
 
@@ -210,7 +244,7 @@ def test_means_of_as_many_right_answers_are_equal(frame_of: FrameOf) -> None:
 
 
 def test_a_gain_that_is_real_alone_is_unclear_among_many(frame_of: FrameOf) -> None:
-    scores = {"from_scratch": [0.50, 0.50, 0.50], "a": [0.60, 0.62, 0.61]}
+    scores = {"from_scratch": [0.50, 0.50, 0.50], "a": [0.60, 0.605, 0.6]}
     others = {f"copy {n}": [0.5 + 0.01 * n, 0.5, 0.5 - 0.011 * n] for n in range(1, 40)}
     assert row(frame_of(scores), "a")["gain_outcome"] == "better"
     assert row(frame_of({**scores, **others}), "a")["gain_outcome"] == "unclear"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import csv
 import io
-import math
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,9 +19,10 @@ from harness.report import format
 from harness.report.analysis.problems import ranking
 from harness.report.analysis.report import analyse
 from harness.report.analysis.results import strategies, summary, tidy
+from harness.report.analysis.scores import scores
 from harness.report.analysis.tests import Decisions
 from harness.report.tables import markup
-from harness.report.tables.files import rank_tests, render_tables
+from harness.report.tables.files import average_ranks, render_tables
 from harness.report.tables.text import ranks_table, results_table
 
 NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
@@ -47,7 +48,7 @@ def test_every_table_comes_in_every_format(files: dict[str, str]) -> None:
         )
         for kind in ("csv", "md", "tex")
     }
-    assert files.keys() == names
+    assert files.keys() == names | {"decisions.csv"}
 
 
 def test_results_are_mean_half_width_and_gain(frame: pd.DataFrame, files: dict[str, str]) -> None:
@@ -184,20 +185,28 @@ def test_a_terminal_gets_short_lines_with_the_same_numbers(
 
 
 def test_ranks_are_a_table_of_the_best_first(frame_of: Callable[..., pd.DataFrame]) -> None:
-    scores = {"a": [0.1, 0.2], "b": [0.5, 0.6], "c": [0.3, 0.4]}
-    parts = [frame_of(scores, problem=f"p{n}") for n in range(6)]
+    given = {"a": [0.1, 0.2], "b": [0.5, 0.6], "c": [0.3, 0.4]}
+    parts = [frame_of(given, problem=f"p{n}") for n in range(6)]
     frame = tidy(pd.concat(parts).drop(columns=["setting", "facet", "counts"]))
     apart = np.array([[False, True, False], [True, False, True], [False, True, False]])
-    shown = ranks_table(ranking(frame), apart)
+    ranked, few = ranking(scores(frame)), ranking(scores(parts[0]))
+    shown = ranks_table(ranked, apart)
     assert shown["strategy"].to_list() == ["b", "c", "a"]
     assert shown["average rank"].to_list() == ["1.00", "2.00", "3.00"]
     assert shown["not told apart from"].to_list() == [format.GAP, "a", "c"]
-    numbers = rank_tests(ranking(frame))
-    assert numbers["average rank"].to_list() == [1, 2, 3]
-    assert np.isnan(numbers["p against the first"].iloc[0])
-    assert numbers["p of any difference"].iloc[0] == pytest.approx(math.exp(-6))
-    for table in (
-        ranks_table(ranking(parts[0]), apart),
-        rank_tests(ranking(parts[0])),
-    ):
-        assert table.empty
+    assert average_ranks(ranked)["average rank"].to_list() == [1, 2, 3]
+    assert ranks_table(few, apart).empty
+    assert average_ranks(few).empty
+
+
+def test_what_was_decided_is_a_table(files: dict[str, str], decisions: Decisions) -> None:
+    *settings, overall = csv.DictReader(io.StringIO(files["decisions.csv"]))
+    assert len(settings) == len(decisions.standings)
+    for row, standing in zip(settings, decisions.standings, strict=True):
+        assert row["leader"] == standing.ranking[0]
+        assert row["winner"] == (standing.winner or "")
+        assert row["tied"] == ", ".join(standing.tied)
+        assert row["cheapest"] == (standing.cheapest or "")
+        assert float(row["alpha"]) == 0.02
+    assert (overall["problem"], overall["leader"]) == ("", decisions.overall.leader)
+    assert float(overall["alpha"]) == 0.01

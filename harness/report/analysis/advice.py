@@ -1,0 +1,67 @@
+"""Say what to take, what it costs, and how to decide more: by the decisions, and no more than they
+hold."""
+
+from __future__ import annotations
+
+import pandas as pd
+from markupsafe import Markup
+
+from harness.report import format
+from harness.report.analysis.design import MARGIN
+from harness.report.analysis.tests import MORE_SEEDS, Decisions
+
+LITTLE = 0.8
+"""What is cheaper has to cost at most so much of the best's time to be worth a word."""
+
+
+def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
+    """Tell over all problems what to take; nothing where that could not be tested.
+
+    ``table``: the ``summary`` that the decisions were made on.
+    """
+    overall = decisions.overall
+    if overall.leader is None or overall.test == "none":
+        return []
+    seconds = table.groupby("label")["seconds_total"].mean()
+    best, cheap = overall.leader, overall.cheapest
+    margin = MARGIN if decisions.design.margin is None else decisions.design.margin
+    within = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
+    cost = _cost(seconds[best])
+    if overall.winner is not None:
+        text = "To take: <b>{}</b>, which is ahead of every other strategy over all problems{}."
+        return [Markup(text).format(best, cost)]
+    if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
+        text = (
+            "To take: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
+            " at most {} below it and takes {} of its time: {} a cell instead of {}."
+        )
+        times = format.duration(seconds[cheap]), format.duration(seconds[best])
+        share = format.significant(100 * seconds[cheap] / seconds[best], 2) + " %"
+        return [Markup(text).format(cheap, best, within, share, *times)]
+    text = (
+        "To take: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
+        " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
+    )
+    return [Markup(text).format(best, cost, within)]
+
+
+def _cost(seconds: float) -> str:
+    return "" if pd.isna(seconds) else f", at {format.duration(seconds)} a cell"
+
+
+def deciding_more(decisions: Decisions, suite: str) -> list[str]:
+    """Tell the command that would add seeds where a setting has no winner."""
+    open_ = sum(
+        one.winner is None and not one.within_margin
+        for one in decisions.standings
+        if len(one.ranking) > 1
+    )
+    most = max(MORE_SEEDS)
+    if not open_ or decisions.design.looks or not 0 < decisions.seeds < most:
+        return []
+    first = max(decisions.seeds, 2)
+    settings = format.plural(open_, "setting")
+    return [
+        f"{settings} without a winner. Seeds for {'it' if open_ == 1 else 'those'} alone:"
+        f" harness suite {suite} --set 'seeds={{ from = {first}, to = {most}, margin = 1.0 }}'"
+    ]

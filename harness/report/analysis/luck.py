@@ -1,0 +1,78 @@
+"""Whose luck intervals and tests count, and whose they don't: seeds redraw some of it only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from harness.record.files import read_file
+from harness.report import format
+
+MOST_BYTES = 100_000_000
+"""Bytes of a split that is read, at most."""
+
+
+def with_examples(directory: Path, frame: pd.DataFrame) -> pd.DataFrame:
+    """Add to the tidy frame what is tested in each setting, by the splits that its cells left.
+
+    ``examples``: how many, NaN where no split tells · ``shared``: whether its seeds are tested on
+    the same ones. Two seeds are looked at: a dataset has a test split of its own, or has none.
+    """
+    tests: dict[str, list[Any] | None] = {}
+    examples: dict[int, float] = {}
+    shared: dict[int, bool] = {}
+    for setting, cells in frame[frame["split_hash"].notna()].groupby("setting"):
+        pair = cells.drop_duplicates("seed")["split_hash"].iloc[:2]
+        for digest in set(pair) - tests.keys():
+            tests[digest] = _test_ids(directory / f"splits/{digest}.json")
+        first, *second = (tests[digest] for digest in pair)
+        if first:
+            place = cast("int", setting)
+            examples[place], shared[place] = float(len(first)), second == [first]
+    return frame.assign(
+        examples=frame["setting"].map(examples).astype("float64"),
+        shared=frame["setting"].map(shared).eq(True),
+    )
+
+
+def _test_ids(path: Path) -> list[Any] | None:
+    try:
+        ids = json.loads(read_file(path, MOST_BYTES)).get("test")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return ids if isinstance(ids, list) else None
+
+
+def luck(config: Mapping[str, Any], frame: pd.DataFrame) -> list[str]:
+    """Tell what all seeds have in common, so that no interval or test counts its luck.
+
+    Args:
+        config: the suite's, as ``plan.json`` has it.
+        frame: with what ``with_examples`` adds.
+    """
+    told = []
+    trained = [
+        str(spec.get("label") or spec.get("model"))
+        for spec in config.get("backbones") or []
+        if spec.get("weights", "hub") != "random" and spec.get("compared", True)
+    ]
+    if trained:
+        told.append(
+            f"All seeds start from the same weights of {format.listing(trained)}, which come from"
+            " one pretraining: what another would have brought is in no interval."
+        )
+    same = frame[frame["shared"]].drop_duplicates("problem")
+    if len(same):
+        counts = [
+            f"{problem} ({format.plural(int(n), 'example')})"
+            for problem, n in zip(same["problem"], same["examples"], strict=True)
+        ]
+        told.append(
+            f"All seeds are tested on the same examples of {format.listing(counts)}: what is said"
+            " there holds for these test examples."
+        )
+    return told
