@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.record.predictions import read_predictions
 from harness.record.reading import InvalidFile
 from harness.report.analysis import stats
-from harness.report.analysis.predictions import read_predictions
 from harness.report.analysis.stats import Models
 from harness.report.analysis.winners import Standing
 

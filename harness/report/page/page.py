@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.report import format
 from harness.report.analysis import importance, stats
-from harness.report.analysis.details import Fault
+from harness.report.analysis.faults import Fault
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
 from harness.report.page import explorer, predictions, provenance

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from harness.record.table import to_csv
+from harness.record.table import to_csv, typed
 from harness.report.analysis.predictions import Predicted
 from harness.report.analysis.problems import OverProblems, Ranking
 from harness.report.analysis.report import Report
@@ -35,7 +35,7 @@ def render_tables(report: Report) -> dict[str, str]:
     numbers, shown = _numbers(report), _shown(report)
     return {
         **{f"{name}.csv": _csv(rows) for name, rows in numbers.items()},
-        "cells.csv": to_csv(report.records),
+        "cells.csv": to_csv(typed(report.records)),
         **{f"{name}.md": markdown(rows) for name, rows in shown.items()},
         **{f"{name}.tex": latex(rows) for name, rows in shown.items()},
     }
