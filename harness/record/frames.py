@@ -15,7 +15,7 @@ import pandas as pd
 from harness.record.predictions import class_names, read_predictions
 from harness.record.reading import InvalidFile
 from harness.record.schema import Coordinates, Record
-from harness.record.store import Store
+from harness.record.store import Store, predictions_file
 from harness.record.table import typed
 
 if TYPE_CHECKING:
@@ -33,8 +33,10 @@ GROUP = "cell label problem shots backbone".split()
 class Results:
     """The results folder of a suite as three frames, each read when it is first asked for.
 
-    ``cells``: one row a planned cell, with the columns of ``harness export``. A cell without a
-    record has status ``pending``, and NaN or NA for what it does not have.
+    ``cells``: one row a planned cell, with the columns of ``harness export``, and one more for each
+    further test of it, whose name is ``test`` (NA in the first); what a cell cost stands in all of
+    its rows. A cell without a record has status ``pending``, and NaN or NA for what it does not
+    have.
 
     ``trials``: one row a trial of any cell that has a record, in the order they were tried:
 
@@ -51,7 +53,8 @@ class Results:
 
     ``predictions``: one row a test example of each cell that is ok and whose predictions were kept:
 
-    - ``cell label problem shots backbone`` (category), ``seed`` (Int64);
+    - ``cell label problem shots backbone`` (category), ``seed`` (Int64), ``test`` (string: the
+      name of a further test; NA on the problem's own);
     - ``episode`` (Int64, from 0; NA without episodes), ``id`` (Int64: the row of the example in the
       dataset's test part or, where it has none, in its training part);
     - ``true predicted`` (Int64: numbers of classes, those of the episode where there are some),
@@ -88,30 +91,35 @@ class Results:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        cells, parts = [], []
+        cells, tests, parts = [], [], []
         for cell, record in self._records():
-            answers = self._answers(cell, record) if record.status == "ok" else None
-            if answers is not None:
-                cells.append(cell)
-                parts.append(answers)
+            for test in (None, *cell.tests) if record.status == "ok" else ():
+                answers = self._answers(record, test)
+                if answers is not None:
+                    cells.append(cell)
+                    tests.append(test)
+                    parts.append(answers)
         lengths = [len(part) for part in parts]
         row = np.repeat(np.arange(len(cells)), lengths)
-        place = {
+        place: dict[str, Any] = {
             name: pd.Categorical([str(getattr(cell, name)) for cell in cells]).take(row)
             for name in GROUP
         }
-        seed = pd.array([cell.seed for cell in cells], dtype="Int64").take(row)
-        answered = pd.concat([pd.DataFrame(columns=[*ANSWER]).astype(ANSWER), *parts], ignore_index=True)
-        return pd.concat([pd.DataFrame({**place, "seed": seed}), answered], axis=1)
+        place["seed"] = pd.array([cell.seed for cell in cells], dtype="Int64").take(row)
+        place["test"] = pd.array(tests, dtype="string").take(row)
+        answered = pd.concat(
+            [pd.DataFrame(columns=[*ANSWER]).astype(ANSWER), *parts], ignore_index=True
+        )
+        return pd.concat([pd.DataFrame(place), answered], axis=1)
 
     def _records(self) -> Iterator[tuple[Coordinates, Record]]:
         for cell, record in self._store.planned():
             if record is not None:
                 yield cell, record
 
-    def _answers(self, cell: Coordinates, record: Record) -> pd.DataFrame | None:
-        """The rows of one cell; a warning, and nothing, where its file is damaged."""
-        path = self._store.directory / f"predictions/{record.cell}.npz"
+    def _answers(self, record: Record, test: str | None) -> pd.DataFrame | None:
+        """The rows of one test of a cell; a warning, and nothing, where its file is damaged."""
+        path = self._store.directory / predictions_file(record.cell, test)
         try:
             arrays = read_predictions(path, "ids")
             if arrays["ids"].shape != arrays["labels"].shape:

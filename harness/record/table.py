@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 TEXT = set(
     "cell suite strategy label dataset problem protocol shots backbone status reason split_hash "
-    "leaks notes cached oracle log starts_from state".split()
+    "leaks notes cached oracle log starts_from test state left sign right source verdict".split()
 )
 WHOLE = set(
     "ways seed peak_device_bytes peak_host_bytes trainable_params total_params trials "

@@ -29,7 +29,7 @@ from harness.run.malloc import keep_freed
 from harness.run.resources import LRU, Resources
 from harness.run.status import KEPT
 from harness.run.threads import libraries
-from harness.suite.schema import Limits
+from harness.suite.budget import Limits
 
 GIB = 2**30
 

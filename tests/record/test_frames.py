@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 import harness
 from harness.errors import HarnessError
-from harness.record.schema import Plan, Trial
+from harness.record.schema import Further, Plan, Trial
 
 
 @pytest.fixture
@@ -100,13 +100,31 @@ def test_episodes_are_numbered_and_their_classes_have_no_names(store, makes):
     store.write_plan(Plan(suite="small", cells=[makes.cell("a", **cell)]))
     store.write_record(makes.record("a", **cell))
     store.write_predictions(
-        "a", {"logits": np.stack([LOGITS, -LOGITS]), "labels": np.ones((2, 3), int),
-              "ids": np.arange(6).reshape(2, 3)},
+        "a",
+        {
+            "logits": np.stack([LOGITS, -LOGITS]),
+            "labels": np.ones((2, 3), int),
+            "ids": np.arange(6).reshape(2, 3),
+        },
     )
     found = harness.load(store.directory).predictions
     assert list(found["episode"]) == [0, 0, 0, 1, 1, 1]
     assert list(found["id"]) == [*range(6)]
     assert found["true_class"].isna().all()
+
+
+def test_further_tests_have_rows_of_their_own(store, makes):
+    cell = makes.cell("a", tests=("bent",))
+    store.write_plan(Plan(suite="small", cells=[cell]))
+    bent = {"bent": Further(metrics={"accuracy": 0.25})}
+    store.write_record(makes.record("a", tests=("bent",), further=bent))
+    arrays = {"logits": LOGITS, "labels": np.array([0, 2, 1]), "ids": np.arange(3)}
+    store.write_predictions("a", arrays)
+    store.write_predictions("a", arrays | {"labels": np.array([0, 1, 0])}, "bent")
+    found = harness.load(store.directory)
+    assert list(found.cells["accuracy"]) == [0.75, 0.25]
+    right = found.predictions.fillna({"test": ""}).groupby("test")["correct"].sum()
+    assert dict(right) == {"": 1, "bent": 3}
 
 
 def test_types_do_not_depend_on_what_is_there(folder, store, makes):
@@ -128,7 +146,9 @@ def test_predictions_that_are_damaged_or_of_no_result_are_left_out(folder):
     answered(folder, "c")  # of a cell that failed
     path = folder.directory / "predictions/b.npz"
     path.write_bytes(b"torn")
-    with pytest.warns(UserWarning, match=r"b\.npz is damaged, or no npz file: its rows are left out"):
+    with pytest.warns(
+        UserWarning, match=r"b\.npz is damaged, or no npz file: its rows are left out"
+    ):
         found = harness.load(folder.directory).predictions
     assert set(found["cell"]) == {"a"}
 

@@ -17,8 +17,8 @@ from harness.record import reading
 from harness.record import store as stores
 from harness.record.files import CannotWrite
 from harness.record.reading import checksum
-from harness.record.schema import SCHEMA_VERSION, Plan
-from harness.record.store import COLUMNS, PENDING, Store
+from harness.record.schema import SCHEMA_VERSION, Further, Plan
+from harness.record.store import COLUMNS, PENDING, Store, predictions_file
 from harness.record.table import to_csv, to_json, to_parquet, typed
 
 NEWER = SCHEMA_VERSION + 1
@@ -59,6 +59,14 @@ def test_predictions_hold_no_pickle(store):
         assert set(found) == {"logits", "ids"}
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         store.write_predictions("abc", {"logits": np.array([{}])})
+
+
+def test_a_further_test_may_have_any_name(store):
+    store.write_predictions("abc", {"ids": np.arange(3)}, "../a/b: c")
+    (file,) = (store.directory / "predictions").iterdir()
+    assert file.relative_to(store.directory).as_posix() == predictions_file("abc", "../a/b: c")
+    assert predictions_file("abc", "other") != predictions_file("abc", "../a/b: c")
+    assert predictions_file("abc") == "predictions/abc.npz"
 
 
 # ── believed or not ───────────────────────────────────────────────────────────────────────────
@@ -394,6 +402,26 @@ def test_a_plan_without_cells_has_a_frame_too(store):
     store.write_plan(Plan(suite="small"))
     assert list(store.frame().columns) == list(COLUMNS)
     assert to_json(typed(store.frame())) == "[]"
+
+
+def test_a_further_test_has_a_row_of_its_own(store, makes):
+    """Its metrics and leaks; all else is that of the one training."""
+    cells = [makes.cell("a", tests=("bent",)), makes.cell("b", seed=1, tests=("bent",))]
+    store.write_plan(Plan(suite="small", cells=cells))
+    bent = Further(metrics={"accuracy": 0.25, "ece": 0.5}, leaks={"train-test": 3}, examples=9)
+    metrics = {"accuracy": 0.75, "accuracy_val": 0.5, "log_loss": 1.0}
+    done = {"tests": ("bent",), "further": {"bent": bent}, "metrics": metrics}
+    store.write_record(makes.record("a", leaks={"val-test": 1}, **done))
+    frame = store.frame()
+    assert list(frame["cell"]) == ["a", "a", "b", "b"]
+    assert list(frame["test"].fillna("")) == ["", "bent", "", "bent"]
+    assert list(frame["status"]) == ["ok", "ok", PENDING, PENDING]
+    own, further = frame.iloc[0], frame.iloc[1]
+    assert (own["accuracy"], own["leaks"]) == (0.75, "1 val-test")
+    assert (further["accuracy"], further["leaks"], further["ece"]) == (0.25, "3 train-test", 0.5)
+    assert math.isnan(further["log_loss"])
+    alike = ["accuracy_val", "seconds_total", "trials", "trainable_params", "seed", "split_hash"]
+    assert (own[alike] == further[alike]).all()
 
 
 # ── exports ───────────────────────────────────────────────────────────────────────────────────
