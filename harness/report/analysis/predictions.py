@@ -134,7 +134,7 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
     largest = frame[order == order.groupby(frame["facet"]).transform("max")]
     found, unread, left = [], [], MOST_BYTES
     for _, cells in largest.groupby(["setting", "label"], sort=False):
-        paths = [directory / f"predictions/{cell}.npz" for cell in cells["cell"]]
+        paths = [directory / name for name in cells["answers"]]
         if not cells["counts"].all() or not all(path.exists() for path in paths):
             continue
         left -= sum(path.stat().st_size for path in paths)

@@ -20,7 +20,7 @@ from harness.report.analysis.problems import (
     ranking,
     told_apart,
 )
-from harness.report.analysis.results import baseline
+from harness.report.analysis.results import baseline, own_tests
 from harness.report.analysis.stats import Models
 from harness.report.analysis.trained import of_single_seeds
 from harness.report.analysis.winners import Standing, standings
@@ -47,10 +47,12 @@ class Decisions:
 def decide(directory: Path, frame: pd.DataFrame, table: pd.DataFrame) -> Decisions:
     """Test everything that a report speaks of.
 
-    ``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``.
+    ``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``. Over all
+    problems it is their own tests that count; a further test is a setting by itself.
     """
-    found, ranked = pairwise(frame), ranking(frame)
-    ahead, compared = standings(table, found), over_problems(frame, ranked)
+    own = own_tests(frame)
+    found, ranked = pairwise(frame), ranking(own)
+    ahead, compared = standings(table, found), over_problems(own, ranked)
     return Decisions(
         pairwise=found,
         standings=ahead,
