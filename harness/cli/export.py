@@ -5,20 +5,25 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command("export")
 @click.argument("directory", metavar="DIR/NAME", type=click.Path(path_type=Path))
 @click.option(
     "--what",
-    type=click.Choice(["cells", "trials", "predictions"]),
+    type=click.Choice(["cells", "trials", "predictions", "claims"]),
     default="cells",
     show_default=True,
-    help="What a row is: a planned cell, a trial of one, or an example that one was tested on.",
+    help="What a row is: a planned cell, a trial of one, an example that one was tested on, or a "
+    "published claim of the suite in a setting.",
 )
 @click.option(
     "--format",
@@ -48,7 +53,7 @@ def command(directory: Path, what: str, output: str) -> int:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         warnings.simplefilter("always", UserWarning)
-        frame = getattr(harness.load(directory), what)
+        frame = _claims(directory) if what == "claims" else getattr(harness.load(directory), what)
     for warning in caught:
         click.echo(f"harness: {warning.message}", err=True)
     if output == "parquet":
@@ -56,3 +61,11 @@ def command(directory: Path, what: str, output: str) -> int:
     else:
         click.echo(to_csv(frame) if output == "csv" else to_json(frame), nl=False)
     return 0
+
+
+def _claims(directory: Path) -> pd.DataFrame:
+    from harness.record.store import Store
+    from harness.record.table import typed
+    from harness.report.analysis.claims import of_folder
+
+    return typed(of_folder(Store(directory)).drop(columns="facet"))

@@ -5,11 +5,12 @@ from __future__ import annotations
 from tabulate import tabulate
 
 from harness.report import format
+from harness.report.analysis.claims import summed_up
 from harness.report.analysis.compare import Comparison
 from harness.report.analysis.report import Report
 from harness.report.comparison_text import amount, sentences
 from harness.report.tables.markup import terminal
-from harness.report.tables.text import results_table
+from harness.report.tables.text import claims_table, results_table
 
 
 def results(report: Report) -> str:
@@ -17,6 +18,8 @@ def results(report: Report) -> str:
     validates below the strategy that it starts from."""
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
+    if len(report.claims):
+        tables.append(f"{terminal(claims_table(report.claims))}\n\n{summed_up(report.claims)}")
     told = [f"{sentence.striptags()}\n" for sentence in report.below]
     return "".join([*(f"{table}\n\n" for table in tables), *told])
 
