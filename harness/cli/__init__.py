@@ -15,6 +15,7 @@ from harness.errors import HarnessError, did_you_mean
 COMMANDS = {
     "suite": "Run a suite, or go on with it, and write its report.",
     "validate": "Check a suite without running it.",
+    "status": "Show how far a suite is, whoever runs it.",
     "report": "Write the report of a results folder again.",
     "compare": "Compare two strategies of a results folder, or two folders.",
     "export": "Print a results folder as a table: csv, parquet or json.",

@@ -271,9 +271,9 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
 
     page, found = report(store, lambda: registry)
     if output == "json":
-        from harness.record.table import to_json
+        from harness.record.table import to_json, typed
 
-        click.echo(to_json(found.records))
+        click.echo(to_json(typed(found.records)))
     else:
         from harness.report.terminal import results
 

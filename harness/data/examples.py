@@ -241,6 +241,11 @@ class Data:
         there = {"test": self.test, "unlabelled": self.unlabelled}
         return ("train", *(name for name, part in there.items() if part is not None))
 
+    @property
+    def tested(self) -> tuple[str, Split]:
+        """The part that is tested from, and its name: ``test`` where there is one, or ``train``."""
+        return ("test", self.test) if self.test is not None else ("train", self.train)
+
     def part(self, name: str) -> tuple[RawInputs, Tensor]:
         """The raw inputs of a part, and the rows in the order in which a pool holds them."""
         if name == "unlabelled":

@@ -55,6 +55,26 @@ def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -
     )
 
 
+def further_leakage(
+    learned: Loaded,
+    manifest: Manifest,
+    other: Loaded,
+    rows: Sequence[int],
+    sources: Iterable[Shown] = (),
+) -> Leaks:
+    """Count what of ``rows`` of another dataset, which are tested, is identical to an example that
+    a split of ``learned`` trains or validates on, or that a source shows."""
+    test = _taken(other.test_digests, rows)
+    train, val = (_taken(learned.train_digests, ids) for ids in (manifest.train, manifest.val))
+    return _found(
+        {
+            "train-test": twins(test, train),
+            "val-test": twins(test, val),
+            "source-test": _among(test, _shown(sources)),
+        }
+    )
+
+
 def episode_leakage(
     loaded: Loaded, episodes: Iterable[Episode], sources: Iterable[Shown] = ()
 ) -> Leaks:

@@ -159,15 +159,20 @@ def adaptation_task(
     )
 
 
-def class_numbers(source: Data, target: Data) -> Tensor:
+def class_numbers(
+    source: Data, target: Data, called: tuple[str, str] = ("source", "target")
+) -> Tensor:
     """For each class of a source domain its number in the target, int64 ``[classes]``.
+
+    Args:
+        called: what the two are, for messages.
 
     Raises:
         HarnessError: the two domains don't have the same classes.
     """
     lacking = {
-        "source": sorted({*target.classes} - {*source.classes}),
-        "target": sorted({*source.classes} - {*target.classes}),
+        called[0]: sorted({*target.classes} - {*source.classes}),
+        called[1]: sorted({*source.classes} - {*target.classes}),
     }
     told = [
         f"the {domain} lacks " + abridged(f"'{name}'" for name in names)

@@ -10,7 +10,8 @@ from harness.model.batch_norm import BatchNorm
 from harness.plan.keys import key
 from harness.record.migrate import earlier
 from harness.record.schema import Coordinates
-from harness.suite.schema import BackboneSpec, Budget, Problem, SourceSpec, StrategySpec
+from harness.suite.budget import Budget
+from harness.suite.schema import BackboneSpec, Problem, SourceSpec, StrategySpec
 
 
 class Cell(Coordinates):

@@ -10,7 +10,7 @@ from harness import __version__
 from harness.contract import Strategy
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
 from harness.model.batch_norm import BatchNorm, has_batch_norm
-from harness.plan import keys
+from harness.plan import further_tests, keys
 from harness.plan.backbones import try_backbone
 from harness.plan.cell import Cell
 from harness.plan.check import check
@@ -98,6 +98,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "backbone": weights,
                 "source": source_fingerprint(datasets, source, problem.spec.fit),
                 "budget": suite.budget.meaning(),
+                **further_tests.meaning(problem),
             }
             for seed in suite.every_seed:
                 for shots, split in splits[seed].items():
@@ -155,6 +156,7 @@ def _cell(
         ways=problem.ways if isinstance(problem, EpisodesProblem) else None,
         backbone=backbone.title,
         seed=meaning["seed"],
+        tests=tuple(test.title for test in problem.tests),
         strategy_spec=strategy,
         problem_spec=problem,
         backbone_spec=backbone,
@@ -186,14 +188,14 @@ def select(cells: Sequence[Cell], conditions: Sequence[str]) -> list[Cell]:
             conditions that can't be met, all are told.
     """
     chosen = list(cells)
+    known_keys = [name for name in Coordinates.model_fields if name != "tests"]
     refused: list[HarnessError] = []
     for condition in conditions:
         name, equals, value = condition.partition("=")
-        if not equals or name not in Coordinates.model_fields:
+        if not equals or name not in known_keys:
             refused.append(
                 HarnessError(
-                    f"--only {condition}: not KEY=VALUE with a key among "
-                    f"{', '.join(Coordinates.model_fields)}",
+                    f"--only {condition}: not KEY=VALUE with a key among {', '.join(known_keys)}",
                     "For example --only label=maml --only shots=1,5",
                 )
             )

@@ -13,7 +13,7 @@ from harness.data.loaded import Loaded
 from harness.data.protocols import class_numbers, class_split, source_classes, source_split
 from harness.errors import HarnessError, did_you_mean
 from harness.model.image import channels_fit
-from harness.plan import backbones
+from harness.plan import backbones, claims, further_tests
 from harness.plan.datasets import Datasets
 from harness.plan.resolve import (
     Resolved,
@@ -42,7 +42,7 @@ OTHERS = "Choose another: 'harness plugins' tells what each takes"
 
 def check(suite: Suite, resolved: Resolved, registry: Registry, datasets: Datasets) -> list[str]:
     """Tell of every impossible combination of the parts of a suite that were found."""
-    found = [*_models(suite, resolved.strategies)]
+    found = [*_models(suite, resolved.strategies), *claims.mistakes(suite)]
     return [*found, *_combinations(suite, resolved, registry, datasets)]
 
 
@@ -79,6 +79,7 @@ def _combinations(
     for problem in resolved.problems:
         yield from _splits(suite, datasets, problem)
         yield from _domains(problem)
+        yield from further_tests.mistakes(problem)
         yield from _of_images(suite, problem)
         for backbone in resolved.backbones:
             source = source_of(backbone.spec, problem)
@@ -134,6 +135,8 @@ def _model(
         yield from _channels(problem.loaded, problem.spec.dataset, spec, wanted)
         if source is not None:
             yield from _channels(source.loaded, source.spec.dataset, spec, wanted)
+        for test in problem.tests:
+            yield from _channels(test.loaded, test.spec.dataset, spec, wanted)
 
 
 def _strategy(

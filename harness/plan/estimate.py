@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -12,7 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.plan.cell import Cell
-from harness.record.schema import Coordinates, Record
+from harness.record.schema import Record
+from harness.record.typical import Typical
 from harness.suite.schema import BackboneSpec, EpisodesProblem
 
 if TYPE_CHECKING:
@@ -32,25 +32,21 @@ def estimate(
     problem and backbone, or else an upper bound on ``device``: every block trained for every
     step. What is learned from a source once, for many cells, is not counted. ``None`` where the
     model can't be built."""
-    known: dict[tuple[object, ...], list[float]] = {}
-    for record in records:
-        if record.status == "ok" and "total" in record.seconds:
-            known.setdefault(_kind(record), []).append(record.seconds["total"])
-    medians = {kind: statistics.median(seconds) for kind, seconds in known.items()}
+    typical = Typical(
+        (record, record.seconds["total"])
+        for record in records
+        if record.status == "ok" and "total" in record.seconds
+    )
     forward: dict[str, float | None] = {}
     for cell in cells:
-        if _kind(cell) not in medians and cell.backbone not in forward:
+        if typical.of(cell) is None and cell.backbone not in forward:
             forward[cell.backbone] = _forward_operations(cell.backbone_spec, registry)
     return {
-        cell.cell: medians[kind]
-        if (kind := _kind(cell)) in medians
-        else _bound(cell, forward[cell.backbone], device)
+        cell.cell: _bound(cell, forward[cell.backbone], device)
+        if (known := typical.of(cell)) is None
+        else known
         for cell in cells
     }
-
-
-def _kind(cell: Coordinates) -> tuple[object, ...]:
-    return cell.label, cell.problem, cell.protocol, cell.shots, cell.ways, cell.backbone
 
 
 def _bound(cell: Cell, forward: float | None, device: str) -> float | None:

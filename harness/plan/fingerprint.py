@@ -90,7 +90,7 @@ def backbone_fingerprint(
                 "source": source.digest,
                 **settings,
                 "code": code,
-                **_corrected(source),
+                **corrected(source),
             }
         case _:
             meaning["weights"] = weights
@@ -104,11 +104,11 @@ def source_fingerprint(
     if source is None:
         return None
     loaded = datasets.load(source.dataset, source.args)
-    meaning = {"data": loaded.digest, "rotations": source.rotations, **_corrected(loaded)}
+    meaning = {"data": loaded.digest, "rotations": source.rotations, **corrected(loaded)}
     return meaning if fit is None else {**meaning, "fit": fit}
 
 
-def _corrected(loaded: Loaded) -> dict[str, list[str]]:
+def corrected(loaded: Loaded) -> dict[str, list[str]]:
     """What has changed in how data are decoded, or nothing where that concerns none of them."""
     return {"corrections": loaded.corrections} if loaded.corrections else {}
 

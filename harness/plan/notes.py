@@ -29,6 +29,9 @@ def notes(datasets: Datasets, cell: Cell) -> list[str]:
         shown.append((source.dataset, source.args, problem.fit, f"source '{source.dataset}': "))
     if isinstance(weights, SourceWeights):
         shown.append((weights.source, weights.args, weights.fit, f"source '{weights.source}': "))
+    shown += [
+        (test.dataset, test.args, problem.fit, f"test '{test.title}': ") for test in problem.tests
+    ]
     told: dict[str, None] = {}
     for dataset, args, fit, prefix in shown:
         loaded = datasets.load(dataset, args)

@@ -18,6 +18,7 @@ from harness.registry import Registered, Registry
 from harness.suite.schema import (
     BackboneSpec,
     FileWeights,
+    FurtherTest,
     Problem,
     SourceSpec,
     SourceWeights,
@@ -65,12 +66,25 @@ class ResolvedSource:
 
 
 @dataclass(frozen=True)
+class ResolvedTest:
+    """A further test with its data."""
+
+    spec: FurtherTest
+    loaded: Loaded
+
+    @property
+    def modality(self) -> str:
+        return self.loaded.modality
+
+
+@dataclass(frozen=True)
 class ResolvedProblem:
-    """A problem with its data, and the source that it names."""
+    """A problem with its data, the source that it names and its further tests."""
 
     spec: Problem
     loaded: Loaded
     source: ResolvedSource | None
+    tests: tuple[ResolvedTest, ...]
 
     @property
     def modality(self) -> str:
@@ -209,8 +223,12 @@ def _problems(
         mistakes = [*messages(datasets.load, spec.dataset, spec.args)]
         if spec.source is not None:
             mistakes += messages(datasets.load, spec.source.dataset, spec.source.args)
+        for test in spec.tests:
+            mistakes += messages(datasets.load, test.dataset, test.args)
         if mistakes:
             yield from mistakes
             continue
         source = resolve_source(spec.source, datasets) if spec.source else None
-        yield ResolvedProblem(spec, datasets.load(spec.dataset, spec.args), source)
+        tests = [ResolvedTest(test, datasets.load(test.dataset, test.args)) for test in spec.tests]
+        loaded = datasets.load(spec.dataset, spec.args)
+        yield ResolvedProblem(spec, loaded, source, tuple(tests))

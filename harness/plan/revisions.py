@@ -19,7 +19,8 @@ from harness.plan.datasets import Datasets
 from harness.plan.resolve import ResolvedProblem, ResolvedStrategy
 from harness.plan.targets import target_manifest
 from harness.shots import Shots
-from harness.suite.schema import AdaptationProblem, Budget, EpisodesProblem
+from harness.suite.budget import Budget
+from harness.suite.schema import AdaptationProblem, EpisodesProblem
 
 POOLED = "batch norm pooled over slices"
 """Where batch norm was recalibrated by more training inputs than a batch has, each slice of them

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.data import leakage
+from harness.data.further_tests import rows_to_test
 from harness.data.leakage import Leaks, Shown
+from harness.data.loaded import Loaded
 from harness.data.protocols import source_classes, source_split, target_split
 from harness.data.resident import rows_of
 from harness.data.splits import Manifest
@@ -105,6 +107,26 @@ def target_leaks(datasets: Datasets, cell: Cell, manifest: Manifest) -> Leaks:
     return leakage.leakage(loaded, manifest, shown_before(datasets, cell))
 
 
+def further_tests(
+    datasets: Datasets, cell: Cell, manifest: Manifest
+) -> Iterator[tuple[str, Loaded, Sequence[int]]]:
+    """The further tests of a cell, whose split is given: their names, data and the rows that are
+    tested of them."""
+    learned = datasets.load(cell.dataset, cell.problem_spec.args)
+    for test in cell.problem_spec.tests:
+        other = datasets.load(test.dataset, test.args)
+        yield test.title, other, rows_to_test(learned, manifest, other)
+
+
+def further_leaks(
+    datasets: Datasets, cell: Cell, manifest: Manifest, other: Loaded, rows: Sequence[int]
+) -> Leaks:
+    """What leaks into a further test of a cell."""
+    learned = datasets.load(cell.dataset, cell.problem_spec.args)
+    shown = shown_before(datasets, cell)
+    return leakage.further_leakage(learned, manifest, other, rows, shown)
+
+
 def leaks_told(datasets: Datasets, cells: Iterable[Cell]) -> Iterator[tuple[str, str]]:
     """The problems with leaks, and a sentence for each kind: of the cell of a problem that learns
     from most, with the first seed."""
@@ -122,6 +144,10 @@ def leaks_told(datasets: Datasets, cells: Iterable[Cell]) -> Iterator[tuple[str,
         leaks = target_leaks(datasets, cell, split)
         sentences = leakage.told(leaks, test=len(split.test), val=len(split.val))
         told |= {(cell.problem, sentence): None for sentence in sentences}
+        for name, other, rows in further_tests(datasets, cell, split):
+            leaks = further_leaks(datasets, cell, split, other, rows)
+            sentences = leakage.told(leaks, test=len(rows), val=len(split.val))
+            told |= {(f"{cell.problem} · {name}", sentence): None for sentence in sentences}
     yield from told
 
 

@@ -17,9 +17,13 @@ class Comparable:
 
     def add(self, record: Record) -> None:
         meaning = record.meaning
+        of = f"of problem '{record.problem}'"
+        tests = meaning.get("tests")
+        further = tests.items() if isinstance(tests, dict) else ()
         for what, value in (
             ("the budget", meaning.get("budget")),
-            (f"the data of problem '{record.problem}'", meaning.get("data")),
+            (f"the data {of}", meaning.get("data")),
+            *((f"the data of test '{name}' {of}", told) for name, told in further),
         ):
             versions = self._seen.setdefault(what, {})
             versions.setdefault(json.dumps(value, sort_keys=True), record)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
 from harness.shots import shots_text
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
@@ -71,7 +71,8 @@ class Coordinates(BaseModel):
     strategy, ``problem`` what it calls the dataset with its protocol. ``oracle`` tells what a
     target's labels were used for under ``adaptation``, which does not show them: to select
     hyperparameters, or all of them to learn from; such results are bounds. Gains are over a
-    ``baseline``. The strategy goes on from what another one, ``starts_from``, does."""
+    ``baseline``. The strategy goes on from what another one, ``starts_from``, does. ``tests`` names
+    the problem's further tests."""
 
     cell: CellKey
     suite: str
@@ -87,6 +88,7 @@ class Coordinates(BaseModel):
     ways: Whole | None = None
     backbone: str
     seed: Whole
+    tests: tuple[str, ...] = ()
 
     @property
     def earlier(self) -> str | None:
@@ -100,6 +102,27 @@ class Coordinates(BaseModel):
         if self.ways:
             shots = f"{self.ways}-way {shots}"
         return f"{self.label} on {self.problem}, {shots}, seed {self.seed} ({self.backbone})"
+
+
+def _fractions(metrics: dict[str, float]) -> dict[str, float]:
+    for name in ("accuracy", "accuracy_val"):
+        if not 0 <= metrics.get(name, 0) <= 1:
+            raise ValueError(f"{name} is not between 0 and 1")
+    return metrics
+
+
+Metrics: TypeAlias = Annotated[dict[str, float], AfterValidator(_fractions)]
+
+
+class Further(BaseModel):
+    """What a cell came to on a further test: ``metrics`` and ``leaks``, as :class:`Record` has them
+    of the problem's own test, and how many ``examples`` it has."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    metrics: Metrics = Field(default_factory=dict)
+    leaks: dict[str, int] = Field(default_factory=dict)
+    examples: Whole = 0
 
 
 class Record(Coordinates):
@@ -126,7 +149,8 @@ class Record(Coordinates):
     addition being two; ``throughput`` has predicted examples a second by how many at once;
     ``joules`` is what the cell took of a CUDA device, or nothing is known. ``leaks`` counts
     examples that are tested (or validate) and have an identical twin elsewhere, by where;
-    ``notes`` are sentences on what of the data was not used.
+    ``notes`` are sentences on what of the data was not used. ``further`` has the further tests, by
+    their names: of the same predictor, scored once each, and billed to no phase.
 
     ``attempts`` counts how often the cell was begun anew by ``--retry`` or the suite's own
     ``retries``, this time included; ``log`` names the file, from the results folder, that holds
@@ -146,7 +170,8 @@ class Record(Coordinates):
     split_hash: str | None = None
     trials: list[Trial] = Field(default_factory=list)
     selected: int | None = None
-    metrics: dict[str, float] = Field(default_factory=dict)
+    metrics: Metrics = Field(default_factory=dict)
+    further: dict[str, Further] = Field(default_factory=dict)
     seconds: dict[str, float] = Field(default_factory=dict)
     cached: list[str] = Field(default_factory=list)
     peak_device_bytes: Whole | None = None
@@ -160,14 +185,6 @@ class Record(Coordinates):
     leaks: dict[str, int] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     provenance: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("metrics")
-    @classmethod
-    def _fractions(cls, metrics: dict[str, float]) -> dict[str, float]:
-        for name in ("accuracy", "accuracy_val"):
-            if not 0 <= metrics.get(name, 0) <= 1:
-                raise ValueError(f"{name} is not between 0 and 1")
-        return metrics
 
 
 class Plan(BaseModel):

@@ -1,9 +1,10 @@
 """The results folder of a suite: records written whole or not at all, read back as a table.
 
 ``plan.json`` says which cells there should be, ``records/KEY.json`` what became of each,
-``predictions/KEY.npz`` holds its test predictions, ``misclassified/KEY.json`` those of them that
-were wrong and that a report shows, and ``splits/HASH.json`` the ids it was given. What can't be
-believed is moved to ``set-aside/`` when the suite goes on.
+``predictions/KEY.npz`` holds its test predictions (``predictions_file`` says where those of further
+tests are), ``misclassified/KEY.json`` those of them that were wrong and that a report shows, and
+``splits/HASH.json`` the ids it was given. What can't be believed is moved to ``set-aside/`` when
+the suite goes on.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.errors import HarnessError
+from harness.hashing import short
 from harness.record import reading
 from harness.record.comparable import Comparable
 from harness.record.files import CannotWrite, make_folder, move, write_atomically
 from harness.record.reading import InvalidFile, Newer, Stale, Unreadable, checksum
-from harness.record.schema import Coordinates, Plan, Record
+from harness.record.schema import Coordinates, Further, Plan, Record
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +36,9 @@ COLUMNS = (
     "seconds_total peak_device_bytes peak_host_bytes joules flops_fit flops_predict "
     "throughput_one throughput_many trainable_params total_params trials trials_failed "
     "split_hash leaks notes cached oracle attempts log cpu_seconds_total baseline "
-    "starts_from"
+    "starts_from test"
 ).split()
-"""The tidy frame: one row a planned cell."""
+"""The tidy frame: one row a planned cell, and one more for each of its further tests."""
 
 PENDING = "pending"
 """The status, in the frame, of a planned cell that has no record yet; that of one whose record
@@ -45,11 +47,14 @@ does not count is its error's."""
 IDENTITY = ("strategy", "dataset", "protocol", "shots", "ways", "seed")
 """What a record and its plan say alike; labels may have changed since."""
 
-KEPT = ("predictions/{}.npz", "misclassified/{}.json", "predictors/{}.safetensors")
-"""What a finished cell leaves besides its record."""
-
 Meet: TypeAlias = Callable[[Coordinates, Record | None, InvalidFile | None], None]
 """Is shown a planned cell, its record, and why the one that is there does not count."""
+
+
+def predictions_file(cell: str, test: str | None = None) -> str:
+    """The name, in the results folder, of what a cell answered on its own test or on a further
+    one, whose name may hold what no file's can."""
+    return f"predictions/{cell}.{short(test)}.npz" if test else f"predictions/{cell}.npz"
 
 
 class Rows(NamedTuple):
@@ -80,14 +85,16 @@ class Store:
         write_atomically(path, _sealed(record))
         return path
 
-    def write_predictions(self, cell: str, arrays: Mapping[str, np.ndarray]) -> None:
+    def write_predictions(
+        self, cell: str, arrays: Mapping[str, np.ndarray], test: str | None = None
+    ) -> None:
         import io
 
         import numpy as np
 
         content = io.BytesIO()
         np.savez(content, allow_pickle=False, **dict(arrays))  # logits hardly compress
-        write_atomically(self.directory / f"predictions/{cell}.npz", content.getvalue())
+        write_atomically(self.directory / predictions_file(cell, test), content.getvalue())
 
     def write_misclassified(self, cell: str, errors: Sequence[Mapping[str, Any]]) -> None:
         content = json.dumps(errors).encode()
@@ -178,6 +185,8 @@ class Store:
     def frame(self) -> pd.DataFrame:
         """The tidy frame: one row a planned cell, in the plan's order, ``COLUMNS`` first.
 
+        A cell with further tests has one row more for each, with that one's name as ``test``, its
+        metrics and leaks, and all else, costs too, as in the first row, whose ``test`` is None.
         A cell without a record has status ``pending``, one whose record can't be believed
         ``damaged``, and one whose record is no more what a run would give ``stale``; what a cell
         does not have is NaN or None.
@@ -194,12 +203,12 @@ class Store:
             meet: is shown each cell, as ``judged`` tells of it, for what else is to be taken from
                 records that are read anyway.
         """
-        comparable, rows = Comparable(), []
+        comparable, rows = Comparable(), list[dict[str, Any]]()
         for cell in cells:
             record, invalid = self.judged(cell)
             if record is not None:
                 comparable.add(record)
-            rows.append(_row(cell, record, invalid))
+            rows += _rows(cell, record, invalid)
             if meet is not None:
                 meet(cell, record, invalid)
         return Rows(rows, comparable)
@@ -237,10 +246,9 @@ class Store:
             record = self.record(before)
             if record is None:
                 continue
-            for name in KEPT:
-                old = self.directory / name.format(before)
-                if old.exists():
-                    write_atomically(self.directory / name.format(cell.cell), old.read_bytes())
+            for old, new in zip(_files(before, cell), _files(cell.cell, cell), strict=True):
+                if (self.directory / old).exists():
+                    write_atomically(self.directory / new, (self.directory / old).read_bytes())
             now = {"cell": cell.cell, "meaning": dict(meaning)}
             self.write_record(record.model_copy(update=now))
             found += 1
@@ -312,8 +320,31 @@ def _holds(path: Path, content: bytes) -> bool:
         return False
 
 
+def _files(key: str, cell: Coordinates) -> list[str]:
+    """What a finished cell leaves besides its record, under a key."""
+    answers = [predictions_file(key, test) for test in (None, *cell.tests)]
+    return [*answers, f"misclassified/{key}.json", f"predictors/{key}.safetensors"]
+
+
+def _rows(
+    cell: Coordinates, record: Record | None, invalid: InvalidFile | None
+) -> Iterator[dict[str, Any]]:
+    yield {**_row(cell, record, invalid), "test": None}
+    for test in cell.tests:
+        of_test = record and _on(record, record.further.get(test, Further()))
+        yield {**_row(cell, of_test, invalid), "test": test}
+
+
+def _on(record: Record, test: Further) -> Record:
+    """A record as if a further test had been the only one; what validation came to stays."""
+    of_val = {name: value for name, value in record.metrics.items() if name.endswith("_val")}
+    return record.model_copy(update={"metrics": test.metrics | of_val, "leaks": test.leaks})
+
+
 def _row(cell: Coordinates, record: Record | None, invalid: InvalidFile | None) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(cell, name) for name in Coordinates.model_fields}
+    row: dict[str, Any] = {
+        name: getattr(cell, name) for name in Coordinates.model_fields if name != "tests"
+    }
     if record is None:
         if invalid is None:
             return {**row, "status": PENDING, "reason": None}

@@ -1,4 +1,4 @@
-"""The tidy frame as a file: the same types and the same digits in every format."""
+"""Frames as files: the same types and the same digits in every format."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ if TYPE_CHECKING:
 
 TEXT = set(
     "cell suite strategy label dataset problem protocol shots backbone status reason split_hash "
-    "leaks notes cached oracle log starts_from".split()
+    "leaks notes cached oracle log starts_from test state left sign right source verdict".split()
 )
 WHOLE = set(
     "ways seed peak_device_bytes peak_host_bytes trainable_params total_params trials "
-    "trials_failed attempts".split()
+    "trials_failed attempts number at_once together".split()
 )
 
-FLAGS = {"baseline"}
+FLAGS = {"baseline", "selected"}
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    return typed(frame).to_csv(index=False, lineterminator="\n")
+    """A ``typed`` frame as CSV: what a row does not have is empty."""
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """A list of objects, one a row; what a cell does not have is null."""
-    table = typed(frame).astype(object)
+    """A ``typed`` frame as a list of objects, one a row; what a row does not have is null."""
+    table = frame.astype(object)
     rows = table.where(table.notna(), None).to_dict("records")
-    shots = frame["shots"]  # a number or "all", as in the suite: only columns have one type
+    # A number or "all", as in the suite: only columns have one type.
+    shots = (int(text) if text.isdigit() else text for text in frame["shots"])
     return json.dumps([{**row, "shots": n} for row, n in zip(rows, shots, strict=True)], indent=1)
 
 
 def to_parquet(frame: pd.DataFrame) -> bytes:
+    """A ``typed`` frame as Parquet."""
     content = io.BytesIO()
-    typed(frame).to_parquet(content, index=False)
+    frame.to_parquet(content, index=False)
     return content.getvalue()
 
 
 def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """Every column of one type, which does not depend on the cells that happen to be done."""
     types = dict.fromkeys(frame.columns, "float64")
-    types |= dict.fromkeys(TEXT, "string") | dict.fromkeys(WHOLE, "Int64")
-    types |= dict.fromkeys(FLAGS, "boolean")
+    for kind, names in (("string", TEXT), ("Int64", WHOLE), ("boolean", FLAGS)):
+        types |= dict.fromkeys(names.intersection(frame.columns), kind)
     return frame.astype(types)

@@ -6,11 +6,12 @@ from tabulate import tabulate
 
 from harness.report import format
 from harness.report.analysis.advice import deciding_more
+from harness.report.analysis.claims import summed_up
 from harness.report.analysis.compare import Comparison
 from harness.report.analysis.report import Report
 from harness.report.comparison_text import amount, sentences
 from harness.report.tables.markup import terminal
-from harness.report.tables.text import results_table
+from harness.report.tables.text import claims_table, results_table
 
 
 def results(report: Report) -> str:
@@ -18,9 +19,11 @@ def results(report: Report) -> str:
     decided: what to take, what can't be told apart, and how to decide more."""
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
-    found = [*report.findings.suite, *report.findings.advice]
+    found = [*report.findings.suite, *report.findings.advice, *report.below]
     told = [sentence.striptags().replace("\u00a0", " ") for sentence in found]
     lines = [*told, *deciding_more(report.decisions, report.plan.suite)]
+    if len(report.claims):
+        tables.append(f"{terminal(claims_table(report.claims))}\n\n{summed_up(report.claims)}")
     return "".join(f"{part}\n\n" for part in [*tables, "\n".join(lines)] if part)
 
 

@@ -82,6 +82,7 @@ def run_cell(
         trials=experiment.done.trials,
         selected=facts.selected,
         metrics=facts.metrics if status == "ok" else {},
+        further=facts.further if status == "ok" else {},
         seconds=experiment.seconds(),
         cached=experiment.reused(),
         **meters.read(),

@@ -51,6 +51,7 @@ from harness.run.meters import Clock, Meters
 from harness.run.misclassified import Arrays, Classes, misclassified
 from harness.run.outcomes import Selected
 from harness.run.resources import Resources
+from harness.run.tested import SealedTest
 from harness.run.trials import AT_ONCE, Trials
 from harness.run.validation import Validation
 from harness.suite.schema import AdaptationProblem, EpisodesProblem, TransferProblem
@@ -132,8 +133,6 @@ class Experiment:
                     self._episodes(problem, loaded, weights.backbone)
                 case AdaptationProblem() as problem:
                     self._adaptation(problem, loaded, weights.backbone)
-        if self.run_context.features_reused:
-            facts.reused.add("features")
 
     def _run_on(self, backbone: Backbone, models: Mapping[str, SecondModel]) -> CellRun:
         """What the strategy is lent, as the cell's budget has it."""
@@ -225,25 +224,28 @@ class Experiment:
     def _tune_and_test(
         self, backbone: Backbone, val: Validation, loaded: Loaded, manifest: Manifest
     ) -> None:
-        """Select a predictor for one task, and score it once on the test part of ``loaded``."""
-        selected = self.trials.select(backbone, val)
+        """Select a predictor for one task, and score it once on the test part of ``loaded``, and
+        once on each further test."""
+        selected, (task,) = self.trials.select(backbone, val), val.tasks
         assert selected.predictor is not None
-        data, (task,) = loaded.data, val.tasks
-        test = data.test if data.test is not None else data.train
-        pool = self._pool(loaded, backbone, "test" if data.test is not None else "train")
-        rows = torch.tensor(manifest.test, dtype=torch.int64)
-        with self.clock.phase("test"):
-            logits = self.trials.logits(selected.predictor, test.placed(pool, rows), task)
-        labels = test.labels[rows]
-        self.facts.metrics |= task.target.scores(logits, labels)
-        arrays = {"logits": logits.numpy(), "labels": labels.numpy(), "ids": rows.numpy()}
-        columns = np.arange(len(data.classes))
-        self._keep_predictions(test, arrays, columns, data.classes)
+        test = SealedTest(
+            self.cell,
+            task,
+            selected.predictor,
+            self.trials,
+            self.clock,
+            self.store,
+            pool=lambda data, part: self._pool(data, backbone, part),
+        )
+        found = test.own(loaded, manifest)
+        self.facts.metrics |= found.metrics
+        split, names = loaded.data.tested[1], loaded.data.classes
+        self._keep_predictions(split, found.arrays, np.arange(len(names)), names)
         self._finish(selected, selected.predictor, val.measure)
         curve = self.done.trials[selected.number].curve
         steps = curve[-1][0] if curve else self.run_context.steps
-        inputs = test.placed(pool, rows)
-        self.tested = Tested(selected, task, selected.predictor, inputs, steps)
+        self.tested = Tested(selected, task, selected.predictor, found.inputs, steps)
+        self.facts.further = test.further(self.resources.datasets, loaded, manifest)
 
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data
@@ -321,6 +323,8 @@ class Experiment:
         self.tested = Tested(selected, tasks[-1], predictor, queries(test[-1]), None)
 
     def _finish(self, selected: Selected, predictor: Predictor, measure: Measure) -> None:
+        if self.run_context.features_reused:
+            self.facts.reused.add("features")
         self.facts.selected = selected.number
         self.facts.metrics[f"{measure.value}_val"] = selected.score[0]
         self.facts.metrics[f"{measure.loss}_val"] = -selected.score[1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from harness.contract import Predictor
 from harness.data.examples import Inputs
 from harness.data.task import Task
+from harness.record.schema import Further
 from harness.run.outcomes import Selected
 
 
@@ -23,6 +24,7 @@ class CellFacts:
     notes: list[str] = field(default_factory=list)
     selected: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    further: dict[str, Further] = field(default_factory=dict)
     trainable_params: int | None = None
     total_params: int | None = None
     flops: dict[str, float] = field(default_factory=dict)

@@ -17,18 +17,19 @@ from harness.executor import Emit
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
-from harness.record import provenance
+from harness.record import owners, provenance
 from harness.record.journal import Journal
 from harness.record.locks import is_locked, locked
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.run.cell import run_cell
+from harness.run.heartbeat import Heartbeat
 from harness.run.malloc import keep_freed
 from harness.run.resources import LRU, Resources
 from harness.run.status import KEPT
 from harness.run.threads import libraries
-from harness.suite.schema import Limits
+from harness.suite.budget import Limits
 
 GIB = 2**30
 
@@ -118,7 +119,9 @@ class CellJob:
             if device.startswith("cuda"):
                 share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
                 torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
-            run_cell(self.cell, self._resources(device), self._store, emit, self.attempts + 1)
+            with Heartbeat(self.place.directory, self.cell.cell, device, emit) as alive:
+                resources = self._resources(device)
+                run_cell(self.cell, resources, self._store, alive.emit, self.attempts + 1)
 
     def _resources(self, device: str) -> Resources:
         place = self.place
@@ -133,6 +136,7 @@ class CellJob:
         with locked(self.place.directory, cell.cell) as ours:
             if not ours:  # another runner goes on with it
                 return
+            owners.remove(self.place.directory, cell.cell)
             record = self.settled()
             if record is None:
                 record = Record(

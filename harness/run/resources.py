@@ -35,7 +35,8 @@ from harness.run.context import CellRun, OnProgress
 from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
-from harness.suite.schema import BackboneSpec, FileWeights, Limits, SourceSpec, SourceWeights
+from harness.suite.budget import Limits
+from harness.suite.schema import BackboneSpec, FileWeights, SourceSpec, SourceWeights
 
 V = TypeVar("V")
 
@@ -119,14 +120,18 @@ class Resources:
             self._warm(cell.model_copy(update={"backbone_spec": spec}), threads)
 
     def _warm(self, cell: Cell, threads: int) -> None:
-        loaded = self.datasets.load(cell.dataset, cell.problem_spec.args)
-        parts = loaded.data.parts
-        model, fit = model_id(cell.backbone_spec), cell.problem_spec.fit
-        cold = [part for part in parts if inputs_of(model, loaded, part, fit) not in self.on_host]
+        problem = cell.problem_spec
+        loaded = self.datasets.load(cell.dataset, problem.args)
+        needed = [(loaded, part) for part in loaded.data.parts]
+        for test in problem.tests:
+            other = self.datasets.load(test.dataset, test.args)
+            needed.append((other, other.data.tested[0]))
+        model, fit = model_id(cell.backbone_spec), problem.fit
+        cold = [each for each in needed if inputs_of(model, *each, fit) not in self.on_host]
         if cold:
             backbone = self.build(cell.backbone_spec, pretrained=False, seed=0)
-            for part in cold:
-                self.pool_of(cell, loaded, backbone, part, threads)
+            for data, part in cold:
+                self.pool_of(cell, data, backbone, part, threads)
         spec = cell.backbone_spec
         if spec.weights == "hub" and model not in self._fetched:
             self._fetched.add(model)

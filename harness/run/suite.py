@@ -30,7 +30,7 @@ from harness.run.events import Events
 from harness.run.job import GIB, CellJob, Place
 from harness.run.order import Making
 from harness.run.status import KEPT
-from harness.suite.schema import Limits
+from harness.suite.budget import Limits
 
 WAIT = 0.5
 """Seconds between looks at cells that other runners are at."""

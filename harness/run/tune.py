@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from harness.hashing import seed_of
 from harness.plan.configure import ConfiguredStrategy
 from harness.record.schema import Trial
-from harness.suite.schema import Budget
+from harness.suite.budget import Budget
 
 RANDOM_BEFORE_TPE = 10
 

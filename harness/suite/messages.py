@@ -12,12 +12,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
+from harness.suite.budget import Budget
+from harness.suite.claims import Claim, ClaimPlace
 from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
-    Budget,
     EpisodesProblem,
     FileWeights,
+    FurtherTest,
     MethodSpec,
     SourceSpec,
     SourceWeights,
@@ -62,6 +64,9 @@ def lines(mistakes: Iterable[Mistake], table: Mapping[str, Any]) -> Iterator[str
         yield f"{written(place)}{f' ({title!r})' if title else ''}: {message}"
 
 
+LISTS = ("strategies", "backbones", "problems", "claims")
+"""Keys of a suite that hold tables."""
+
 NAMES = {"problems": "dataset", "backbones": "model", "strategies": "name"}
 """For each list of a suite what its tables are called by where they have no label."""
 
@@ -88,6 +93,8 @@ def _in_file(location: Location) -> Location:
             return (*location[:3], *location[4:])
         case ("seeds", _, *_):
             return (location[0], *location[2:])
+        case ("claims", int(), "where", "shots", _):
+            return location[:4]
     return location
 
 
@@ -144,9 +151,7 @@ def _message(detail: ErrorDetails) -> str:
             message = "should be a table"
         case "tuple_type", ("seeds", _):
             message = "should be a list, or { from = …, to = … }"
-        case "tuple_type", (("strategies" | "backbones" | "problems") as key,) if isinstance(
-            found, Mapping
-        ):
+        case "tuple_type", (str(key),) if key in LISTS and isinstance(found, Mapping):
             return f"should be a list of tables: write [[{key}]]"
         case "model_type", (
             ("strategies", _)
@@ -157,7 +162,7 @@ def _message(detail: ErrorDetails) -> str:
             message = "should be a name or a table"
         case _, ("backbones", _, "weights", "named"):
             message = "should be 'hub', 'random', { source = … } or { file = … }"
-        case _, ("problems", _, "transfer", "shots", int(), _):
+        case _, ("problems", _, "transfer", "shots", int(), _) | ("claims", _, "where", "shots", _):
             message = "should be a whole number above 0, 'vtab1k' or 'all'"
         case _, ("problems", _, "adaptation", "shots", int(), _):
             message = "should be a whole number above 0, or 'all'"
@@ -197,6 +202,12 @@ def _nearest(key: str, location: Location) -> str:
             table = BackboneSpec
         case ("problems", _, _, "source", _):
             table = SourceSpec
+        case ("problems", _, _, "tests", _, _):
+            table = FurtherTest
+        case ("claims", _, "where", _):
+            table = ClaimPlace
+        case ("claims", _, _):
+            table = Claim
         case ("problems", _, protocol, _):
             table = PROTOCOLS[str(protocol)]
     names = [field.alias or name for name, field in table.model_fields.items()]
@@ -221,6 +232,8 @@ def ambiguities(suite: Suite) -> Iterator[str]:
     rows = []
     for problem in suite.problems:
         yield from _repeated(f"shots of problem '{problem.title}'", problem.shots)
+        tests = [test.title for test in problem.tests]
+        yield from _repeated(f"tests of problem '{problem.title}'", tests, label)
         ways = f", {problem.ways} ways" if isinstance(problem, EpisodesProblem) else ""
         rows += [
             f"{problem.title} ({problem.protocol}{ways}, {shots} shots)"

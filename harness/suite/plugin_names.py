@@ -32,6 +32,8 @@ def unknown_names(table: Mapping[str, Any], registry: Registry) -> Iterator[str]
     for entry in _entries(table, "problems"):
         yield from _messages(dataset, _at(entry, "dataset"))
         yield from _messages(dataset, _at(_at(entry, "source"), "dataset"))
+        for one in _entries(entry, "tests"):
+            yield from _messages(dataset, _at(one, "dataset"))
 
 
 def _entries(table: object, key: str) -> list[Any]:

@@ -18,8 +18,10 @@ from pydantic import (
 
 from harness.data.examples import Fit
 from harness.model.batch_norm import BatchNorm
+from harness.suite.budget import Budget, Limits
+from harness.suite.claims import Claim
 from harness.suite.seeds import AddedSeeds, Seed, Seeds
-from harness.suite.table import Table
+from harness.suite.table import Fraction, Table
 
 
 def _listed(value: object) -> object:
@@ -32,94 +34,7 @@ def _named(value: object) -> object:
 
 Shots: TypeAlias = PositiveInt | Literal["all"]
 TransferShots: TypeAlias = PositiveInt | Literal["vtab1k", "all"]
-Fraction: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Args: TypeAlias = dict[str, Any]
-
-
-class AugmentSpec(Table):
-    """Random views of training images, drawn anew in every step; see
-    :class:`harness.model.augment.Augment`.
-
-    ``crop_scale`` is the smallest share of the area that a crop keeps, ``shift`` the largest share
-    of the side that an image is moved by, ``rotate`` the most degrees it is turned by; ``flip``
-    mirrors half of the images; ``jitter`` 1 changes brightness, contrast and saturation
-    by up to 80 %.
-    """
-
-    crop_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
-    shift: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    flip: bool = False
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
-
-
-class Budget(Table):
-    """What every cell gets alike.
-
-    ``trials`` or ``seconds`` of tuning (one of them); ``steps`` optimiser steps a trial at most;
-    ``prepare_trials`` different settings of ``prepare``, of which the first are the defaults.
-    A training is scored on validation ``evaluations`` times on its way, and ends early where
-    ``patience`` of them were no better than one before. Models compute in ``precision``; ``auto``
-    is what suits device and model. ``augment`` draws views of training images: frozen blocks are
-    then run in every step, as nothing can be stored of them. On the CPU a cell computes with
-    ``threads`` threads, however many cores the machine has: another number rounds otherwise.
-    """
-
-    trials: PositiveInt | None = None
-    seconds: PositiveFloat | None = None
-    steps: PositiveInt = 200
-    batch_size: PositiveInt = 64
-    prepare_trials: PositiveInt = 1
-    sampler: Literal["random", "tpe"] = "random"
-    pruner: Literal["none", "median"] = "none"
-    evaluations: PositiveInt = 4
-    patience: PositiveInt | None = None
-    precision: Literal["auto", "float32", "tf32", "bfloat16"] = "auto"
-    augment: AugmentSpec | None = None
-    threads: PositiveInt = 1
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one_of_two(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        given = {key for key in ("trials", "seconds") if value.get(key) is not None}
-        if len(given) == 2:
-            raise ValueError("give 'trials' or 'seconds', not both")
-        return value if given else {**value, "trials": 8}
-
-    def meaning(self) -> dict[str, Any]:
-        """What a cell's key hashes: options that came later count where they are used."""
-        later = {"evaluations", "patience", "precision", "augment", "threads"}
-        used = self.model_dump(mode="json", include=later, exclude_defaults=True)
-        return {**self.model_dump(mode="json", exclude=later), **used}
-
-
-class Limits(Table):
-    """What a cell may take of the machine, and what is done about those that took more.
-
-    No part of a cell's key.
-
-    ``timeout`` seconds of wall clock an attempt; ``memory`` GiB of the host, beyond the data that
-    all cells share. The workers on one GPU divide what ``device_headroom`` leaves of its memory.
-    Long training keeps a checkpoint every ``checkpoint`` seconds. Activations of frozen blocks are
-    kept in ``features`` GiB of disk for all cells and runs; 0 keeps none. A cell that ends with one
-    of ``retry`` is begun up to ``retries`` times again, from its finished trials. With
-    ``accumulate``, a trial that memory refuses is tried again with half as many examples at once,
-    whose gradients are added up: that is the same but for batch norm, and the record says so.
-    """
-
-    timeout: PositiveFloat | None = None
-    memory: PositiveFloat | None = None
-    device_headroom: Fraction = 0.05
-    checkpoint: PositiveFloat = 60.0
-    features: Annotated[float, Field(ge=0)] = 10.0
-    accumulate: bool = False
-    retries: Annotated[int, Field(ge=0)] = 0
-    retry: Annotated[
-        tuple[Literal["failed", "timeout", "oom", "crashed", "diverged"], ...],
-        Field(strict=False),
-    ] = ("timeout", "oom", "crashed")
 
 
 class ReportSpec(Table):
@@ -239,20 +154,39 @@ class SourceSpec(Table):
     rotations: bool = False
 
 
+class FurtherTest(Table):
+    """Other data, of the same classes, that a problem's predictors are tested on beside its own.
+
+    That is their official test split. Where they have none it is all that they train on; but if
+    that is the problem's own training data row for row, by its labels, such as a corrupted copy, it
+    is the rows that the problem tests, so that nothing that was learned from is tested.
+    """
+
+    dataset: str
+    args: Args = Field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.label or self.dataset
+
+
 class _Problem(Table):
     """``fit`` makes images that are not square so, those of a source too: ``crop`` takes their
     middle, as is done where nothing is said, ``pad`` puts all of it between bars of the model's
-    mean colour, and ``squash`` distorts it."""
+    mean colour, and ``squash`` distorts it. ``tests`` are further tests of what was selected, each
+    scored once."""
 
     dataset: str
     args: Args = Field(default_factory=dict)
     label: str = ""
     source: SourceSpec | None = None
     fit: Fit | None = None
+    tests: Annotated[tuple[FurtherTest, ...], Field(strict=False)] = ()
 
     def meaning(self) -> dict[str, Any]:
         """What a key hashes of how data becomes tasks: what came later counts where it is used."""
-        apart = {"dataset", "args", "label", "shots", "source", "splits"}
+        apart = {"dataset", "args", "label", "shots", "source", "splits", "tests"}
         later = {"fit"} if self.fit is None else set()
         return self.model_dump(mode="json", exclude=apart | later)
 
@@ -312,6 +246,15 @@ class EpisodesProblem(_Problem):
     episodes: Annotated[int, Field(ge=2)] = 400
     val_episodes: PositiveInt = 40
 
+    @model_validator(mode="after")
+    def _tested_on_held_out_classes(self) -> EpisodesProblem:
+        if self.tests:
+            raise ValueError(
+                "'tests' are for the protocols 'transfer' and 'adaptation': episodes test classes "
+                "that no predictor has, so make a problem of each further test"
+            )
+        return self
+
 
 class AdaptationProblem(_Problem):
     """A labelled source domain and a target domain whose labels are not shown.
@@ -362,7 +305,8 @@ class Suite(Table):
     """Problems × backbones × strategies × seeds, and the budget of each cell.
 
     ``seeds`` are a list, or :class:`AddedSeeds`: added where they are needed. ``tricks`` amend the
-    training of all strategies, before those that a strategy has itself.
+    training of all strategies, before those that a strategy has itself. ``claims`` are held against
+    the results in the report; no cell depends on them.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -376,6 +320,7 @@ class Suite(Table):
     budget: Budget = Field(default_factory=lambda: Budget(trials=8))
     backbones: Annotated[tuple[BackboneSpec, ...], Field(min_length=1, strict=False)]
     problems: Annotated[tuple[Problem, ...], Field(min_length=1, strict=False)]
+    claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
     save_predictors: bool = False
     limits: Limits = Field(default_factory=Limits)
     report: ReportSpec = Field(default_factory=ReportSpec)

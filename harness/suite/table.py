@@ -1,13 +1,15 @@
-"""What every table of a suite has in common."""
+"""What all tables of a suite have in common."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Table(BaseModel):
-    """A table of a suite: it has no key but those that it knows, and nothing changes it."""
-
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,

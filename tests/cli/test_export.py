@@ -54,8 +54,41 @@ def test_parquet_is_not_for_terminals(results):
         contextlib.redirect_stdout(terminal),
         pytest.raises(HarnessError, match=r"Parquet is no text for a terminal\. Add > FILE"),
     ):
-        export.command.callback(results, "parquet")
+        export.command.callback(results, "cells", "parquet")
 
 
 def test_a_folder_without_results_is_refused(harness, tmp_path):
     assert harness("export", tmp_path).status == 2
+
+
+# ── trials and predictions ────────────────────────────────────────────────────────────────────
+
+
+def test_trials_and_predictions_are_exported_too(harness, results):
+    trials = pd.read_csv(io.StringIO(harness("export", results, "--what", "trials").out))
+    assert len(trials) == 8
+    assert trials["selected"].sum() == 4
+    assert "params_lr" in trials
+    answers = pd.read_csv(io.StringIO(harness("export", results, "--what", "predictions").out))
+    accuracy = answers.groupby("cell")["correct"].mean()
+    cells = pd.read_csv(io.StringIO(harness("export", results).out)).set_index("cell")
+    pd.testing.assert_series_equal(accuracy, cells["accuracy"][accuracy.index], check_names=False)
+
+
+@pytest.mark.parametrize("what", ["cells", "trials", "predictions"])
+def test_every_table_is_the_same_in_all_formats(harness, results, what):
+    as_csv = pd.read_csv(io.StringIO(harness("export", results, "--what", what).out))
+    words = ("export", results, "--what", what, "--format")
+    as_json = json.loads(harness(*words, "json").out)
+    parquet = pd.read_parquet(io.BytesIO(harness(*words, "parquet").raw))
+    assert len(as_csv) == len(as_json) == len(parquet) > 0
+    assert [*as_csv] == [*as_json[0]] == [*parquet]
+    assert {row["shots"] for row in as_json} == {2}
+
+
+def test_damaged_predictions_are_told_in_a_line(harness, results):
+    path = min((results / "predictions").glob("*.npz"))
+    path.write_bytes(b"torn")
+    ended = harness("export", results, "--what", "predictions")
+    assert ended.status == 0
+    assert ended.complaint == f"harness: {path} is damaged, or no npz file: its rows are left out"

@@ -134,7 +134,7 @@ def test_an_error_of_the_machine_is_one_line_too(harness, monkeypatch):
     def full(self):
         raise OSError(28, "No space left on device", "results/small/plan.json")
 
-    monkeypatch.setattr(Store, "frame", full)
+    monkeypatch.setattr(Store, "plan", full)
     ended = harness("export", "anywhere")
     assert ended.status == 2
     assert ended.complaint == (
@@ -190,7 +190,7 @@ def test_ctrl_c_is_130(harness, monkeypatch):
     def press(self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Store, "frame", press)
+    monkeypatch.setattr(Store, "plan", press)
     ended = harness("export", "anywhere")
     assert ended.status == 130
     assert "Run the same command again to go on" in ended.err

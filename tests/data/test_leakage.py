@@ -11,7 +11,7 @@ from PIL import Image
 from harness.data.digests import example_digests
 from harness.data.episodes import Episode
 from harness.data.examples import ArrayInputs, Data, FileInputs, RawRows, Split, TextInputs
-from harness.data.leakage import episode_leakage, leakage, told
+from harness.data.leakage import episode_leakage, further_leakage, leakage, told
 from harness.data.loaded import Loaded
 from harness.data.splits import Manifest
 
@@ -63,6 +63,16 @@ def test_what_a_source_shows_is_compared_with_what_is_tested():
     split = manifest([0], [1], [2, 3])
     assert leakage(data, split, [(source, [0, 1])]) == {"source-test": 2}
     assert leakage(data, split, [(source, [2])]) == {}
+
+
+def test_a_further_test_is_compared_with_all_that_was_learned_from():
+    learned = loaded(["a", "b", "c", "d"])
+    other = loaded(["x", "y"], test=["a", "c", "c", "d", "s", "new"])
+    source = loaded(["s", "t"])
+    split = manifest(train=[0, 1], val=[2], test=[3])
+    found = further_leakage(learned, split, other, range(6), [(source, range(2))])
+    assert found == {"train-test": 1, "val-test": 2, "source-test": 1}
+    assert further_leakage(learned, split, other, [3, 5]) == {}
 
 
 def test_one_input_with_two_labels_is_ambiguous_wherever_it_occurs():

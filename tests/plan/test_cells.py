@@ -182,7 +182,7 @@ def test_conditions_that_exclude_each_other_leave_nothing(planned, table):
 
 def test_every_coordinate_can_be_selected_by(planned, table):
     cells = planned(table)
-    for name in Coordinates.model_fields:
+    for name in Coordinates.model_fields.keys() - {"tests"}:
         assert cells[0] in select(cells, [f"{name}={getattr(cells[0], name)}"])
 
 

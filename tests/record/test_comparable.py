@@ -5,7 +5,12 @@ import pytest
 from harness.errors import HarnessError
 from harness.record.comparable import Comparable
 
-MEANING = {"budget": {"trials": 8, "steps": 200}, "data": "0f", "shots": 5}
+MEANING = {
+    "budget": {"trials": 8, "steps": 200},
+    "data": "0f",
+    "tests": {"bent": {"data": "2c"}},
+    "shots": 5,
+}
 
 
 def comparable(makes, *changes):
@@ -24,6 +29,10 @@ def test_cells_that_differ_in_what_is_compared_are_alike(makes, tmp_path):
     [
         ({"budget": {"trials": 9, "steps": 200}}, r'the budget is .*"trials": 8.*"trials": 9'),
         ({"data": "1e"}, r"the data of problem 'digits' is \"0f\" for .*seed 0.* \"1e\""),
+        (
+            {"tests": {"bent": {"data": "1e"}}},
+            r"the data of test 'bent' of problem 'digits' is .*2c.* for .*seed 0.*1e",
+        ),
     ],
 )
 def test_two_budgets_or_versions_of_a_dataset_are_refused(makes, tmp_path, change, said):

@@ -85,7 +85,7 @@ def test_a_record_that_version_4_wrote_is_read_with_all_that_it_says():
     said = json.loads(record.model_dump_json(exclude_unset=True))
     changed = {"schema_version": SCHEMA_VERSION}
     assert said | {"checksum": content["checksum"]} == content | changed
-    assert record.starts_from is None
+    assert (record.starts_from, record.tests, record.further) == (None, (), {})
 
 
 def test_before_version_4_a_baseline_without_weights_was_told_what_they_cost(written):

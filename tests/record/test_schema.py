@@ -30,8 +30,9 @@ records = st.builds(
     **{
         name: st.text()
         for name in Coordinates.model_fields
-        if name not in ("cell", "shots", "ways", "seed", "oracle", "baseline")
+        if name not in ("cell", "shots", "ways", "seed", "oracle", "baseline", "tests")
     },
+    tests=st.lists(st.text(), max_size=2).map(tuple),
     cell=st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1),
     oracle=st.sampled_from([None, "selection", "labels"]),
     baseline=st.booleans(),

@@ -17,9 +17,9 @@ from harness.record import reading
 from harness.record import store as stores
 from harness.record.files import CannotWrite
 from harness.record.reading import checksum
-from harness.record.schema import SCHEMA_VERSION, Plan
-from harness.record.store import COLUMNS, PENDING, Store
-from harness.record.table import to_csv, to_json, to_parquet
+from harness.record.schema import SCHEMA_VERSION, Further, Plan
+from harness.record.store import COLUMNS, PENDING, Store, predictions_file
+from harness.record.table import to_csv, to_json, to_parquet, typed
 
 NEWER = SCHEMA_VERSION + 1
 
@@ -59,6 +59,14 @@ def test_predictions_hold_no_pickle(store):
         assert set(found) == {"logits", "ids"}
     with pytest.raises(ValueError, match="Object arrays cannot be saved"):
         store.write_predictions("abc", {"logits": np.array([{}])})
+
+
+def test_a_further_test_may_have_any_name(store):
+    store.write_predictions("abc", {"ids": np.arange(3)}, "../a/b: c")
+    (file,) = (store.directory / "predictions").iterdir()
+    assert file.relative_to(store.directory).as_posix() == predictions_file("abc", "../a/b: c")
+    assert predictions_file("abc", "other") != predictions_file("abc", "../a/b: c")
+    assert predictions_file("abc") == "predictions/abc.npz"
 
 
 # ── believed or not ───────────────────────────────────────────────────────────────────────────
@@ -231,7 +239,7 @@ def test_a_record_may_lack_any_speed(store, makes):
     store.write_plan(Plan(suite="small", cells=[makes.cell()]))
     for speeds, one, many in (({}, None, None), ({"2": 3.0}, None, 3.0), ({"1": 4.0}, 4.0, 4.0)):
         store.write_record(makes.record(throughput=speeds))
-        row = json.loads(to_json(store.frame()))[0]
+        row = json.loads(to_json(typed(store.frame())))[0]
         assert (row["throughput_one"], row["throughput_many"]) == (one, many)
 
 
@@ -393,7 +401,27 @@ def test_the_plan_decides_what_a_cell_is_called(store, makes):
 def test_a_plan_without_cells_has_a_frame_too(store):
     store.write_plan(Plan(suite="small"))
     assert list(store.frame().columns) == list(COLUMNS)
-    assert to_json(store.frame()) == "[]"
+    assert to_json(typed(store.frame())) == "[]"
+
+
+def test_a_further_test_has_a_row_of_its_own(store, makes):
+    """Its metrics and leaks; all else is that of the one training."""
+    cells = [makes.cell("a", tests=("bent",)), makes.cell("b", seed=1, tests=("bent",))]
+    store.write_plan(Plan(suite="small", cells=cells))
+    bent = Further(metrics={"accuracy": 0.25, "ece": 0.5}, leaks={"train-test": 3}, examples=9)
+    metrics = {"accuracy": 0.75, "accuracy_val": 0.5, "log_loss": 1.0}
+    done = {"tests": ("bent",), "further": {"bent": bent}, "metrics": metrics}
+    store.write_record(makes.record("a", leaks={"val-test": 1}, **done))
+    frame = store.frame()
+    assert list(frame["cell"]) == ["a", "a", "b", "b"]
+    assert list(frame["test"].fillna("")) == ["", "bent", "", "bent"]
+    assert list(frame["status"]) == ["ok", "ok", PENDING, PENDING]
+    own, further = frame.iloc[0], frame.iloc[1]
+    assert (own["accuracy"], own["leaks"]) == (0.75, "1 val-test")
+    assert (further["accuracy"], further["leaks"], further["ece"]) == (0.25, "3 train-test", 0.5)
+    assert math.isnan(further["log_loss"])
+    alike = ["accuracy_val", "seconds_total", "trials", "trainable_params", "seed", "split_hash"]
+    assert (own[alike] == further[alike]).all()
 
 
 # ── exports ───────────────────────────────────────────────────────────────────────────────────
@@ -407,21 +435,21 @@ def rows(frame):
 
 def test_all_formats_hold_the_same(mixed):
     frame = mixed.frame()
-    parquet = pd.read_parquet(io.BytesIO(to_parquet(frame)))
-    as_json = json.loads(to_json(frame))
+    parquet = pd.read_parquet(io.BytesIO(to_parquet(typed(frame))))
+    as_json = json.loads(to_json(typed(frame)))
     assert rows(parquet) == [row | {"shots": str(row["shots"])} for row in as_json]
     types = dict(zip(parquet.columns, map(str, parquet.dtypes), strict=True))
-    assert rows(pd.read_csv(io.StringIO(to_csv(frame)), dtype=types)) == rows(parquet)
+    assert rows(pd.read_csv(io.StringIO(to_csv(typed(frame))), dtype=types)) == rows(parquet)
 
 
 def test_no_digit_is_lost(mixed):
-    third = json.loads(to_json(mixed.frame()))[3]["accuracy"]
+    third = json.loads(to_json(typed(mixed.frame())))[3]["accuracy"]
     assert third == 1 / 3
-    assert repr(1 / 3) in to_csv(mixed.frame())
+    assert repr(1 / 3) in to_csv(typed(mixed.frame()))
 
 
 def test_whole_numbers_stay_whole_though_other_cells_lack_them(mixed):
-    head, first, *_ = to_csv(mixed.frame()).splitlines()
+    head, first, *_ = to_csv(typed(mixed.frame())).splitlines()
     cells = dict(zip(head.split(","), first.split(","), strict=True))
     assert (cells["trainable_params"], cells["trials"], cells["ways"]) == ("650", "4", "")
 
@@ -432,15 +460,15 @@ def test_json_is_for_any_reader(mixed):
     def refuse(constant):
         raise AssertionError(constant)
 
-    found = json.loads(to_json(mixed.frame()), parse_constant=refuse)
+    found = json.loads(to_json(typed(mixed.frame())), parse_constant=refuse)
     assert [row["shots"] for row in found] == [5, 5, "all", 1]
     assert found[2]["accuracy"] is None
 
 
 def test_types_do_not_depend_on_what_is_done(store, makes, mixed):
-    done = pd.read_parquet(io.BytesIO(to_parquet(mixed.frame())))
+    done = pd.read_parquet(io.BytesIO(to_parquet(typed(mixed.frame()))))
     store.write_plan(Plan(suite="small", cells=[makes.cell("nothing")]))
-    nothing = pd.read_parquet(io.BytesIO(to_parquet(store.frame())))
+    nothing = pd.read_parquet(io.BytesIO(to_parquet(typed(store.frame()))))
     assert dict(nothing.dtypes) == dict(done.drop(columns="new_metric").dtypes)
 
 
@@ -448,5 +476,5 @@ def test_an_infinite_metric_is_not_taken_for_a_missing_one(store, makes):
     store.write_plan(Plan(suite="small", cells=[makes.cell()]))
     store.write_record(makes.record(metrics={"log_loss": math.inf}))
     frame = store.frame()
-    assert pd.read_csv(io.StringIO(to_csv(frame)))["log_loss"][0] == math.inf
-    assert json.loads(to_json(frame))[0]["log_loss"] == math.inf
+    assert pd.read_csv(io.StringIO(to_csv(typed(frame))))["log_loss"][0] == math.inf
+    assert json.loads(to_json(typed(frame)))[0]["log_loss"] == math.inf

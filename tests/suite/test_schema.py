@@ -106,6 +106,7 @@ label = "published digits"
 protocol = "adaptation"
 source = { dataset = "glyphs" }
 splits = "target.json"
+tests = [{ dataset = "usps" }]
 
 [[problems]]
 fit = "pad"
@@ -126,6 +127,11 @@ val_shots = 3
 test_fraction = 0.5
 source = { dataset = "glyphs", args = { size = 28 }, rotations = true }
 
+[[problems.tests]]
+dataset = "arrays"
+label = "corrupted"
+args = { path = "data/corrupted.npz" }
+
 [[problems]]
 fit = "pad"
 dataset = "folder"
@@ -138,6 +144,13 @@ queries = 5
 episodes = 100
 val_episodes = 20
 source = { dataset = "glyphs" }
+
+[[claims]]
+left = "FT"
+sign = "<"
+right = "probe"
+where = { problem = "characters", shots = 1, ways = 10, backbone = "a", test = "corrupted" }
+source = "somebody et al."
 """
 
 SMALLEST = {
@@ -179,6 +192,7 @@ def test_every_key_can_be_given():
     for part in parts(suite):
         given.setdefault(type(part), set()).update(part.model_fields_set)
     given[schema.Budget].add("seconds")  # instead of trials
+    given[schema.EpisodesProblem].add("tests")  # which it refuses in words
     assert given == {kind: set(kind.model_fields) for kind in given}
     assert {kind.__name__ for kind in given} == {
         "AdaptationProblem",
@@ -196,6 +210,9 @@ def test_every_key_can_be_given():
         "TransferProblem",
         "EpisodesProblem",
         "SourceSpec",
+        "FurtherTest",
+        "Claim",
+        "ClaimPlace",
     }
 
 
@@ -357,7 +374,7 @@ def test_a_suite_that_is_not_there(name):
         (
             {"problems": [{"dataset": "digits", "episodes": 3}]},
             "problems[0].episodes ('digits'): unknown key (known: args, dataset, fit, label, "
-            "protocol, shots, source, splits, test_fraction, val_fraction, val_shots)",
+            "protocol, shots, source, splits, test_fraction, tests, val_fraction, val_shots)",
         ),
         (
             {"problems": [{"dataset": "folder", "protocol": "episodes", "querys": 3}]},
@@ -370,11 +387,11 @@ def test_a_suite_that_is_not_there(name):
         (
             {"problems": [{"dataset": "digits", "file": "a"}]},
             "problems[0].file ('digits'): unknown key (known: args, dataset, fit, label, "
-            "protocol, shots, source, splits, test_fraction, val_fraction, val_shots)",
+            "protocol, shots, source, splits, test_fraction, tests, val_fraction, val_shots)",
         ),
         (
             {"a\nb": 1},
-            "'a\\nb': unknown key (known: backbones, budget, description, limits, name, "
+            "'a\\nb': unknown key (known: backbones, budget, claims, description, limits, name, "
             "problems, report, save_predictors, seeds, strategies, tricks)",
         ),
     ],

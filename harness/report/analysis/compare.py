@@ -50,12 +50,14 @@ class InSetting:
 
     ``setting`` is its number in the folder of the left. ``left`` and ``right`` are the metric for
     each of ``seeds``, ``paired`` whether each seed gave both the same split. ``models``: by seed,
-    where both left predictions. ``outcome`` is what is decided of the ``estimate``, as
-    ``stats.outcome``, by ``p_holm`` of ``test``.
+    where both left predictions. ``further`` names a further test, and is empty where it is the
+    problem's own. ``outcome`` is what is decided of the ``estimate``, as ``stats.outcome``, by
+    ``p_holm`` of ``test``.
     """
 
     setting: int
     problem: str
+    further: str
     title: str
     seeds: list[int]
     left: stats.Floats
@@ -217,6 +219,7 @@ def _settings(left: Side, right: Side, key: list[str], notes: list[str]) -> Iter
         yield InSetting(
             setting=int(one["setting"].iloc[0]),
             problem=str(one["problem"].iloc[0]),
+            further=str(one["test"].iloc[0]),
             title=title,
             seeds=[int(seed) for seed in seeds],
             left=sides[0],
@@ -230,10 +233,8 @@ def _settings(left: Side, right: Side, key: list[str], notes: list[str]) -> Iter
 
 def _models(left: Side, right: Side, one: pd.DataFrame, other: pd.DataFrame) -> dict[int, Models]:
     found = {}
-    for seed, mine, theirs in zip(one.index, one["cell"], other["cell"], strict=True):
-        tested = compared(
-            left.folder / f"predictions/{mine}.npz", right.folder / f"predictions/{theirs}.npz"
-        )
+    for seed, mine, theirs in zip(one.index, one["answers"], other["answers"], strict=True):
+        tested = compared(left.folder / mine, right.folder / theirs)
         if tested is not None:
             found[int(seed)] = tested
     return found
@@ -248,10 +249,12 @@ def _correct_models(settings: list[InSetting]) -> None:
 
 
 def _over_problems(settings: list[InSetting]) -> tuple[Estimate, str]:
-    """Compare over all problems, each counted alike, its settings averaged seed by seed first."""
+    """Compare over all problems, by their own tests, each counted alike, its settings averaged
+    seed by seed first."""
     by_problem: dict[str, list[InSetting]] = {}
     for setting in settings:
-        by_problem.setdefault(setting.problem, []).append(setting)
+        if not setting.further:
+            by_problem.setdefault(setting.problem, []).append(setting)
     paired, unpaired = [], []
     for group in by_problem.values():
         seeds = sorted(set.intersection(*({*setting.seeds} for setting in group)))

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from harness.errors import abridged
 from harness.record.reading import InvalidFile
 from harness.record.schema import Coordinates, Record
 from harness.record.store import PENDING, Rows, Store
-from harness.report.format import plural, value_text
+from harness.report.analysis.faults import Fault, Faults, in_order, note
+from harness.report.format import value_text
 from harness.report.workers import Submit, serial
 
 HOURS = {"started", "finished"}
@@ -35,38 +35,7 @@ PARTS = ("strategy", "backbone", "source", "problem", "budget")
 SHARE = 500
 """Cells whose records one task reads."""
 
-MOST_NAMED = 12
-"""Strategies, problems or seeds that a fault names."""
-
 TRIAL = ["cell", "number", "state", "value", "seconds", "settings", "accuracy"]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing that went wrong, and the cells that it happened to, each with the name of its log.
-    The traceback is the first cell's."""
-
-    status: str
-    reason: str
-    traceback: str
-    cells: list[tuple[Coordinates, str | None]]
-
-    @property
-    def where(self) -> str:
-        """Tell the cells in a few words: how many, and of which strategies, problems and seeds."""
-        labels, problems, seeds = (
-            abridged(dict.fromkeys(str(getattr(cell, name)) for cell, _ in self.cells), MOST_NAMED)
-            for name in ("label", "problem", "seed")
-        )
-        if len(self.cells) == 1:
-            return f"{labels} on {problems} (seed {seeds})"
-        several = len({cell.seed for cell, _ in self.cells}) > 1
-        told = f"{labels} on {problems} ({'seeds' if several else 'seed'} {seeds})"
-        return f"{plural(len(self.cells), 'cell')}, {told}"
-
-    def among(self, keys: Collection[str]) -> Fault:
-        """Keep the cells with these keys alone."""
-        return replace(self, cells=[one for one in self.cells if one[0].cell in keys])
 
 
 @dataclass(frozen=True)
@@ -132,11 +101,7 @@ def collect(store: Store, submit: Submit = serial) -> tuple[pd.DataFrame, Detail
         trials=pd.DataFrame(gathered.trials, columns=TRIAL),
         curves=pd.DataFrame(gathered.curves, columns=["cell", "step", "value"]),
         tuned=gathered.tuned,
-        faults=sorted(
-            gathered.faults.values(),
-            # What is broken before what merely is not there.
-            key=lambda fault: (fault.status in ("unsupported", PENDING), -len(fault.cells)),
-        ),
+        faults=in_order(gathered.faults.values()),
         facts=gathered.facts(),
         defaults=[
             Default(*place, tuple(values))
@@ -158,7 +123,7 @@ class _Gathered:
     trials: list[tuple[Any, ...]] = field(default_factory=list)
     curves: list[tuple[str, int, float]] = field(default_factory=list)
     tuned: dict[str, dict[str, Any]] = field(default_factory=dict)
-    faults: dict[tuple[str, str], Fault] = field(default_factory=dict)
+    faults: Faults = field(default_factory=dict)
     seen: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     in_force: dict[tuple[str, str, str], dict[str, None]] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
@@ -168,7 +133,7 @@ class _Gathered:
     def add(self, cell: Coordinates, record: Record | None, invalid: InvalidFile | None) -> None:
         if record is None:
             status, why = (invalid.status, f"its record {invalid}") if invalid else (PENDING, "")
-            self._fault(cell, status, why, "")
+            note(self.faults, cell, status, why)
             return
         self.records += 1
         self.texts[cell.cell] = _text(record)
@@ -187,7 +152,8 @@ class _Gathered:
                 if by_accuracy:
                     self.curves += [(cell.cell, step, value) for step, value in trial.curve]
         if record.status != "ok":
-            self._fault(cell, record.status, record.reason, record.traceback, record.log)
+            told = record.status, record.reason, record.traceback, record.log
+            note(self.faults, cell, *told)
 
     def _defaults(self, cell: Coordinates, record: Record) -> None:
         names = {"strategy": cell.label, "backbone": cell.backbone, "problem": cell.problem}
@@ -203,18 +169,6 @@ class _Gathered:
             for setting, value in flat(spec).items():
                 if setting != "label":
                     self.in_force.setdefault((part, name, setting), {})[value] = None
-
-    def _fault(
-        self,
-        cell: Coordinates,
-        status: str,
-        reason: str | None,
-        traceback: str | None = None,
-        log: str | None = None,
-    ) -> None:
-        fault = Fault(status, reason or "", traceback or "", [])
-        known = self.faults.setdefault((status, fault.reason), fault)
-        known.cells.append((cell, log))
 
     def join(self, more: _Gathered) -> None:
         """Add what was gathered from the cells that come next."""

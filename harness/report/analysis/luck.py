@@ -19,13 +19,14 @@ MOST_BYTES = 100_000_000
 def with_examples(directory: Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Add to the tidy frame what is tested in each setting, by the splits that its cells left.
 
-    ``examples``: how many, NaN where no split tells · ``shared``: whether its seeds are tested on
-    the same ones. Two seeds are looked at: a dataset has a test split of its own, or has none.
+    ``examples``: how many, NaN where no split tells, as of further tests · ``shared``: whether its
+    seeds are tested on the same ones. Two seeds are looked at: a dataset has a test split of its own, or has none.
     """
     tests: dict[str, list[Any] | None] = {}
     examples: dict[int, float] = {}
     shared: dict[int, bool] = {}
-    for setting, cells in frame[frame["split_hash"].notna()].groupby("setting"):
+    own = frame[frame["split_hash"].notna() & (frame["test"] == "")]
+    for setting, cells in own.groupby("setting"):
         pair = cells.drop_duplicates("seed")["split_hash"].iloc[:2]
         for digest in set(pair) - tests.keys():
             tests[digest] = _test_ids(directory / f"splits/{digest}.json")

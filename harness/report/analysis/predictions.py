@@ -5,7 +5,6 @@ Only those that a report shows are read: ten thousand cells hold gigabytes of th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.metrics import CALIBRATION_BINS, class_shares, confidence_bins
-from harness.record.arrays import read_arrays
-from harness.record.files import read_file
+from harness.record.predictions import class_names, read_predictions
 from harness.record.reading import InvalidFile
 from harness.report import format
 from harness.report.analysis import results
@@ -136,7 +134,7 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
     largest = frame[order == order.groupby(frame["facet"]).transform("max")]
     found, unread, left = [], [], MOST_BYTES
     for _, cells in largest.groupby(["setting", "label"], sort=False):
-        paths = [directory / f"predictions/{cell}.npz" for cell in cells["cell"]]
+        paths = [directory / name for name in cells["answers"]]
         if not cells["counts"].all() or not all(path.exists() for path in paths):
             continue
         left -= sum(path.stat().st_size for path in paths)
@@ -149,23 +147,6 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
             place = format.setting_text(first["facet"], first["shots"])
             unread.append(Unread(int(first["setting"]), place, str(first["label"]), str(invalid)))
     return found, unread
-
-
-def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
-    """Read the ``logits`` [N, C] or, of episodes, [E, N, C] that a cell left, their ``labels``, and
-    the arrays that ``more`` names.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        InvalidFile: it is damaged, or its arrays don't fit together.
-    """
-    arrays = read_arrays(path, "logits", "labels", *more)
-    logits, labels = arrays["logits"], arrays["labels"]
-    if logits.dtype.kind != "f" or labels.dtype.kind not in "iu":
-        raise InvalidFile("does not hold logits and labels")
-    if logits.ndim not in (2, 3) or logits.shape[:-1] != labels.shape or not logits.size:
-        raise InvalidFile("does not hold logits and a label for each")
-    return arrays
 
 
 def count_file(path: Path) -> tuple[Counts, Bins]:
@@ -207,19 +188,7 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
         facet=str(first["facet"]),
         shots=first["shots"],
         label=str(first["label"]),
-        classes=classes_of(directory, first["split_hash"], len(confusion)),
+        classes=class_names(directory, first["split_hash"], len(confusion)),
         confusion=confusion,
         bins=(held, sure, right),
     )
-
-
-def classes_of(directory: Path, split: Any, number: int) -> tuple[str, ...]:
-    """Read the classes' names from the split's manifest, or number them where it has none."""
-    try:
-        content = read_file(directory / f"splits/{split}.json", MOST_BYTES)
-        names = json.loads(content).get("classes")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        names = None
-    if not isinstance(names, list) or len(names) != number:
-        names = range(number)
-    return tuple(map(str, names))

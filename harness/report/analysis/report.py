@@ -18,13 +18,14 @@ from harness.data.leakage import WORDS
 from harness.record.schema import Plan
 from harness.record.store import Store
 from harness.report.analysis import fronts, predictions, starts
+from harness.report.analysis.claims import claims
 from harness.report.analysis.design import design
 from harness.report.analysis.details import Details, collect
 from harness.report.analysis.findings import Findings, findings
 from harness.report.analysis.fronts import Front
 from harness.report.analysis.luck import luck, with_examples
 from harness.report.analysis.predictions import Predicted, Unread
-from harness.report.analysis.results import Strategies, strategies, summary, tidy
+from harness.report.analysis.results import Strategies, own_tests, strategies, summary, tidy
 from harness.report.analysis.tests import Decisions, decide, evidence
 from harness.report.analysis.tuning import Tuning, tuning
 from harness.report.workers import Submit, serial
@@ -34,14 +35,14 @@ from harness.report.workers import Submit, serial
 class Report:
     """What the records of a results folder tell.
 
-    ``records``: the frame of ``Store.frame``, a row a cell, and ``frame`` made tidy · ``table``:
-    its ``summary``, a row a strategy in a setting · ``details``: what the records hold besides ·
-    ``decisions`` and ``findings``: what the tests say, and in sentences; ``below``: those of
-    strategies that validate below the ones they start from · ``luck``: what all seeds have in
-    common, so that no interval counts it · ``by_seconds`` and ``by_memory``: Pareto fronts ·
-    ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that can't be used ·
-    ``leaks`` and ``unused``: by problem, sentences on identical inputs in two splits, and one on
-    data left out.
+    ``records``: the frame of ``Store.frame``, and ``frame``, a row a cell of it, made tidy ·
+    ``table``: the ``summary`` of all its rows, a row a strategy in a setting · ``details``: what
+    the records hold besides · ``decisions`` and ``findings``: what the tests say, and in sentences;
+    ``below``: those of strategies that validate below the ones they start from · ``luck``: what all
+    seeds have in common, so that no interval counts it · ``by_seconds`` and ``by_memory``: Pareto
+    fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that can't be
+    used · ``leaks`` and ``unused``: by problem, sentences on identical inputs in two splits, and
+    one on data left out · ``claims``: the suite's, held against ``decisions``.
     """
 
     directory: Path
@@ -62,6 +63,7 @@ class Report:
     unread: list[Unread]
     leaks: Mapping[str, list[str]]
     unused: Mapping[str, str]
+    claims: pd.DataFrame
 
 
 def analyse(store: Store, submit: Submit = serial) -> Report:
@@ -75,12 +77,12 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
     """
     plan = store.plan()
     records, details = collect(store, submit)
-    frame = with_examples(store.directory, tidy(records))
-    tests = evidence(frame, design(plan.config))
-    table = summary(frame, tests.pairwise())
+    tested = with_examples(store.directory, tidy(records))
+    tests = evidence(tested, design(plan.config))
+    frame, table = own_tests(tested), summary(tested, tests.pairwise())
     tuned = tuning(frame, table, details, plan.config.get("budget") or {}, submit)
-    predicted, unread = predictions.read(store.directory, frame)
-    decisions, known = decide(store.directory, frame, table, tests), strategies(frame)
+    predicted, unread = predictions.read(store.directory, tested)
+    decisions, known = decide(store.directory, tested, table, tests), strategies(frame)
     found = findings(table, decisions, known.baseline)
     below = starts.sentences(starts.below_start(frame))
     noted = frame[frame["notes"] != ""].groupby("problem", sort=False)["notes"]
@@ -101,17 +103,19 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
         tuning=tuned(),
         predicted=predicted,
         unread=unread,
-        leaks=_leaks(frame),
+        leaks=_leaks(tested),
         unused={str(problem): str(text) for problem, text in noted.first().items()},
+        claims=claims(plan.config, tested, decisions.pairwise),
     )
 
 
 def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """For each problem with identical inputs where there should be none, a sentence for each kind:
-    of the cell with most of them."""
+    """For each problem, or further test of one, with identical inputs where there should be none, a
+    sentence for each kind: of the cell with most of them."""
     most: dict[str, Counter[str]] = {}
     leaking = frame[frame["leaks"] != ""]
-    for problem, text in zip(leaking["problem"], leaking["leaks"], strict=True):
+    further = leaking["test"].where(leaking["test"] == "", " · " + leaking["test"])
+    for problem, text in zip(leaking["problem"] + further, leaking["leaks"], strict=True):
         counts = (part.split() for part in text.split(", "))
         most.setdefault(problem, Counter())
         most[problem] |= Counter({where: int(count) for count, where in counts})

@@ -1,8 +1,9 @@
 """Summarise a suite's results: pure functions on the tidy frame.
 
-A *setting* is what strategies compete on: a problem, its shots and a backbone. A *group* is one
-strategy, by its label, in one setting: its cells differ by seed alone. Nothing here averages
-over fewer cells than were planned: a group with a cell that is not ok has a gap for a result.
+A *setting* is what strategies compete on: a problem, its shots, a backbone, and the problem's own
+test (``test`` is empty then) or a further one. A *group* is one strategy, by its label, in one
+setting: its cells differ by seed alone. Nothing here averages over fewer cells than were planned: a
+group with a cell that is not ok has a gap for a result.
 
 All intervals are over the seeds, at 95 % and not corrected; what is called better or worse is so by
 the decisions that are made of the whole suite.
@@ -20,11 +21,12 @@ import pandas as pd
 
 from harness.errors import HarnessError
 from harness.record.schema import Status
+from harness.record.store import predictions_file
 from harness.report.analysis.pairwise import from_other_side, paired_differences, seen_from
 from harness.report.analysis.stats import accuracy_interval, exact_ties, half_width
 from harness.shots import shots_order
 
-SETTING = ["problem", "protocol", "ways", "shots", "backbone"]
+SETTING = ["problem", "protocol", "ways", "shots", "backbone", "test"]
 
 PHASES = ["pretrain", "prepare", "features", "tune", "fit", "test", "total"]
 SECONDS = [f"seconds_{phase}" for phase in PHASES]
@@ -60,15 +62,16 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the frame of ``Store.frame`` tidy: numbers as floats, settings numbered.
 
     Adds ``setting`` (a number; settings of one problem and backbone follow each other, fewest
-    shots first), ``facet`` (its problem and, where there are several, protocol and backbone, in
-    words), ``counts`` (whether the cell ended ok, with an accuracy) and, as far as a frame of
-    records tells, ``examples`` and ``shared`` (see ``luck.with_examples``).
+    shots first), ``facet`` (its problem, further test and, where there are several, protocol and
+    backbone, in words), ``counts`` (whether the cell ended ok, with an accuracy), ``answers`` (the
+    name of the file that its predictions are in) and, as far as a frame of records tells,
+    ``examples`` and ``shared`` (see ``luck.with_examples``).
 
     Raises:
         HarnessError: two cells differ in nothing that a reader could tell them apart by.
     """
     frame = frame.reset_index(drop=True)
-    for name in ("reason", "cached", "oracle", "leaks", "notes"):
+    for name in ("reason", "cached", "oracle", "leaks", "notes", "test"):
         # A column with nothing in it comes as floats, all NaN.
         texts = frame[name].astype(object)
         frame[name] = texts.where(texts.notna(), "")
@@ -78,17 +81,22 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
     if "examples" not in frame:
         frame["examples"], frame["shared"] = np.nan, False
     frame["counts"] = frame["status"].eq(_OK) & frame["accuracy"].notna()
+    frame["answers"] = [
+        predictions_file(cell, test)
+        for cell, test in zip(frame["cell"], frame["test"], strict=True)
+    ]
     places = frame[SETTING].drop_duplicates()
     order = pd.DataFrame(
         {
             "problem": pd.factorize(places["problem"])[0],
             "protocol": pd.factorize(places["protocol"])[0],
             "backbone": pd.factorize(places["backbone"])[0],
+            "test": pd.factorize(places["test"])[0],
             "ways": places["ways"].fillna(0).to_numpy(),
             "shots": [shots_order(shots) for shots in places["shots"]],
         },
         index=places.index,
-    ).sort_values(["problem", "protocol", "backbone", "ways", "shots"])
+    ).sort_values(["problem", "protocol", "backbone", "test", "ways", "shots"])
     places = places.loc[order.index]
     places["setting"] = np.arange(len(places))
     places["facet"] = _facets(places)
@@ -101,6 +109,12 @@ def tidy(frame: pd.DataFrame) -> pd.DataFrame:
             "Give each strategy and each problem of the suite a label of its own",
         )
     return frame
+
+
+def own_tests(frame: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of the problems' own tests: a row a cell, and what is averaged over problems.
+    Further tests of the same predictors are settings by themselves."""
+    return frame[frame["test"] == ""]
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
@@ -229,12 +243,14 @@ def _facets(places: pd.DataFrame) -> list[str]:
     return [
         " · ".join(
             [str(problem)]
+            + ([str(test)] if test else [])
             + ([str(protocol)] if named else [])
             + ([f"{ways:.0f}-way"] if ways > 0 else [])
             + ([str(backbone)] if backbones else [])
         )
-        for problem, protocol, ways, backbone, named in zip(
+        for problem, test, protocol, ways, backbone, named in zip(
             places["problem"],
+            places["test"],
             places["protocol"],
             places["ways"],
             places["backbone"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -24,13 +24,15 @@ class Scores:
     ``values`` [S, K, R] is NaN where there is no result; ``planned`` and ``ended`` [S, K, R] tell
     of which cells there is to be one, and which have ended, whatever became of them. ``settings``
     [S] are the frame's numbers and ``problem`` [S] numbers the problems from 0, in order;
-    ``examples`` [S] are tested, NaN where that is not known.
+    ``examples`` [S] are tested, NaN where that is not known, by a ``further`` test [S] or by the
+    problem's own.
     """
 
     labels: list[str]
     settings: Whole
     problem: Whole
     examples: Floats
+    further: Bools
     values: Floats
     planned: Bools
     ended: Bools
@@ -44,6 +46,15 @@ class Scores:
         """Which groups have all the results that they are to have [S, K]."""
         known = ~np.isnan(self.values)
         return np.asarray(self.planned.any(axis=2) & (known | ~self.planned).all(axis=2))
+
+    def own(self) -> Scores:
+        """Keep the problems' own tests: further ones are of the same trainings, and no part of what
+        is said over all problems."""
+        if not self.further.any():
+            return self
+        kept = ~self.further
+        arrays = ("settings", "problem", "examples", "further", "values", "planned", "ended")
+        return replace(self, **{name: getattr(self, name)[kept] for name in arrays})
 
     def whole(self) -> Floats:
         """The planned values of complete groups, NaN for others [S, K, R]: a mean over those cells
@@ -78,6 +89,7 @@ def scores(frame: pd.DataFrame) -> Scores:
         settings=settings["setting"].to_numpy(dtype=int),
         problem=pd.factorize(settings["problem"])[0],
         examples=settings["examples"].to_numpy(dtype="float64"),
+        further=settings["test"].ne("").to_numpy(dtype=bool),
         values=values,
         planned=planned,
         ended=ended,

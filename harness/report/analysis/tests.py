@@ -76,7 +76,8 @@ class Evidence:
 def gather(given: Scores, design: Design = FIXED) -> Evidence:
     """Make all tests of a suite."""
     tests, run = pair_tests(given.whole(), given.examples), races(given, design)
-    over, ranked = over_problems(given, ranking(given))
+    own = given.own()
+    over, ranked = over_problems(own, ranking(own))
     p_holm, outcome = _in_settings(given, design, tests, over, run)
     return Evidence(given, design, tests, p_holm, outcome, run, over, ranked)
 
@@ -165,7 +166,8 @@ def evidence(frame: pd.DataFrame, design: Design = FIXED) -> Evidence:
 def decide(directory: Path, frame: pd.DataFrame, table: pd.DataFrame, tests: Evidence) -> Decisions:
     """Decide everything that a report speaks of, by what was found.
 
-    ``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``.
+    ``frame`` is tidy, ``table`` its ``summary``; predictions are read from ``directory``. Over all
+    problems it is their own tests that count; a further test is a setting by itself.
     """
     pairwise, ranked = tests.pairwise(), tests.ranking
     leader = leader_against_rest(tests.over, ranked)

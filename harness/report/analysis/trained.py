@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.record.predictions import read_predictions
 from harness.record.reading import InvalidFile
 from harness.report.analysis import stats
-from harness.report.analysis.predictions import read_predictions
 from harness.report.analysis.stats import Models
 from harness.report.analysis.winners import Standing
 
@@ -45,12 +45,12 @@ def of_single_seeds(
         standing for standing in standings if len(standing.ranking) > 1 and not standing.tested
     ]
     wanted = frame[frame["setting"].isin([standing.setting for standing in single])]
-    cells = wanted.groupby(["setting", "label"])["cell"].agg(list)
+    answers = wanted.groupby(["setting", "label"])["answers"].agg(list)
     found = {}
     for standing in single[:MOST_SETTINGS]:
-        one, other = (cells[standing.setting, label] for label in standing.ranking[:2])
+        one, other = (answers[standing.setting, label] for label in standing.ranking[:2])
         if len(one) == len(other) == 1:
-            paths = (directory / f"predictions/{cell}.npz" for cell in (*one, *other))
+            paths = (directory / name for name in (*one, *other))
             if (tested := compared(*paths)) is not None:
                 found[standing.setting] = tested
     adjusted = stats.holm([tested.p for tested in found.values()])

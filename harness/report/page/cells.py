@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from harness.record.predictions import class_names
 from harness.record.reading import InvalidFile
 from harness.report.analysis import misclassified
-from harness.report.analysis.predictions import classes_of, count_file
+from harness.report.analysis.predictions import count_file
 from harness.report.analysis.report import Report
 from harness.report.workers import Submit, serial
 
@@ -107,7 +108,7 @@ def _predicted(directory: Path, cell: _Cell) -> dict[str, Any] | None:
     order = np.argsort(-wrong, axis=None, kind="stable")[: min(PAIRS, np.count_nonzero(wrong))]
     true, taken = np.unravel_index(order, wrong.shape)
     return {
-        "classes": classes_of(directory, cell.split, len(confusion)),
+        "classes": class_names(directory, cell.split, len(confusion)),
         "examples": confusion.sum(1).tolist(),
         "right": confusion.diagonal().tolist(),
         "pairs": np.stack([true, taken, wrong[true, taken]], axis=1).tolist(),

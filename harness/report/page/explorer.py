@@ -26,7 +26,7 @@ FILTERS = {
     "shots": "shots",
     "backbone": "backbone",
 }
-"""Columns that tell groups apart, and what they are called; not every suite has all."""
+"""Columns that tell groups apart, and what they are called; not every suite has further tests."""
 
 METRICS = {
     "accuracy": "accuracy (%)",
@@ -51,7 +51,7 @@ MOST_ERRORS = 20
 def data(report: Report, looks: Looks) -> Markup:
     """Make the JSON that the page's script reads, which may stand in a ``<script>``."""
     frame, table = report.frame, report.table
-    filters = [name for name in FILTERS if name in table]
+    filters = [name for name in FILTERS if name != "test" or (table["test"] != "").any()]
     places = {(row.setting, row.label): place for place, row in enumerate(table.itertuples())}
     choices = {name: list(dict.fromkeys(table[name])) for name in filters}
     states = list(dict.fromkeys(frame["status"]))
@@ -97,7 +97,7 @@ def embedded(content: Any) -> Markup:
 
 
 def _value(name: str) -> Any:
-    return shots_text if name == "shots" else str
+    return {"shots": shots_text, "test": lambda test: test or "its own"}.get(name, str)
 
 
 def _numbers(column: pd.Series[float]) -> list[float | None]:
@@ -151,13 +151,16 @@ def _fitting(by_cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _recommended(report: Report) -> list[dict[str, Any]]:
-    """Tell the most confident errors in each setting: those of the highest mean's first seed."""
+    """Tell the most confident errors in each setting: those of the highest mean's first seed. Of
+    further tests none are kept."""
     show, frame = misclassified.may_show(report.plan), report.frame
     firsts = frame[frame["counts"]].drop_duplicates(["setting", "label"])
     cells = firsts.set_index(["setting", "label"])["cell"]
     found, left = [], MOST_BYTES
     for standing in report.decisions.standings:
         for label in standing.ranking[:1]:
+            if (standing.setting, label) not in cells.index:
+                continue
             cell = str(cells[standing.setting, label])
             errors = misclassified.read(report.directory, cell, show)
             if errors is None:

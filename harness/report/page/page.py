@@ -12,10 +12,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import format
-from harness.report.analysis import design, importance, stats
-from harness.report.analysis.details import Fault
+from harness.report.analysis import claims, design, importance, stats
+from harness.report.analysis.faults import Fault
 from harness.report.analysis.report import Report
-from harness.report.analysis.results import Group, by_setting, facet_and_shots
+from harness.report.analysis.results import Group, by_setting, facet_and_shots, own_tests
 from harness.report.page import explorer, predictions, provenance
 from harness.report.plots import images
 from harness.report.plots.render import Rendering, Renderings
@@ -55,7 +55,9 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
         "unread": report.unread,
         "defaults": provenance.defaults(details.defaults),
         "machines": provenance.machines(details.facts),
-        "cost": text.cost_table(table),
+        "cost": text.cost_table(own_tests(table)),
+        "claims": text.claims_table(report.claims),
+        "claims_told": claims.summed_up(report.claims),
         "metrics": text.metrics_table(table),
         "cells": text.cells_table(report.frame),
         "faults": [_fault(fault) for fault in details.faults],

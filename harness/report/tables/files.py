@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from harness.record.table import to_csv
+from harness.record.table import to_csv, typed
 from harness.report.analysis.predictions import Predicted
 from harness.report.analysis.problems import OverProblems, Ranking
 from harness.report.analysis.report import Report
-from harness.report.analysis.results import COUNTS, METRICS, SECONDS, SETTING
+from harness.report.analysis.results import COUNTS, METRICS, SECONDS, SETTING, own_tests
 from harness.report.analysis.tests import Decisions
 from harness.report.analysis.winners import Standing
 from harness.report.tables import text, tuning
@@ -37,7 +37,7 @@ def render_tables(report: Report) -> dict[str, str]:
     numbers, shown = _numbers(report), _shown(report)
     return {
         **{f"{name}.csv": _csv(rows) for name, rows in numbers.items()},
-        "cells.csv": to_csv(report.records),
+        "cells.csv": to_csv(typed(report.records)),
         **{f"{name}.md": markdown(rows) for name, rows in shown.items()},
         **{f"{name}.tex": latex(rows) for name, rows in shown.items()},
     }
@@ -46,10 +46,10 @@ def render_tables(report: Report) -> dict[str, str]:
 def _shown(report: Report) -> dict[str, pd.DataFrame]:
     """Make the tables for people, by name."""
     table, decisions = report.table, report.decisions
-    return {
+    found = {
         "results": text.results_table(report.strategies, table),
         "metrics": text.metrics_table(table),
-        "cost": text.cost_table(table),
+        "cost": text.cost_table(own_tests(table)),
         "cells": text.cells_table(report.frame),
         "comparisons": text.pairwise_table(table, decisions.pairwise[:MOST_PAIRS]),
         "overall": text.problems_table([*decisions.gains, *decisions.leader]),
@@ -58,6 +58,7 @@ def _shown(report: Report) -> dict[str, pd.DataFrame]:
         "tuned": tuning.chosen_table(report.tuning.chosen),
         "consumed": tuning.consumed_table(report.tuning.consumed),
     }
+    return found | ({"claims": text.claims_table(report.claims)} if len(report.claims) else {})
 
 
 def _numbers(report: Report) -> dict[str, pd.DataFrame]:
@@ -71,7 +72,7 @@ def _numbers(report: Report) -> dict[str, pd.DataFrame]:
     found = {
         "results": table[[*group, *accuracies]],
         "metrics": table[[*group, "accuracy", *METRICS]],
-        "cost": table[[*group, *SECONDS, "cached", *MEASURES, *COUNTS, "trials_failed"]],
+        "cost": own_tests(table)[[*group, *SECONDS, "cached", *MEASURES, *COUNTS, "trials_failed"]],
         "comparisons": pairs.merge(places, on="setting").drop(columns="setting"),
         "overall": pd.DataFrame(
             [*decisions.gains, *decisions.leader],
@@ -80,6 +81,8 @@ def _numbers(report: Report) -> dict[str, pd.DataFrame]:
         "ranks": average_ranks(decisions.ranking),
         "decisions": _decisions(decisions, places),
     }
+    if len(report.claims):
+        found["claims"] = report.claims.drop(columns="facet")
     for name, rows in (("best", tuned.best), ("tuned", tuned.chosen), ("consumed", tuned.consumed)):
         found[name] = rows.drop(columns=["setting", "facet"])
     return found | (_of_predictions(report.predicted, places) if report.predicted else {})

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.report import format
+from harness.report.analysis.claims import CLAIM
 from harness.report.analysis.problems import OverProblems, Ranking
 from harness.report.analysis.results import (
     METRICS,
@@ -179,6 +180,23 @@ def ranks_table(found: Ranking, apart: NDArray[np.bool_]) -> pd.DataFrame:
         shown["average rank"].append(f"{average[row]:.2f}")
         shown["not told apart from"].append(", ".join(alike) or format.GAP)
     return pd.DataFrame(shown)
+
+
+def claims_table(claims: pd.DataFrame) -> pd.DataFrame:
+    """Make a row for each published claim in each setting that it speaks of."""
+    return pd.DataFrame(
+        {
+            "claim": [
+                f"{left} {sign} {right}" for left, sign, right in claims[CLAIM[:3]].to_numpy()
+            ],
+            "problem": claims["facet"],
+            "shots": claims["shots"].map(shots_text),
+            "difference (points)": _differences(100 * claims["difference"], 100 * claims["half"]),
+            "p (Holm)": claims["p_holm"].map(format.p_number),
+            "outcome": claims["verdict"],
+            "source": claims["source"],
+        }
+    )
 
 
 def _differences(points: pd.Series[float], half: pd.Series[float]) -> list[str]:
