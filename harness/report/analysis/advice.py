@@ -7,7 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import format
-from harness.report.analysis.design import MARGIN
+from harness.report.analysis.design import MARGIN, Design
 from harness.report.analysis.tests import MORE_SEEDS, Decisions
 
 LITTLE = 0.8
@@ -24,8 +24,7 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         return []
     seconds = table.groupby("label")["seconds_total"].mean()
     best, cheap = overall.leader, overall.cheapest
-    margin = MARGIN if decisions.design.margin is None else decisions.design.margin
-    within = f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
+    within = margin_text(decisions.design)
     cost = _cost(seconds[best])
     if overall.winner is not None:
         text = "To take: <b>{}</b>, which is ahead of every other strategy over all problems{}."
@@ -43,6 +42,12 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
     )
     return [Markup(text).format(best, cost, within)]
+
+
+def margin_text(design: Design) -> str:
+    """By how much a cheaper strategy may be behind the best and still be named: ``1 point``."""
+    margin = MARGIN if design.margin is None else design.margin
+    return f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
 
 
 def _cost(seconds: float) -> str:

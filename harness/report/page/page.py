@@ -16,7 +16,7 @@ from harness.report.analysis import claims, design, importance, stats
 from harness.report.analysis.faults import Fault
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots, own_tests
-from harness.report.page import explorer, predictions, provenance
+from harness.report.page import answer, explorer, predictions, provenance
 from harness.report.plots import images
 from harness.report.plots.render import Rendering, Renderings
 from harness.report.plots.style import Look
@@ -39,6 +39,8 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
     told: dict[str, Any] = {
         **_lead(report),
         "overall": found.suite,
+        "advice": found.advice,
+        **answer.answer(report),
         "luck": report.luck,
         "findings": found.settings,
         "results": _results(report),

@@ -25,7 +25,8 @@ def given_(values: NDArray) -> Scores:
     done = np.ones(values.shape, dtype=bool)
     settings = np.arange(len(values))
     labels = [f"s{k}" for k in range(values.shape[1])]
-    return Scores(labels, settings, settings, np.full(len(values), np.nan), values, done, done)
+    unknown, further = np.full(len(values), np.nan), np.zeros(len(values), dtype=bool)
+    return Scores(labels, settings, settings, unknown, further, values, done, done)
 
 
 def noise(seed: int, settings: int = 4, strategies: int = 3, seeds: int = 10) -> NDArray:

@@ -7,7 +7,7 @@ spreads may differ is a noise of its own. ``slow`` prints the whole table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -57,9 +57,8 @@ def suite(draw: np.random.Generator, noise: str, effects: NDArray, seeds: int) -
         values = np.round(values * examples) / examples
     done = np.ones(values.shape, dtype=bool)
     labels = [*"abcde"]
-    return Scores(
-        labels, np.arange(SETTINGS), PROBLEM, np.full(SETTINGS, examples), values, done, done
-    )
+    tested = np.full(SETTINGS, examples), np.zeros(SETTINGS, dtype=bool)
+    return Scores(labels, np.arange(SETTINGS), PROBLEM, *tested, values, done, done)
 
 
 def false(found: Evidence, effects: NDArray) -> bool:
@@ -109,9 +108,7 @@ def simulate(noise: str, effects: NDArray, seeds: int, suites: int, when: Design
         if when.looks:  # as the report sees it: cells that nobody asked for are not there
             asked = np.arange(seeds) < found.races.wanted[:, :, None]
             values = np.where(asked, given.values, np.nan)
-            cut = Scores(
-                given.labels, given.settings, PROBLEM, given.examples, values, asked, asked
-            )
+            cut = replace(given, values=values, planned=asked, ended=asked)
             found = gather(cut, when)
             assert (found.races.wanted == asked.sum(axis=2)).all()
         lead = effects[found.pairs.paired.left] - effects[found.pairs.paired.right]

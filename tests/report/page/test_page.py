@@ -25,7 +25,7 @@ Cell = Callable[..., Coordinates]
 Done = Callable[..., Record]
 Folder = Callable[..., Path]
 
-VOID = {"meta", "br", "path", "use", "rect", "link", "img"}
+VOID = {"meta", "br", "wbr", "path", "use", "rect", "link", "img"}
 
 
 class Reader(HTMLParser):
@@ -108,7 +108,7 @@ def test_nothing_is_loaded_from_outside(page: tuple[str, Reader]) -> None:
 
 
 def test_results_are_those_of_the_records(page: tuple[str, Reader], frame: pd.DataFrame) -> None:
-    table = page[1].tables[0]
+    table = page[1].tables[1]
     assert table[0] == ["strategy", "1 shot", "5 shots", "all data"]
     rows = {row[0]: row[1:] for row in table[2:]}
     cells = frame[(frame["problem"] == "digits") & (frame["shots"] == 5)]

@@ -27,6 +27,14 @@ function makeSortable(table) {
   });
 }
 document.querySelectorAll("table.sortable").forEach(makeSortable);
+// A link into a chapter that is folded opens it.
+function unfold() {
+  for (let part = document.getElementById(location.hash.slice(1)); part; part = part.parentElement) {
+    if (part.tagName === "DETAILS") part.open = true;
+  }
+}
+window.addEventListener("hashchange", unfold);
+unfold();
 // On paper nothing can be unfolded: what is folded is printed, but for the longest tables.
 const folded = () => document.querySelectorAll("details:not(.long)");
 window.addEventListener("beforeprint", () => folded().forEach((part) => {

@@ -1,0 +1,176 @@
+"""Lay out the first screen: where the results come from, and every decision in one table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from harness.report import format
+from harness.report.analysis.advice import margin_text
+from harness.report.analysis.details import Fact
+from harness.report.analysis.report import Report
+from harness.report.analysis.results import Group, by_setting, facet_and_shots
+from harness.report.analysis.winners import Standing
+from harness.shots import shots_text
+
+PALE = 0.2
+"""Accuracy below the leader at which a field of the table has no colour left."""
+
+MARKS: Mapping[str, tuple[str, str]] = {
+    "winner": ("★", "shown to be ahead of every other"),
+    "leader": ("●", "the highest mean, not shown to be ahead of every other"),
+    "tied": ("○", "not distinguishable from the highest mean"),
+    "untested": ("?", "could not be tested against the highest mean"),
+    "behind": ("", "shown to be behind the highest mean"),
+    "bound": ("", "a bound: it was shown the labels of the target"),
+    "gap": ("", "a result is missing"),
+}
+"""For each decision on a strategy in a setting, its mark and what it means."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A strategy in a setting: its accuracy in words, the decision, and how near the leader it is,
+    1 for the leader itself."""
+
+    text: str
+    kind: str
+    near: float
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.kind][0]
+
+    @property
+    def meaning(self) -> str:
+        return MARKS[self.kind][1]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A setting: its shots, what to take there, what one cell of it takes, and what is decided."""
+
+    shots: str
+    take: str
+    cost: str
+    decided: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A strategy: a field for each setting, its mean over all problems, and what a cell takes."""
+
+    label: str
+    fields: Sequence[Field | None]
+    mean: str
+    cost: str
+
+
+def answer(report: Report) -> dict[str, Any]:
+    """Give the template what it shows."""
+    settings = by_setting(report.table)
+    standings = {standing.setting: standing for standing in report.decisions.standings}
+    facets = Counter(facet_and_shots(groups)[0] for groups in settings.values())
+    rows = _rows(report, settings, standings)
+    kinds = {field.kind for row in rows for field in row.fields if field is not None}
+    return {
+        "origin": origin(report.details.facts),
+        "facets": facets,
+        "columns": [_column(standings[setting], groups) for setting, groups in settings.items()],
+        "rows": rows,
+        "within": margin_text(report.decisions.design),
+        "marks": [
+            (mark, meaning) for kind, (mark, meaning) in MARKS.items() if mark and kind in kinds
+        ],
+    }
+
+
+def origin(facts: Sequence[Fact]) -> list[str]:
+    """Tell in a line when, with which version and on what a suite was run: ``29 November 2026``,
+    ``harness 0.1.0``, ``commit 63e4128c15``, ``cpu (AMD EPYC)``."""
+    known = {fact.name: [value for value in fact.values if value != format.GAP] for fact in facts}
+    told = []
+    if days := sorted(known.get("finished", [])):
+        ends = dict.fromkeys(_day(day) for day in (days[0], days[-1]))
+        told.append(" to ".join(ends))
+    told += [f"harness {version}" for version in known.get("harness", [])[:1]]
+    if commits := known.get("commit", []):
+        told.append(f"commit {commits[0][:10]}" if len(commits) == 1 else f"{len(commits)} commits")
+    if devices := known.get("device", []):
+        cpus = known.get("cpu", [])
+        on = f" ({format.listing(cpus)})" if devices == ["cpu"] and cpus else ""
+        told.append(format.listing(devices) + on)
+    return told
+
+
+def _day(moment: str) -> str:
+    day = datetime.fromisoformat(moment)
+    return f"{day.day} {day:%B %Y}"
+
+
+def _rows(
+    report: Report,
+    settings: Mapping[int, Mapping[str, Group]],
+    standings: Mapping[int, Standing],
+) -> list[Row]:
+    """Make a row for each strategy: the highest mean over all problems first, then those that have
+    none."""
+    ranking = report.decisions.ranking
+    means = dict(zip(ranking.labels, ranking.means.tolist(), strict=True))
+    seconds = report.table.groupby("label")["seconds_total"].mean()
+    labels = sorted(report.strategies.labels, key=lambda label: -means.get(label, 0.0))
+    return [
+        Row(
+            label=label,
+            fields=[
+                _field(label, groups[label], standings[setting]) if label in groups else None
+                for setting, groups in settings.items()
+            ],
+            mean=format.percent(means.get(label, np.nan)),
+            cost=format.duration(float(seconds.get(label, np.nan))),
+        )
+        for label in labels
+    ]
+
+
+def _field(label: str, group: Group, standing: Standing) -> Field:
+    if group["gap"]:
+        return Field(format.GAP, "gap", 0.0)
+    if label not in standing.ranking:
+        return Field(format.percent(group["accuracy"]), "bound", 0.0)
+    behind = standing.mean - group["accuracy"]
+    near = float(np.clip(1 - behind / PALE, 0, 1))
+    return Field(format.percent(group["accuracy"]), _kind(label, standing), near)
+
+
+def _kind(label: str, standing: Standing) -> str:
+    if label == standing.winner:
+        return "winner"
+    if label == standing.ranking[0]:
+        return "leader"
+    return {"unclear": "tied", "untested": "untested", "better": "behind"}[standing.outcome(label)]
+
+
+def _column(standing: Standing, groups: Mapping[str, Group]) -> Column:
+    _, shots = facet_and_shots(groups)
+    take = standing.winner or standing.cheapest or next(iter(standing.ranking), None)
+    cost = format.GAP if take is None else format.duration(groups[take]["seconds_total"])
+    return Column(shots_text(shots), take or format.GAP, cost, _decided(standing))
+
+
+def _decided(standing: Standing) -> str:
+    """Say what the tests decided in a setting, and if nothing, why."""
+    if standing.winner is not None:
+        return "yes"
+    if len(standing.ranking) < 2:
+        return "nothing to compare"
+    if not standing.tested:
+        return "no: one seed"
+    if standing.within_margin:
+        return "equal within the margin"
+    return f"no: {len(standing.tied) + len(standing.untested) + 1} not told apart"

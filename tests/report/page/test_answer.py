@@ -1,0 +1,104 @@
+"""The first screen: one field for each strategy in each setting, marked by what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.record.schema import Coordinates, Record
+from harness.record.store import Store
+from harness.report.analysis.details import Fact
+from harness.report.analysis.report import analyse
+from harness.report.page.answer import answer, origin
+
+Cell = Callable[..., Coordinates]
+Done = Callable[..., Record]
+Folder = Callable[..., Path]
+
+
+@pytest.fixture
+def shown(folder: Folder, cell: Cell, done: Done):
+    """Makes a folder of these accuracies, a strategy's by seed, and gives its first screen."""
+
+    def show(**accuracies: list[float | None]):
+        records = [
+            done(cell(label, 5, seed), accuracy)
+            if accuracy is not None
+            else done(cell(label, 5, seed), status="failed", reason="it broke")
+            for label, given in accuracies.items()
+            for seed, accuracy in enumerate(given)
+        ]
+        return answer(analyse(Store(folder(records, records))))
+
+    return show
+
+
+def kinds(told):
+    return {row.label: row.fields[0].kind for row in told["rows"]}
+
+
+def test_a_winner_and_who_is_behind(shown):
+    told = shown(
+        full_finetune=[0.91, 0.92, 0.93, 0.94],
+        linear_probe=[0.80, 0.81, 0.82, 0.83],
+        from_scratch=[0.50, 0.52, 0.51, 0.53],
+    )
+    assert kinds(told) == {
+        "full_finetune": "winner",
+        "linear_probe": "behind",
+        "from_scratch": "behind",
+    }
+    (column,) = told["columns"]
+    assert (column.shots, column.take, column.decided) == ("5 shots", "full_finetune", "yes")
+
+
+def test_what_is_not_told_apart_and_cheap_is_to_be_taken(shown):
+    """The probe, at .4 seconds a cell, is .2 points below the highest mean, which takes ten times
+    as long."""
+    told = shown(full_finetune=[0.90, 0.93, 0.91], linear_probe=[0.91, 0.90, 0.924])
+    assert kinds(told) == {"full_finetune": "leader", "linear_probe": "tied"}
+    (column,) = told["columns"]
+    assert (column.take, column.decided) == ("linear_probe", "no: 2 not told apart")
+    assert column.cost.endswith(" ms")
+
+
+def test_the_deepest_colour_is_the_highest_means(shown):
+    told = shown(full_finetune=[0.9, 0.9], linear_probe=[0.8, 0.8], from_scratch=[0.5, 0.5])
+    near = {row.label: row.fields[0].near for row in told["rows"]}
+    assert near == pytest.approx({"full_finetune": 1, "linear_probe": 0.5, "from_scratch": 0})
+
+
+def test_gaps_and_single_seeds(shown):
+    told = shown(full_finetune=[0.9], linear_probe=[None], from_scratch=[0.5])
+    assert kinds(told) == {
+        "full_finetune": "leader",
+        "linear_probe": "gap",
+        "from_scratch": "untested",
+    }
+    assert told["columns"][0].decided == "no: one seed"
+    (gap,) = [row for row in told["rows"] if row.label == "linear_probe"]
+    assert (gap.fields[0].text, gap.mean) == ("–", "–")
+
+
+def test_only_marks_that_are_there_are_explained(shown):
+    told = shown(full_finetune=[0.90, 0.93], linear_probe=[0.91, 0.92])
+    assert [mark for mark, _ in told["marks"]] == ["●", "○"]
+
+
+def test_the_origin_is_a_line():
+    facts = [
+        Fact("finished", {"2026-01-02T00:10:00+00:00": 1, "2025-12-31T23:00:00+00:00": 1}),
+        Fact("harness", {"0.1.0": 2}),
+        Fact("commit", {"0123456789abcdef": 2}),
+        Fact("device", {"cpu": 2}),
+        Fact("cpu", {"Some Processor": 2}),
+    ]
+    assert origin(facts) == [
+        "31 December 2025 to 2 January 2026",
+        "harness 0.1.0",
+        "commit 0123456789",
+        "cpu (Some Processor)",
+    ]
+    assert origin([]) == []
