@@ -9,10 +9,8 @@ from harness.contract import (
     BackboneFactory,
     Configured,
     Dataset,
-    Finished,
     GradientStrategy,
     Plugin,
-    Predictor,
     Pretraining,
     Section,
     Settings,
@@ -75,6 +73,7 @@ from harness.model.run import Resumable, Run, SecondModel
 from harness.model.text import TextBackbone
 from harness.model.training_state import Training
 from harness.plan.cell import Cell
+from harness.predictor import Finished, Predictor
 from harness.record.files import make_folder
 from harness.record.schema import Record, Trial
 from harness.run import isolation, server, stopping

@@ -8,12 +8,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from optuna.distributions import BaseDistribution, FloatDistribution
-from torch import Tensor
 
-from harness.data.examples import Data, Inputs, RawInputs
+from harness.data.examples import Data, RawInputs
 from harness.data.task import Source, Target, Task
 from harness.model.backbone import Backbone
 from harness.model.batch_norm import BatchNorm
@@ -21,6 +20,7 @@ from harness.model.fit import fit
 from harness.model.recipe import Recipe
 from harness.model.restoring import restore, stand_in
 from harness.model.run import Run
+from harness.predictor import Finished, Predictor
 
 Space = Mapping[str, BaseDistribution]
 """Hyperparameters by name, each with the Optuna distribution it is drawn from."""
@@ -113,38 +113,6 @@ class BackboneFactory(Plugin):
         Raises:
             Unsupported: there are no published weights, or the arguments don't fit the model.
         """
-
-
-class Predictor(Protocol):
-    """A model adapted to a task."""
-
-    @property
-    def trained(self) -> Mapping[str, Tensor]:
-        """The parameters that adapting changed, by name, in all its stages: they are counted, and
-        saved with whatever else logits depend on."""
-        ...
-
-    def logits(self, inputs: Inputs) -> Tensor:
-        """Unnormalised log-probabilities, float32 ``[len(inputs), classes]``.
-
-        The answer for one input may not depend on the others.
-        """
-        ...
-
-    def save(self, path: Path) -> None:
-        """Write all that the backbone which was adapted does not have to a safetensors file:
-        :meth:`Strategy.restore` gives the predictor back."""
-        ...
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A trial that came to its end: the settings of ``adapt``, what it validated to, by the measure
-    that selects, and its predictor."""
-
-    hp: Settings
-    value: float
-    predictor: Predictor
 
 
 class Pretraining(Configured):

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.contract import Predictor, Settings, Strategy
+from harness.contract import Settings, Strategy
 from harness.data.examples import Inputs
 from harness.data.resident import ResidentPool
 from harness.data.task import Task
 from harness.model.backbone import Backbone
 from harness.model.run import Resumable
+from harness.predictor import Predictor
 from harness.run.context import CellRun
 
 BATCHES = (1, 256)

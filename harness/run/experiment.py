@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.contract import Predictor, Strategy
+from harness.contract import Strategy
 from harness.data.episodes import (
     Episode,
     draw_episodes,
@@ -41,6 +41,7 @@ from harness.plan import configure, keys
 from harness.plan.cell import Cell
 from harness.plan.notes import notes
 from harness.plan.targets import cell_manifest, shown_before, target_leaks
+from harness.predictor import Predictor
 from harness.record.journal import Journal
 from harness.record.store import Store
 from harness.run import costs, stopping

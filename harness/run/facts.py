@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from harness.contract import Predictor
 from harness.data.examples import Inputs
 from harness.data.task import Task
+from harness.predictor import Predictor
 from harness.record.schema import Further
 from harness.run.outcomes import Selected
 

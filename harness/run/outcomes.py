@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.contract import Predictor
 from harness.errors import Diverged, HarnessError
 from harness.model.backbone import Backbone
+from harness.predictor import Predictor
 from harness.record.schema import Trial
 from harness.run.validation import Score, Validation
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.contract import Predictor
 from harness.data.examples import Inputs, Pool
 from harness.data.loaded import Loaded
 from harness.data.protocols import class_numbers
@@ -19,6 +18,7 @@ from harness.data.task import Task
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
 from harness.plan.targets import further_leaks, further_tests
+from harness.predictor import Predictor
 from harness.record.schema import Further
 from harness.record.store import Store
 from harness.run.meters import Clock

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.choices import own_settings
-from harness.contract import Finished, Predictor, Strategy, overrides
+from harness.contract import Strategy, overrides
 from harness.data.examples import Inputs
 from harness.data.task import Task
 from harness.errors import Diverged, Unsupported
@@ -24,6 +24,7 @@ from harness.executor import Emit
 from harness.model.backbone import Backbone
 from harness.plan.cell import Cell
 from harness.plan.configure import ConfiguredStrategy
+from harness.predictor import Finished, Predictor
 from harness.record.journal import Journal, Partial
 from harness.record.schema import Trial
 from harness.run import stopping

@@ -20,7 +20,8 @@ def with_examples(directory: Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Add to the tidy frame what is tested in each setting, by the splits that its cells left.
 
     ``examples``: how many, NaN where no split tells, as of further tests · ``shared``: whether its
-    seeds are tested on the same ones. Two seeds are looked at: a dataset has a test split of its own, or has none.
+    seeds are tested on the same ones. Two seeds are looked at: a dataset has a test split of its
+    own, or has none.
     """
     tests: dict[str, list[Any] | None] = {}
     examples: dict[int, float] = {}

@@ -406,7 +406,9 @@ def test_who_is_interrupted_still_has_the_report_that_there_was(
     write_report(analyse(Store(directory)))
     before = files()
     for record in records:
-        Store(directory).write_record(record.model_copy(update={"metrics": {"accuracy": 0.75}}))
+        Store(directory).write_record(
+            record.model_copy(update={"metrics": {**record.metrics, "accuracy": 0.75}})
+        )
     with monkeypatch.context() as patch:
         patch.setattr("harness.report.page.page._template", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
