@@ -70,8 +70,8 @@ def data(report: Report, looks: Looks) -> Markup:
             ],
             "gap": table["gap"].tolist(),
             "verdict": _verdicts(report),
-            "low": _numbers(table["accuracy"] - table["accuracy_half"]),
-            "high": _numbers(table["accuracy"] + table["accuracy_half"]),
+            "low": _numbers(table["accuracy_low"]),
+            "high": _numbers(table["accuracy_high"]),
             **{name: _numbers(table[name]) for name in [*metrics, *COSTS]},
         },
         "cells": {
