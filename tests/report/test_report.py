@@ -19,6 +19,7 @@ from harness.report import terminal
 from harness.report.analysis.report import Report, analyse
 from harness.report.page.page import render_page
 from harness.report.plots.render import Renderings
+from harness.report.plots.style import looks
 from harness.report.tables.files import render_tables
 from harness.report.write import write_report
 
@@ -32,8 +33,9 @@ def report(results: Path) -> Report:
     return analyse(Store(results))
 
 
-def undrawn() -> Renderings:
-    return Renderings({}, {"results": [], "tuning": [], "predictions": []}, None, None)
+def undrawn(report: Report) -> Renderings:
+    chapters = {"results": [], "tuning": [], "predictions": []}
+    return Renderings(looks(report.strategies), chapters, None, None)
 
 
 def test_renderers_need_the_report_alone(
@@ -55,7 +57,7 @@ def test_renderers_take_decisions_as_they_are(report: Report) -> None:
         pairs = report.decisions.pairwise.assign(outcome=told)
         decided = replace(report.decisions, pairwise=pairs)
         changed = replace(report, table=table, decisions=decided)
-        return render_page(changed, undrawn()), render_tables(changed)["comparisons.md"]
+        return render_page(changed, undrawn(changed)), render_tables(changed)["comparisons.md"]
 
     page, table = marks("worse")
     assert '<td class="bad">' in page
