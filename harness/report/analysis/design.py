@@ -17,7 +17,8 @@ OVERALL = 0.01
 PAIRS_OVERALL = 0.01
 """Every two strategies over all problems, all pairs together."""
 PAIRS = 0.01
-"""Every two strategies in every setting, of those pairs that differ over all problems."""
+"""Every two strategies in every setting, of those pairs that differ over all problems; half of it
+where there is a baseline, as the other half is for gains over that in every setting."""
 
 MARGIN = 0.01
 """Accuracy by which a cheaper strategy may be behind and still be named beside the best, where a

@@ -2,7 +2,8 @@
 
 There is one α for all that a page says (:mod:`harness.report.analysis.design`). Of every two
 strategies it is asked first whether they differ over all problems, and setting by setting only
-where they do. Whoever is shown to be ahead of all others is ahead of each.
+where they do; but of the baseline in every setting, as transfer may help in one and hurt in
+another. Whoever is shown to be ahead of all others is ahead of each.
 """
 
 from __future__ import annotations
@@ -73,20 +74,25 @@ class Evidence:
         return as_rows(self.given, self.pairs.paired, columns)
 
 
-def gather(given: Scores, design: Design = FIXED) -> Evidence:
-    """Make all tests of a suite."""
+def gather(given: Scores, design: Design = FIXED, baseline: str | None = None) -> Evidence:
+    """Make all tests of a suite; ``baseline`` is the label that gains are over."""
     tests, run = pair_tests(given.whole(), given.examples), races(given, design)
     own = given.own()
     over, ranked = over_problems(own, ranking(own))
-    p_holm, outcome = _in_settings(given, design, tests, over, run)
+    p_holm, outcome = _in_settings(given, design, tests, over, run, baseline)
     return Evidence(given, design, tests, p_holm, outcome, run, over, ranked)
 
 
 def _in_settings(
-    given: Scores, design: Design, tests: PairTests, over: list[OverProblems], run: Races
+    given: Scores,
+    design: Design,
+    tests: PairTests,
+    over: list[OverProblems],
+    run: Races,
+    baseline: str | None,
 ) -> tuple[Floats, NDArray[Any]]:
-    """Test in every setting those two that differ over all problems, as one family, but for those
-    that a winner decides: they have its p."""
+    """Test in every setting those two that differ over all problems, as one family, and gains over
+    the baseline, as another; they share what there is. Those that a winner decides have its p."""
     apart = {(row.left, row.right) for row in over if row.outcome in ("better", "worse")}
     paired, names = tests.paired, given.labels
     asked = np.array(
@@ -97,7 +103,15 @@ def _in_settings(
     p = np.minimum(tests.p / share, 1)
     leader = np.array([race.leader if race.won else -1 for race in run.each])[:, None]
     won = ((paired.left == leader) | (paired.right == leader)) & (paired.n > 0)
-    p_holm = stats.holm(np.where(asked & ~won, p, np.nan).ravel()).reshape(p.shape)
+    gains = np.array(
+        [baseline in (names[i], names[j]) for i, j in zip(paired.left, paired.right, strict=True)],
+        dtype=bool,
+    )
+    families = [gains & ~won, asked & ~gains & ~won] if gains.any() else [asked & ~won]
+    p_holm = np.full(p.shape, np.nan)
+    for family in families:
+        corrected = stats.holm(np.where(family, p, np.nan).ravel()).reshape(p.shape)
+        p_holm = np.where(family, np.minimum(len(families) * corrected, 1), p_holm)
     found = won | (p_holm < PAIRS)
     p_holm = np.where(won, np.array([race.p for race in run.each])[:, None], p_holm)
     direction = np.where(paired.mean > 0, "better", "worse")
@@ -160,7 +174,7 @@ class Decisions:
 
 def evidence(frame: pd.DataFrame, design: Design = FIXED) -> Evidence:
     """Make all tests of those that compete in the tidy ``frame``."""
-    return gather(scores(competing(frame)), design)
+    return gather(scores(competing(frame)), design, baseline(frame))
 
 
 def decide(directory: Path, frame: pd.DataFrame, table: pd.DataFrame, tests: Evidence) -> Decisions:
