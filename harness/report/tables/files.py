@@ -115,14 +115,15 @@ def average_ranks(found: Ranking) -> pd.DataFrame:
 
 def _decisions(decisions: Decisions, places: pd.DataFrame) -> pd.DataFrame:
     """Make a row a setting with what was decided of it, and a last one over all problems, whose
-    ``problem`` is empty; lists are joined by commas."""
+    ``problem`` is empty; lists are joined by commas. What a decision is by is ``tested_by``."""
     names = [field.name for field in dataclasses.fields(Standing) if field.name != "missing"]
     rows = [{name: getattr(each, name) for name in names} for each in decisions.standings]
     for row in rows:
         row["leader"] = next(iter(row.pop("ranking")), None)
-    found = pd.DataFrame(rows, columns=["setting", "leader", *names[2:]])
+    by = {"test": "tested_by"}
+    found = pd.DataFrame(rows, columns=["setting", "leader", *names[2:]]).rename(columns=by)
     settings = places.merge(found, on="setting", how="left").drop(columns="setting")
-    overall = pd.DataFrame([dataclasses.asdict(decisions.overall)])
+    overall = pd.DataFrame([dataclasses.asdict(decisions.overall)]).rename(columns=by)
     both = pd.concat([settings.astype(object), overall.astype(object)], ignore_index=True)
     for name in ("tied", "untested"):
         both[name] = both[name].map(lambda labels: ", ".join(labels) if len(labels) else "")

@@ -99,17 +99,24 @@ class Told:
         )
 
 
-def simulate(noise: str, effects: NDArray, seeds: int, suites: int, when: Design = FIXED) -> Told:
+def simulate(
+    noise: str,
+    effects: NDArray,
+    seeds: int,
+    suites: int,
+    when: Design = FIXED,
+    baseline: str | None = None,
+) -> Told:
     """Judge suites; ``seeds`` are those that there are, ``when`` those that are asked for."""
     draw, told = np.random.default_rng(len(noise) + seeds), Told()
     for _ in range(suites):
         given = suite(draw, noise, effects, seeds)
-        found = gather(given, when)
+        found = gather(given, when, baseline)
         if when.looks:  # as the report sees it: cells that nobody asked for are not there
             asked = np.arange(seeds) < found.races.wanted[:, :, None]
             values = np.where(asked, given.values, np.nan)
             cut = replace(given, values=values, planned=asked, ended=asked)
-            found = gather(cut, when)
+            found = gather(cut, when, baseline)
             assert (found.races.wanted == asked.sum(axis=2)).all()
         lead = effects[found.pairs.paired.left] - effects[found.pairs.paired.right]
         real = lead != 0
@@ -141,13 +148,28 @@ def few_flips(monkeypatch: pytest.MonkeyPatch) -> None:
 # ── in seconds ────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("baseline", [None, "a"], ids=["no baseline", "a baseline"])
 @pytest.mark.parametrize("effects", [NONE, TIE], ids=["all alike", "two best"])
-def test_pages_are_rarely_wrong(effects: NDArray) -> None:
+def test_pages_are_rarely_wrong(effects: NDArray, baseline: str | None) -> None:
     """All noises together: each page is wrong anywhere in at most 5 %."""
-    told = [simulate(noise, effects, 5, 12) for noise in NOISES]
+    told = [simulate(noise, effects, 5, 12, baseline=baseline) for noise in NOISES]
     assert sum(each.wrong for each in told) <= at_most(ALPHA, sum(each.suites for each in told))
     covered = np.mean([np.mean(each.covered) for each in told])
     assert 0.93 <= covered <= 0.975
+
+
+def test_transfer_that_helps_in_one_setting_and_hurts_in_another_is_found_in_both() -> None:
+    """Over all problems it comes to nothing, so that pairs of others are not tested in settings."""
+    draw = np.random.default_rng(0)
+    given = suite(draw, "homogeneous", NONE, 5)
+    values = given.values.copy()
+    values[0, 1:3] += 0.1
+    values[2, 1:3] -= 0.1
+    found = gather(replace(given, values=values), FIXED, "a")
+    pairs = found.pairs.paired
+    of = {(pairs.left[p], pairs.right[p]): found.outcome[:, p] for p in range(len(pairs.left))}
+    assert [of[0, 1][0], of[0, 1][2]] == ["worse", "better"]
+    assert {*of[3, 4]} == {"unclear"}
 
 
 def test_leads_are_found_more_often_than_before() -> None:
