@@ -8,8 +8,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import contextlib
 import copy
+import functools
 import io
 import multiprocessing
+import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -25,6 +27,48 @@ from harness.run import server
 
 settings.register_profile("harness", deadline=None)
 settings.load_profile("harness")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--slow", action="store_true", help="run slow tests too of what was not touched lately"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out slow tests of what nobody touched in the days before the last commit."""
+    if config.getoption("--slow"):
+        return
+    left = [
+        item for item in items if (mark := item.get_closest_marker("slow")) and not touched(mark)
+    ]
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=left)
+
+
+def touched(mark):
+    """Whether a file that the marker names, or one in a folder that it names, was changed lately;
+    also where git does not tell."""
+    changed = latest_changes()
+    return changed is None or any(
+        f"{path}/".startswith(f"{name}/") for name in mark.args for path in changed
+    )
+
+
+@functools.cache
+def latest_changes(days=2):
+    """The files of all commits of the last days up to HEAD."""
+
+    def git(*words):
+        line = ["git", "-C", os.path.dirname(__file__), *words]
+        return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+    try:
+        since = int(git("log", "-1", "--format=%ct")) - days * 86400
+        return {*git("log", f"--since={since}", "--name-only", "--format=").split("\n")} - {""}
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return None
+
 
 TINY = """\
 name = "tiny"

@@ -29,6 +29,11 @@ NOISES = (
 ADDED = design({"seeds": {"from": 3, "to": 10}})
 FOUND = ("better", "worse")
 
+SLOW = pytest.mark.slow(
+    *(f"harness/report/analysis/{name}.py" for name in ("moderated", "races", "stats", "tests")),
+    *("harness/report/analysis/design.py", "harness/report/analysis/problems.py"),
+)
+
 NONE = np.zeros(STRATEGIES)
 TIE = np.array([0.02, 0.02, 0, 0, 0])
 LEAD = np.array([0.02, 0, 0, 0, 0])
@@ -205,28 +210,28 @@ def test_added_seeds_find_what_ten_find_with_fewer_cells() -> None:
 # ── the whole table ───────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("effects", [NONE, TIE, LEAD], ids=["all alike", "two best", "one best"])
 def test_the_whole_table(noise: str, seeds: int, effects: NDArray) -> None:
-    told = simulate(noise, effects, seeds, 300)
+    told = simulate(noise, effects, seeds, 120)
     assert told.wrong <= at_most(ALPHA, told.suites)
     # On a grid as coarse as 1/60 intervals are wider than they need be.
     assert 0.93 <= np.mean(told.covered) <= (0.985 if noise == "grid of 60" else 0.97)
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("effects", [NONE, TIE, LEAD], ids=["all alike", "two best", "one best"])
 def test_the_whole_table_of_added_seeds(noise: str, effects: NDArray) -> None:
     """Moderation and stopping together, with coverage after stopping."""
-    told = simulate(noise, effects, 10, 150, ADDED)
+    told = simulate(noise, effects, 10, 60, ADDED)
     assert told.wrong <= at_most(ALPHA, told.suites)
     assert 0.92 <= np.mean(told.covered) <= (0.985 if noise == "grid of 60" else 0.975)
 
 
-@pytest.mark.slow
+@SLOW
 @pytest.mark.parametrize(
     ("noise", "pairs", "winners", "overall"),
     [
@@ -236,7 +241,7 @@ def test_the_whole_table_of_added_seeds(noise: str, effects: NDArray) -> None:
     ],
 )
 def test_power_at_five_seeds(noise: str, pairs: float, winners: float, overall: float) -> None:
-    told = simulate(noise, LEAD, 5, 200)
+    told = simulate(noise, LEAD, 5, 120)
     assert np.mean(told.pairs) >= pairs - 0.03
     assert np.mean(told.winners) >= winners - 0.03
     assert np.mean(told.overall) >= overall - 0.03
