@@ -350,7 +350,8 @@ class TestSealedTest:
     def test_a_task_has_no_test_part(self, bench):
         tasks = []
         bench.run(bench.add(misbehaving("spy", lambda task, hp, run: tasks.append(task))))
-        names = {"train", "val", "target", "unlabelled", "unlabelled_val", "shifted"}
+        names = {"train", "val", "target", "unlabelled", "unlabelled_val", "unlabelled_measure"}
+        names |= {"shifted"}
         assert set(vars(tasks[0])) == names
         assert tasks[0].unlabelled is tasks[0].unlabelled_val is None
         assert tasks[0].target.names == tuple("0123456789")

@@ -21,6 +21,9 @@ from harness.report.analysis.faults import Fault, Faults, in_order, note
 from harness.report.format import value_text
 from harness.report.workers import Submit, serial
 
+UNRECORDED = "(not recorded)"
+"""What stands for a fact of provenance in records that do not have it."""
+
 HOURS = {"started", "finished"}
 """Facts of provenance that say nothing of how a result came about; where any other differs between
 cells, a report warns."""
@@ -187,7 +190,7 @@ class _Gathered:
     def facts(self) -> list[Fact]:
         for values in self.seen.values():
             if absent := self.records - values.total():
-                values["(not recorded)"] = absent
+                values[UNRECORDED] = absent
         return [Fact(name, dict(values.most_common())) for name, values in self.seen.items()]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from harness.report import format
 from harness.report.analysis.advice import margin_text
-from harness.report.analysis.details import Fact
+from harness.report.analysis.details import UNRECORDED, Fact
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
 from harness.report.analysis.winners import Standing
@@ -93,7 +93,7 @@ def answer(report: Report) -> dict[str, Any]:
 def origin(facts: Sequence[Fact]) -> list[str]:
     """Tell in a line when, with which version and on what a suite was run: ``29 November 2026``,
     ``harness 0.1.0``, ``commit 63e4128c15``, ``cpu (AMD EPYC)``."""
-    known = {fact.name: [value for value in fact.values if value != format.GAP] for fact in facts}
+    known = {f.name: [value for value in f.values if value != UNRECORDED] for f in facts}
     told = []
     if days := sorted(known.get("finished", [])):
         ends = dict.fromkeys(_day(day) for day in (days[0], days[-1]))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from harness.report.analysis.claims import claims, summed_up
-from harness.report.analysis.pairwise import pairwise
+from harness.report.analysis.tests import evidence
 
 FrameOf = Callable[..., pd.DataFrame]
 
@@ -24,7 +24,7 @@ def claim(left: str, sign: str, right: str, **where: object) -> dict[str, object
 
 
 def verdicts(frame: pd.DataFrame, *made: dict[str, object]) -> list[str]:
-    return list(claims({"claims": list(made)}, frame, pairwise(frame))["verdict"])
+    return list(claims({"claims": list(made)}, frame, evidence(frame).pairwise())["verdict"])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_claim_has_a_row_for_each_setting_that_it_speaks_of(frame_of: FrameOf)
     frame = pd.concat([frame_of(APART, shots=1), frame_of(APART, shots=5)])
     frame["setting"] = frame["shots"].map({1: 0, 5: 1})
     config = {"claims": [claim("FT", ">", "LP"), claim("LP", "<", "FT", shots=5)]}
-    found = claims(config, frame, pairwise(frame))
+    found = claims(config, frame, evidence(frame).pairwise())
     assert list(found["shots"]) == [1, 5, 5]
     assert list(found["sign"]) == [">", ">", "<"]
     assert found["difference"].tolist() == pytest.approx([0.2008, 0.2008, -0.2008])
@@ -69,11 +69,11 @@ def test_a_claim_is_on_the_problems_own_test_unless_it_names_another(frame_of: F
 
 def test_a_suite_without_claims_has_none(frame_of: FrameOf) -> None:
     frame = frame_of(APART)
-    assert len(claims({}, frame, pairwise(frame))) == 0
+    assert len(claims({}, frame, evidence(frame).pairwise())) == 0
 
 
 def test_they_are_counted_in_a_sentence(frame_of: FrameOf) -> None:
     frame = frame_of(APART)
     made = [claim("FT", ">", "LP"), claim("LP", "<", "FT"), claim("noisy", ">", "LP")]
-    found = claims({"claims": made}, frame, pairwise(frame))
+    found = claims({"claims": made}, frame, evidence(frame).pairwise())
     assert summed_up(found) == "Published claims, each in its settings: 2 agree, 1 undecided."
