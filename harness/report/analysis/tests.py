@@ -107,11 +107,13 @@ def _in_settings(
         [baseline in (names[i], names[j]) for i, j in zip(paired.left, paired.right, strict=True)],
         dtype=bool,
     )
-    families = [gains & ~won, asked & ~gains & ~won] if gains.any() else [asked & ~won]
+    families = [(gains, gains), (~gains, asked & ~gains)]
+    shared = sum(bool(pairs.any()) for pairs, _ in families)
     p_holm = np.full(p.shape, np.nan)
-    for family in families:
+    for _, tested in families:
+        family = tested & ~won
         corrected = stats.holm(np.where(family, p, np.nan).ravel()).reshape(p.shape)
-        p_holm = np.where(family, np.minimum(len(families) * corrected, 1), p_holm)
+        p_holm = np.where(family, np.minimum(shared * corrected, 1), p_holm)
     found = won | (p_holm < PAIRS)
     p_holm = np.where(won, np.array([race.p for race in run.each])[:, None], p_holm)
     direction = np.where(paired.mean > 0, "better", "worse")
