@@ -49,6 +49,7 @@ def kill(processes):
     return kill
 
 
+@pytest.mark.slow("harness/run", "harness/record", "tests/unbreakable")
 def test_final_records_are_those_of_an_undisturbed_run(
     start, digit_files, outcomes, kill, tmp_path
 ):

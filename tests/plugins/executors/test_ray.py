@@ -19,6 +19,10 @@ from harness.report import write
 
 ray = pytest.importorskip("ray")
 
+pytestmark = pytest.mark.slow(
+    "harness/executor.py", "harness/run", "plugins/harness_plugins/executors", "tests/plugins/executors"
+)
+
 PLUGIN = '''
 import os
 import time
