@@ -35,7 +35,7 @@ def report(results: Path) -> Report:
 
 def undrawn(report: Report) -> Renderings:
     chapters = {"results": [], "tuning": [], "predictions": []}
-    return Renderings(looks(report.strategies), chapters, None, None)
+    return Renderings(looks(report.strategies), chapters, [], None, None)
 
 
 def test_renderers_need_the_report_alone(

@@ -27,7 +27,7 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     within = margin_text(decisions.design)
     cost = _cost(seconds[best])
     if overall.winner is not None:
-        text = "To take: <b>{}</b>, which is ahead of every other strategy over all problems{}."
+        text = "To take: <b>{}</b>, the winner over all problems{}."
         return [Markup(text).format(best, cost)]
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
@@ -54,7 +54,7 @@ def _cost(seconds: float) -> str:
     return "" if pd.isna(seconds) else f", at {format.duration(seconds)} a cell"
 
 
-def deciding_more(decisions: Decisions, suite: str) -> list[str]:
+def deciding_more(decisions: Decisions, suite: str) -> list[Markup]:
     """Tell the command that would add seeds where a setting has no winner."""
     open_ = sum(
         one.winner is None and not one.within_margin
@@ -65,8 +65,7 @@ def deciding_more(decisions: Decisions, suite: str) -> list[str]:
     if not open_ or decisions.design.looks or not 0 < decisions.seeds < most:
         return []
     first = max(decisions.seeds, 2)
-    settings = format.plural(open_, "setting")
-    return [
-        f"{settings} without a winner. Seeds for {'it' if open_ == 1 else 'those'} alone:"
-        f" harness suite {suite} --set 'seeds={{ from = {first}, to = {most}, margin = 1.0 }}'"
-    ]
+    added = f"seeds={{ from = {first}, to = {most}, margin = 1.0 }}"
+    text = "{} without a winner. Seeds for {} alone: <code>harness suite {} --set '{}'</code>"
+    settings, those = format.plural(open_, "setting"), "it" if open_ == 1 else "those"
+    return [Markup(text).format(settings, those, suite, added)]

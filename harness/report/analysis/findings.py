@@ -139,11 +139,12 @@ def _wins(tested: Sequence[Standing]) -> list[Markup]:
     total = len(tested)
     wins = Counter(standing.winner for standing in tested if standing.winner)
     if not wins:
-        text = "In single settings, one strategy is ahead of all others in none of {}."
+        text = "Of {} single settings, none has a winner that is ahead of all others."
         return [Markup(text).format(total)]
     named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
-    text = "In single settings, one strategy is ahead of all others in {} of {}: {}."
-    return [Markup(text).format(wins.total(), total, named)]
+    text = "Of {} single settings, {} a winner that is ahead of all others: {}."
+    have = "1 has" if wins.total() == 1 else f"{wins.total()} have"
+    return [Markup(text).format(total, have, named)]
 
 
 def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
@@ -165,13 +166,14 @@ def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
         for group in gains
         if group["gain_outcome"] == "worse"
     ]
+    compared = format.plural(len(gains), "comparison")
     if not hurt:
-        text = "In none of {} gains over {} is transfer shown to hurt."
-        return [Markup(text).format(len(gains), _b(reference))]
-    text = '<strong class="bad">Transfer hurts</strong> in {} of {} gains over {}: {}.'
+        text = "Transfer is shown to hurt in none of {} with {}."
+        return [Markup(text).format(compared, _b(reference))]
+    text = '<strong class="bad">Transfer hurts</strong> in {} of {} with {}: {}.'
     more = [Markup("{} more").format(len(hurt) - MOST_NAMED)] if len(hurt) > MOST_NAMED else []
     listed = _and([*hurt[:MOST_NAMED], *more])
-    return [Markup(text).format(len(hurt), len(gains), _b(reference), listed)]
+    return [Markup(text).format(len(hurt), compared, _b(reference), listed)]
 
 
 def _power(decisions: Decisions, settings: int) -> list[Markup]:

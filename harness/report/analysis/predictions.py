@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,15 @@ MOST_BYTES = 100_000_000
 
 Counts = NDArray[np.signedinteger[Any]]
 Floats = NDArray[np.float64]
+Right = NDArray[np.bool_]
 Bins = tuple[Counts, Floats, Counts]
+"""Of each bin of confidence the examples in it, the sum of their confidences, and how many of them
+were right."""
+
+MOST_BINS, LEAST_HELD = 10, 30
+"""Bins of alike many examples that a diagram has, at most, and examples in each, at least."""
+
+Z = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
@@ -34,8 +43,7 @@ class Predicted:
     """A strategy's test predictions in one setting, its seeds together.
 
     ``confusion``: ``[C, C]``, how many examples of the row's class were taken for the column's ·
-    ``bins``: for each bin of confidence, the examples in it, the sum of their confidences, and how
-    many were right, each ``[CALIBRATION_BINS]``.
+    ``bins``: of equal width, ``[CALIBRATION_BINS]`` · ``quantiles``: with alike many examples.
     """
 
     setting: int
@@ -45,6 +53,7 @@ class Predicted:
     classes: tuple[str, ...]
     confusion: Counts
     bins: Bins
+    quantiles: Bins
 
     @property
     def place(self) -> str:
@@ -78,22 +87,21 @@ class Predicted:
 
     @property
     def reliability(self) -> pd.DataFrame:
-        """For each bin with examples: mean ``confidence``, ``accuracy``, ``share`` of examples."""
-        count, confidence, right = self.bins
-        held = count > 0
-        return pd.DataFrame(
-            {
-                "confidence": confidence[held] / count[held],
-                "accuracy": right[held] / count[held],
-                "share": count[held] / count.sum(),
-            }
-        )
+        """For each bin with alike many examples: mean ``confidence``, ``accuracy``, its 95 %
+        interval ``low`` to ``high`` (Wilson 1927), and the ``share`` of examples in it."""
+        n, confidence, right = self.quantiles
+        p, wider = right / n, 1 + Z**2 / n
+        middle = (p + Z**2 / (2 * n)) / wider
+        half = Z / wider * np.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+        ends = {"low": middle - half, "high": middle + half}
+        found = {"confidence": confidence / n, "accuracy": p, **ends, "share": n / n.sum()}
+        return pd.DataFrame(found)
 
     @property
     def ece(self) -> float:
         """Expected calibration error (Guo et al. 2017, eq. 3) of all these predictions."""
-        rows = self.reliability
-        return float((rows["share"] * (rows["accuracy"] - rows["confidence"]).abs()).sum())
+        n, confidence, right = self.bins
+        return float(np.abs(right - confidence).sum() / n.sum())
 
 
 @dataclass(frozen=True)
@@ -106,19 +114,30 @@ class Unread:
     why: str
 
 
-def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Bins]:
-    """Count the confusion matrix and the bins of ``logits`` ``[N, C]`` for ``labels`` ``[N]``."""
+def count(logits: NDArray[Any], labels: NDArray[Any]) -> tuple[Counts, Floats, Right]:
+    """Count the confusion matrix of ``logits`` ``[N, C]`` for ``labels`` ``[N]``; gives with it how
+    confident each answer is, and whether it is right, both ``[N]``."""
     classes = logits.shape[1]
     scores = logits.astype(np.float64)
     guess = scores.argmax(1)
     confidence = 1 / np.exp(scores - scores.max(1, keepdims=True)).sum(1)
     confusion = np.bincount(labels * classes + guess, minlength=classes**2)
-    place = confidence_bins(confidence)
-    return confusion.reshape(classes, classes), (
-        np.bincount(place, minlength=CALIBRATION_BINS),
-        np.bincount(place, weights=confidence, minlength=CALIBRATION_BINS).astype(np.float64),
-        np.bincount(place[guess == labels], minlength=CALIBRATION_BINS),
-    )
+    return confusion.reshape(classes, classes), confidence, guess == labels
+
+
+def binned(place: Counts, confidence: Floats, right: Right, bins: int) -> Bins:
+    """Count answers by the bin ``place`` ``[N]`` of each."""
+    held, correct = (np.bincount(which, minlength=bins) for which in (place, place[right]))
+    sure = np.bincount(place, weights=confidence, minlength=bins).astype(np.float64)
+    return held, sure, correct
+
+
+def quantile_places(confidence: Floats) -> Counts:
+    """The bin of each confidence ``[N]`` among bins with alike many of them, numbered without a
+    gap; equal confidences share one."""
+    bins = max(1, min(MOST_BINS, len(confidence) // LEAST_HELD))
+    edges = np.quantile(confidence, np.arange(1, bins) / bins)
+    return np.unique(np.searchsorted(edges, confidence), return_inverse=True)[1]
 
 
 def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Unread]]:
@@ -149,7 +168,7 @@ def read(directory: Path, frame: pd.DataFrame) -> tuple[list[Predicted], list[Un
     return found, unread
 
 
-def count_file(path: Path) -> tuple[Counts, Bins]:
+def count_file(path: Path) -> tuple[Counts, Floats, Right]:
     """Count one cell.
 
     Raises:
@@ -175,13 +194,12 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
     Raises:
         InvalidFile: one of them can't be used.
     """
-    counted = [count_file(path) for path in paths]
-    if len({confusion.shape for confusion, _ in counted}) > 1:
+    confusions, confidences, rights = zip(*map(count_file, paths), strict=True)
+    if len({confusion.shape for confusion in confusions}) > 1:
         raise InvalidFile("its seeds differ in their number of classes")
-    confusion = np.sum([confusion for confusion, _ in counted], axis=0)
-    held, sure, right = (
-        np.sum(parts, axis=0) for parts in zip(*(bins for _, bins in counted), strict=True)
-    )
+    confusion = np.sum(confusions, axis=0)
+    confidence, right = np.concatenate(confidences), np.concatenate(rights)
+    quantiles = quantile_places(confidence)
     first = cells.iloc[0]
     return Predicted(
         setting=int(first["setting"]),
@@ -190,5 +208,6 @@ def _together(directory: Path, cells: pd.DataFrame, paths: Sequence[Path]) -> Pr
         label=str(first["label"]),
         classes=class_names(directory, first["split_hash"], len(confusion)),
         confusion=confusion,
-        bins=(held, sure, right),
+        bins=binned(confidence_bins(confidence), confidence, right, CALIBRATION_BINS),
+        quantiles=binned(quantiles, confidence, right, quantiles.max() + 1),
     )

@@ -21,8 +21,8 @@ STATES = ("complete", "pruned", "failed", "diverged")
 
 @dataclass(frozen=True)
 class Curves:
-    """Lines of the first ``results.MOST_FACETS`` of ``total`` settings, or of more: ``setting``,
-    ``label``, ``unit`` (a line of the label's), ``x`` and ``y``, in percent."""
+    """Lines of the first ``results.MOST_FACETS`` of ``total`` settings, or of more, one a label:
+    ``setting``, ``label``, ``x`` and ``y``, in percent, in the order that they are drawn."""
 
     points: pd.DataFrame
     total: int
@@ -32,7 +32,8 @@ class Curves:
 class Tuning:
     """``as_run``: whether trials depend on earlier ones, so that what a budget brings is what
     happened and no expectation · ``by_trials``, ``by_seconds``: best validation accuracy over what
-    was spent · ``learning``: validation accuracy over the steps of the chosen settings · a row for
+    was spent · ``learning``: validation accuracy over the steps of the chosen settings, of each
+    strategy the seed whose end is the (lower) median · a row for
     each budget (``best``, see :func:`budget.table`), each tuned hyperparameter (``chosen``, see
     :func:`importance.tuned`) and each strategy (``consumed``), all with their setting in full."""
 
@@ -94,20 +95,24 @@ def _expected(found: Searches, curve: Callable[[Sequence[Search]], pd.DataFrame]
     """Estimate the best to be expected in the settings that are drawn, which alone are shown."""
     settings = list(dict.fromkeys(setting for setting, _ in found))
     curves = [
-        curve(group).assign(setting=setting, label=label, unit=0)
+        curve(group).assign(setting=setting, label=label)
         for (setting, label), group in found.items()
         if setting in settings[: results.MOST_FACETS]
     ]
-    empty = pd.DataFrame(columns=["x", "expected", "setting", "label", "unit"])
+    empty = pd.DataFrame(columns=["x", "expected", "setting", "label"])
     points = pd.concat(curves) if curves else empty
     return Curves(points.assign(y=100 * points["expected"].astype("float64")), len(settings))
 
 
 def _learning(cells: pd.DataFrame, curves: pd.DataFrame) -> Curves:
-    """Take validation accuracy after each step of the selected trial, a line a seed."""
+    """Take validation accuracy after each step of the selected trial, of the middle seed."""
     points = curves.merge(cells, on="cell").sort_values(["rank", "cell", "step"])
     points["y"] = 100 * points["value"].astype("float64")
-    points = points.rename(columns={"step": "x", "seed": "unit"})
+    ends = points.groupby(["setting", "label", "cell"], as_index=False)["y"].last()
+    ends = ends.sort_values(["y", "cell"])
+    groups = ends.groupby(["setting", "label"])["cell"]
+    middle = ends.loc[groups.cumcount() == (groups.transform("size") - 1) // 2, "cell"]
+    points = points[points["cell"].isin(middle)].rename(columns={"step": "x"})
     return Curves(points, points["setting"].nunique())
 
 

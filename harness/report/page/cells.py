@@ -99,7 +99,7 @@ def _log(directory: Path, name: str | None) -> dict[str, str] | None:
 def _predicted(directory: Path, cell: _Cell) -> dict[str, Any] | None:
     """Count by class, and by kind of mistake, the most frequent first."""
     try:
-        confusion, _ = count_file(directory / f"predictions/{cell.key}.npz")
+        confusion, *_ = count_file(directory / f"predictions/{cell.key}.npz")
     except FileNotFoundError:
         return None
     except InvalidFile as invalid:

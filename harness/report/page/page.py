@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.report import format
-from harness.report.analysis import claims, design, importance, stats
+from harness.report.analysis import advice, claims, design, importance, stats
 from harness.report.analysis.faults import Fault
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots, own_tests
@@ -40,6 +40,7 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
         **_lead(report),
         "overall": found.suite,
         "advice": found.advice,
+        "deciding_more": advice.deciding_more(report.decisions, report.plan.suite),
         **answer.answer(report),
         "luck": report.luck,
         "findings": found.settings,
@@ -75,7 +76,12 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
         for chapter, drawn in renderings.chapters.items()
     }
     return _template().render(
-        plan=report.plan, plots=plots, long=LONG_TABLE, many=FOLDED_AFTER, **told
+        plan=report.plan,
+        plots=plots,
+        linked=[one.plot for one in renderings.linked],
+        long=LONG_TABLE,
+        many=FOLDED_AFTER,
+        **told,
     )
 
 

@@ -3,51 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullLocator
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from harness.report import format
-from harness.report.plots.style import INK, MARK, PAPER, Look
+from harness.report.plots import ticks
+from harness.report.plots.style import INK, PAPER, Look
 from harness.shots import shots_order, shots_text
 
 Looks = Mapping[str, Look]
 Floats = NDArray[np.float64]
-_Unit = Callable[[float], str]
 
 INTERVAL = ("accuracy", "accuracy_low", "accuracy_high")
 """Columns of a mean and of the ends of its interval."""
 
+DODGE = 0.2
+"""How far marks of one number of shots stand to either side, of the way to the next."""
+
+LINE = 0.085
+"""What a line of text takes of the height of a facet's axes."""
+
+LETTERS = 18
+"""Of a name that is written into the axes, at most."""
+
+
+class End(NamedTuple):
+    """Where the line of a strategy ends."""
+
+    look: Look
+    label: str
+    x: float
+    y: float
+
 
 def by_shots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    """Accuracy over the shots, evenly spaced in their order; dots where there is but one value."""
+    """Accuracy over the shots, evenly spaced in their order, strategies side by side; rows of dots
+    where there is but one value."""
     shots = sorted(rows["shots"].unique(), key=shots_order)
     if len(shots) == 1:
         _dots(ax, rows, looks)
         return
-    place, at = np.arange(len(shots)), {shot: number for number, shot in enumerate(shots)}
-    bars = []
-    for look, mine in _each(rows, looks, "shots", *INTERVAL):
+    at = {shot: number for number, shot in enumerate(shots)}
+    there = list(_each(rows, looks, "label", "shots", *INTERVAL))
+    aside = np.linspace(-DODGE, DODGE, len(there)) if len(there) > 1 else np.zeros(1)
+    bars, ends = [], []
+    for (look, mine), beside in zip(there, aside, strict=True):
         # Drawn with NaN where a result is missing, so that the line breaks there.
         drawn = np.full((3, len(shots)), np.nan)
         drawn[:, [at[shot] for shot in mine["shots"]]] = [100 * mine[name] for name in INTERVAL]
-        y, low, high = drawn
-        ax.plot(place, y, **look.line)
-        ax.fill_between(place, low, high, color=look.colour, alpha=0.13, linewidth=0)
-        # A shade needs two neighbours; a result that stands alone has a bar.
-        missing = np.pad(np.isnan(y), 1, constant_values=True)
-        alone = missing[:-2] & missing[2:]
-        bars.append((look, place[alone], low[alone], high[alone]))
+        x, (y, low, high) = np.arange(len(shots)) + beside, drawn
+        ax.plot(x, y, **{**look.line, "linewidth": 1.2})
+        bars.append((look, x, low, high))
+        if len(known := np.flatnonzero(~np.isnan(y))):
+            ends.append(End(look, mine["label"][0], x[known[-1]], y[known[-1]]))
     _bars(ax, bars)
-    ticks = ["800 in all" if shot == "vtab1k" else str(shot) for shot in shots]
-    ax.set_xticks(range(len(shots)), ticks)
-    ax.set_xlim(-0.2, len(shots) - 0.8)
+    labels = ["800 in all" if shot == "vtab1k" else str(shot) for shot in shots]
+    ax.set_xticks(range(len(shots)), labels)
+    ax.set_xlim(-0.35, len(shots) - 0.65)
     ax.set_xlabel("shots: training examples of each class")
     _percent_axis(ax)
+    _name_ends(ax, ends)
 
 
 def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
@@ -67,66 +88,66 @@ def _dots(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
     ax.set_xlabel(f"test accuracy (%), {shots_text(rows['shots'].iloc[0])}")
 
 
-def against_cost(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, unit: _Unit) -> None:
-    """Accuracy over ``x``, a cost in ``unit``; one strategy's marks grow with the shots."""
-    shots = sorted(rows["shots"].unique(), key=shots_order)
-    sizes = dict(zip(shots, np.linspace(5.5 if len(shots) > 1 else 7, 9, len(shots)), strict=True))
+def against_cost(
+    ax: Axes,
+    rows: pd.DataFrame,
+    looks: Looks,
+    *,
+    xlabel: str,
+    scale: Callable[[Axes, float, float], None],
+) -> None:
+    """Accuracy over ``x``, a cost, in one setting; the front is joined and its names are written.
+
+    ``scale`` is given the axes and the least and the greatest cost.
+    """
     bars = []
-    for look, mine in _each(rows, looks, "shots", "x", *INTERVAL):
+    for look, mine in _each(rows, looks, "x", *INTERVAL):
         x, (y, low, high) = mine["x"], (100 * mine[name] for name in INTERVAL)
-        if len(x) > 1:
-            # With the groups that have a gap, whose numbers are NaN, so that the line breaks there.
-            path = {**look.line, "marker": "", "linewidth": 0.8, "alpha": 0.6}
-            ax.plot(x, y, **path)
         bars.append((look, x, low, high))
-        ax.scatter(
-            x,
-            y,
-            s=[sizes[shot] ** 2 for shot in mine["shots"]],
-            color=look.colour,
-            marker=look.marker,
-            edgecolors=PAPER,
-            linewidths=MARK["markeredgewidth"],
-            zorder=3,
-            clip_on=False,  # a mark near 100 % is as whole as any
-        )
+        style = {**look.line, "markersize": 7, "linestyle": "", "zorder": 3}
+        ax.plot(x, y, **style, clip_on=False)  # a mark near 100 % is as whole as any
     _bars(ax, bars)
-    fronts = rows[rows["front"]].sort_values("x")
-    for shot, front in fronts.groupby("shots", sort=False):
-        x, y, size = front["x"].to_numpy(), 100 * front["accuracy"].to_numpy(), sizes[shot] + 4.5
-        ax.scatter(
-            x,
-            y,
-            s=size**2,
-            facecolors="none",
-            edgecolors=INK,
-            linewidths=1,
-            zorder=4,
-            clip_on=False,
-        )
-        ax.plot(x, y, drawstyle="steps-post", color=INK, linewidth=1, linestyle=":", alpha=0.7)
-    _log_axis(ax, rows["x"].min(), rows["x"].max(), unit)
-    ax.set_xlabel(xlabel)
     _percent_axis(ax)
+    scale(ax, rows["x"].min(), rows["x"].max())
+    ax.set_xlabel(xlabel)
+    front = rows[rows["front"]].sort_values("x")
+    x, y = front["x"].to_numpy(), 100 * front["accuracy"].to_numpy()
+    ax.plot(x, y, drawstyle="steps-post", color=INK, linewidth=1, linestyle=":", alpha=0.7)
+    # Left of a mark on the front there is nothing as high: room for its name.
+    halo = [withStroke(linewidth=2.5, foreground=PAPER)]
+    for label, place, height in zip(front["label"], front["x"], _heights(ax, y), strict=True):
+        ax.annotate(
+            format.shortened(label, LETTERS),
+            (place, height),
+            xycoords=("data", "axes fraction"),
+            xytext=(-7, 0),
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=8.5,
+            path_effects=halo,
+            zorder=4,
+        )
 
 
 def curves(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
-    """``y`` over ``x``, a line for each ``unit`` of each label; marks where points are few."""
-    few = rows.groupby(["label", "unit"]).size().max() <= 16
-    for look, mine in _each(rows, looks, "unit", "x", "y"):
+    """``y`` over ``x``, a line a label, named where it ends; marks where points are few."""
+    few = rows.groupby("label").size().max() <= 16
+    ends = []
+    for look, mine in _each(rows, looks, "label", "x", "y"):
         style = {**look.line, "markersize": 4.5, "markeredgewidth": 0.6, "linewidth": 1.2}
-        if not few:
-            style["marker"] = ""
-        for one in np.unique(mine["unit"]):
-            line = mine["unit"] == one
-            ax.plot(mine["x"][line], mine["y"][line], **style)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.plot(mine["x"], mine["y"], **(style if few else {**style, "marker": ""}))
+        ends.append(End(look, mine["label"][0], mine["x"][-1], mine["y"][-1]))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    _lift(ax, [end.y for end in ends])
+    _name_ends(ax, ends)
 
 
 def over_time(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel: str) -> None:
     """``y`` over ``x``, seconds: a staircase a label, with a mark at either end."""
+    ends = []
     for look, mine in _each(rows, looks, "x", "y"):
         ax.plot(
             mine["x"],
@@ -135,29 +156,27 @@ def over_time(ax: Axes, rows: pd.DataFrame, looks: Looks, *, xlabel: str, ylabel
             markevery=[0, len(mine["x"]) - 1],
             **{**look.line, "markersize": 4.5, "linewidth": 1.2},
         )
-    _log_axis(ax, rows["x"].min(), rows["x"].max(), format.duration)
+        ends.append(mine["y"][-1])
+    ticks.seconds(ax, rows["x"].min(), rows["x"].max())
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    _lift(ax, ends)
 
 
 def reliability(ax: Axes, rows: pd.DataFrame, looks: Looks) -> None:
-    """Accuracy over confidence, both in percent; a mark's area tells its bin's share."""
+    """Accuracy over confidence, both in percent, with the interval of each bin."""
     ax.plot([0, 100], [0, 100], color=INK, linewidth=0.8, linestyle=":", alpha=0.7)
-    for look, mine in _each(rows, looks, "x", "y", "share"):
-        ax.plot(mine["x"], mine["y"], **{**look.line, "marker": "", "linewidth": 1})
-        ax.scatter(
-            mine["x"],
-            mine["y"],
-            s=6 + 180 * mine["share"],
-            color=look.colour,
-            marker=look.marker,
-            edgecolors=PAPER,
-            linewidths=0.6,
-            zorder=3,
-            clip_on=False,
-        )
-    ax.set_xlim(-3, 103)
-    ax.set_ylim(-3, 103)
+    for look, mine in _each(rows, looks, "x", "y", "low", "high"):
+        x, low, high = mine["x"], mine["low"], mine["high"]
+        ax.plot(x, mine["y"], **{**look.line, "markersize": 4.5, "linewidth": 1.2}, clip_on=False)
+        if len(x) > 1:
+            ax.fill_between(x, low, high, color=look.colour, alpha=0.13, linewidth=0)
+        else:
+            ax.vlines(x, low, high, colors=look.colour, linewidth=1.2)
+    least = float(rows[["x", "low"]].min().min())
+    room = 0.04 * (100 - least)
+    for limits in (ax.set_xlim, ax.set_ylim):
+        limits(max(least - room, -room), 100 + room)
     ax.set_xlabel("confidence (%)")
     ax.set_ylabel("accuracy (%)")
 
@@ -191,38 +210,47 @@ def _percent_axis(ax: Axes) -> None:
     ax.set_ylim(max(low, -2), min(high, 102))
 
 
-_COARSE: Mapping[_Unit, list[float]] = {
-    format.duration: [
-        *(m * 10.0**e for e in range(-4, 1) for m in (1, 2, 5)),
-        *(10, 20, 60, 120, 300, 600, 1800, 3600, 7200, 18000, 36000, 86400, 172800, 604800),
-    ],
-    format.size: [m * 10.0**e for e in range(3, 14) for m in (1, 2, 5)],
-}
-_FINE: Mapping[_Unit, list[float]] = {
-    format.duration: [
-        *(m * 10.0**e for e in range(-4, 1) for m in (1, 1.5, 2, 3, 5, 7)),
-        *(m * 10.0 for m in (1, 1.5, 2, 3, 4.5, 6, 9, 12, 18, 30, 45, 60, 90, 120, 180, 240, 360)),
-    ],
-    format.size: [m * 10.0**e for e in range(3, 14) for m in (1, 1.5, 2, 3, 5, 7)],
-}
-"""Where a reader of seconds or of bytes expects a tick."""
+def _lift(ax: Axes, ends: Sequence[float]) -> None:
+    """Give the ends of lines half of the axis, but beneath them 5 points: what starts further
+    below comes in from there."""
+    low, high = ax.get_ylim()
+    high = min(high, 101)
+    ax.set_ylim(max(low, min(ends) - max(high - min(ends), 5.0)), high)
 
 
-def _log_axis(ax: Axes, low: float, high: float, unit: _Unit) -> None:
-    """A logarithmic x axis from ``low`` to ``high`` with some room and at most five ticks."""
-    room = max((high / low) ** 0.08, 1.15)
-    low, high = low / room, high * room
-    evenly = [float(tick) for tick in MaxNLocator(4).tick_values(low, high)]
-    within = [
-        [tick for tick in ticks if low <= tick <= high]
-        for ticks in (_COARSE[unit], _FINE[unit], evenly)
-    ]
-    ticks = next((ticks for ticks in within if len(ticks) >= 3), within[-1])
-    # Labels need a fifth of the axis each.
-    apart = np.diff(np.log(ticks)).min(initial=np.inf) / np.log(high / low)
-    ticks = ticks[:: max(1, round(np.ceil(0.19 / apart)))]
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_major_formatter(FixedFormatter([unit(tick) for tick in ticks]))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xlim(low, high)
+def _name_ends(ax: Axes, ends: Sequence[End]) -> None:
+    """Write names at the right of the axes, each joined to the end of its line."""
+    ends = sorted(ends, key=lambda end: end.y)
+    heights = _heights(ax, np.array([end.y for end in ends]))
+    for (look, label, x, y), height in zip(ends, heights, strict=True):
+        ax.annotate(
+            format.shortened(label, LETTERS),
+            (x, y),
+            xytext=(1.05, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=8.5,
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": look.colour,
+                "linewidth": 0.8,
+                "linestyle": ":",  # so that nobody takes it for the line itself
+                "relpos": (0, 0.5),
+                "shrinkA": 1,
+                "shrinkB": 4,
+            },
+        )
+
+
+def _heights(ax: Axes, y: Floats) -> Floats:
+    """Where names of lines at ``y``, sorted, have room: in heights of the axes."""
+    low, high = ax.get_ylim()
+    return apart((y - low) / (high - low), LINE)
+
+
+def apart(places: Floats, gap: float) -> Floats:
+    """Move sorted places up until neighbours are a gap apart, and down again from above 1."""
+    steps = gap * np.arange(len(places))
+    raised = np.maximum.accumulate(places - steps) + steps
+    return np.minimum(raised, 1 - steps[::-1])

@@ -40,7 +40,10 @@ def average_ranks(found: Ranking, apart: NDArray[np.bool_], looks: Mapping[str, 
         ax.set_xticks(range(1, k + 1, -(-k // 8)))
         ax.grid(visible=True, axis="x")
         ax.grid(visible=False, axis="y")
-        ax.set_xlabel(f"average rank (1 is best)\nover {found.problems} problems")
+        ax.set_xlabel(
+            f"average rank (1 is best)\nover {found.problems} problems"
+            + ("\njoined by a line: not told apart" if joined else "")
+        )
         ax.spines[["top", "right", "left"]].set_visible(False)
     return figure
 

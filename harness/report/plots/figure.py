@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import matplotlib as mpl
 import pandas as pd
@@ -14,6 +15,29 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from harness.report import format
 from harness.report.plots.style import STYLE, Look
+
+Draw: TypeAlias = Callable[[Axes, pd.DataFrame, Mapping[str, Look]], None]
+"""Fills one pair of axes."""
+
+MOST_LINES = 7
+"""Lines that a facet has, at most: as many as there are colours."""
+
+WIDTH = 4.4
+"""Inches of a facet, with the names beside it."""
+
+
+def highest(rows: pd.DataFrame, ends: pd.Series[float]) -> tuple[pd.DataFrame, str]:
+    """Keep the lines that end highest where there are more than can be told apart, with a note.
+
+    Args:
+        rows: with a ``label``.
+        ends: by label, where its line ends; labels that it lacks have no line, and are kept.
+    """
+    if len(ends) <= MOST_LINES:
+        return rows, ""
+    left_out = ends.sort_values(ascending=False, kind="stable").index[MOST_LINES:]
+    note = f"Drawn: the {MOST_LINES} of {len(ends)} that end highest"
+    return rows[~rows["label"].isin(left_out)], note
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,7 @@ class Plot:
     name: str
     title: str
     caption: str
-    draw: Callable[[Axes, pd.DataFrame, Mapping[str, Look]], None]
+    draw: Draw
     facets: Sequence[Facet] = ()
     total: int = 0
 
@@ -62,6 +86,11 @@ class Plot:
     def labels(self) -> set[str]:
         """The strategies that appear in it."""
         return {str(label) for facet in self.facets for label in facet.data["label"]}
+
+    @property
+    def told(self) -> str:
+        """What it shows, for readers who can't see it."""
+        return " ".join(facet.alt for facet in self.facets)
 
     def figure(self, looks: Mapping[str, Look]) -> Figure:
         """Draw all facets, with a legend below."""
@@ -73,7 +102,7 @@ class Plot:
             ]
             across = min(3, len(self.facets))
             longest = max(len(str(handle.get_label())) for handle in handles)
-            columns = max(1, min(len(handles), across * 48 // (longest + 7)))
+            columns = max(1, min(len(handles), across * 57 // (longest + 7)))
             lines = -(-len(handles) // columns)
             figure = self._grid(self.facets, looks, across, notes=True, legend=0.25 * lines)
             figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False)
@@ -97,13 +126,13 @@ class Plot:
         below = [_notes(facet) if notes else [] for facet in facets]
         # Room for the longest note in every row, so that it takes none from the axes.
         height = 2.9 + 0.18 * max(map(len, below))
-        size = (3.7 * across, height * down + legend)
+        size = (WIDTH * across, height * down + legend)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07))
         grid = list(figure.subplots(down, across, squeeze=False).flat)
         for ax, facet, note in zip(grid, facets, below, strict=False):
             self.draw(ax, facet.data, looks)
             ax.set_title(
-                "\n".join(textwrap.wrap(facet.title, 36, max_lines=3, placeholder=" …")),
+                "\n".join(textwrap.wrap(facet.title, 42, max_lines=3, placeholder=" …")),
                 loc="left",
                 weight="bold",
                 y=1.0,  # said, or matplotlib looks each time for ticks above the axes
@@ -116,4 +145,4 @@ class Plot:
 
 def _notes(facet: Facet) -> list[str]:
     absent = f"Not shown: {facet.absent}" if facet.absent else ""
-    return [line for text in (facet.note, absent) for line in textwrap.wrap(text, 42)]
+    return [line for text in (facet.note, absent) for line in textwrap.wrap(text, 50)]

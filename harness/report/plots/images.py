@@ -20,14 +20,17 @@ _WITHOUT = dict.fromkeys(["Creator", "Date", "Format", "Type"])
 """What matplotlib would tell of itself and of the hour."""
 
 
-def png(figure: Figure) -> bytes:
-    """Save a figure on white, sharp on a screen of twice the usual density."""
-    return _saved(figure, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+def png(figure: Figure, told: str) -> bytes:
+    """Save a figure on white, sharp on a screen of twice the usual density; ``told`` says in words
+    what it shows."""
+    metadata = {"Software": None, "Description": told}
+    return _saved(figure, format="png", dpi=160, facecolor="white", metadata=metadata)
 
 
-def svg(figure: Figure) -> bytes:
-    """Save a figure on white."""
-    return _saved(figure, format="svg", facecolor="white", metadata=_WITHOUT)
+def svg(figure: Figure, told: str) -> bytes:
+    """Save a figure on white, with what it shows in words."""
+    metadata = {**_WITHOUT, "Description": told}
+    return _saved(figure, format="svg", facecolor="white", metadata=metadata)
 
 
 def inline_svg(figure: Figure, name: str, alt: str) -> Markup:

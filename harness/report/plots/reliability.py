@@ -8,9 +8,9 @@ import pandas as pd
 
 from harness.metrics import CALIBRATION_BINS
 from harness.report import format
-from harness.report.analysis.predictions import Predicted, Unread
+from harness.report.analysis.predictions import MOST_BINS, Predicted, Unread
 from harness.report.plots import axes
-from harness.report.plots.figure import Facet, Plot
+from harness.report.plots.figure import Facet, Plot, highest
 
 
 def reliability(
@@ -22,14 +22,14 @@ def reliability(
     damaged = {(left.setting, left.label): "predictions damaged" for left in unread}
     for setting in dict.fromkeys(predicted.setting for predicted in found):
         mine = {p.label: p for p in found if p.setting == setting}
-        rows = pd.concat([p.reliability.assign(label=label) for label, p in mine.items()])
-        rows = rows.assign(x=100 * rows["confidence"], y=100 * rows["accuracy"])
-        sure = (rows["confidence"] * rows["share"]).groupby(rows["label"]).sum()
-        right = (rows["accuracy"] * rows["share"]).groupby(rows["label"]).sum()
-        told = [
-            f"{label}: {format.percent(right[label])} % right, {format.percent(sure[label])} % sure"
-            for label in mine
-        ]
+        bins = {label: 100 * p.reliability for label, p in mine.items()}
+        names = {"confidence": "x", "accuracy": "y"}
+        rows = pd.concat([b.rename(columns=names).assign(label=label) for label, b in bins.items()])
+        right, sure = (
+            {label: (b[name] * b["share"]).sum() / 100 for label, b in bins.items()}
+            for name in ("accuracy", "confidence")
+        )
+        told = [f"{label}: {right[label]:.1f} % right, {sure[label]:.1f} % sure" for label in mine]
         group = table[table["setting"] == setting]
         lost = [
             f"{label} ({gap or damaged.get((setting, label), 'no predictions stored')})"
@@ -37,16 +37,19 @@ def reliability(
             if label not in mine
         ]
         errors = ", ".join(f"{label} {format.percent(p.ece)}" for label, p in mine.items())
-        note = f"Calibration error in points: {errors}"
+        rows, left_out = highest(rows, pd.Series(right))
+        notes = [left_out, f"Calibration error in points: {errors}"]
         first = next(iter(mine.values()))
+        note = ". ".join(filter(None, notes))
         facets.append(Facet.of(first.place, rows, "Reliability", told, lost, note))
     return Plot(
         "reliability",
         "Is confidence deserved?",
-        f"Test predictions in {CALIBRATION_BINS} bins of equal width by their confidence, the seeds"
-        " together: how many of a bin are right. On the dotted line confidence is deserved; below"
-        " it a strategy is surer than it should be. A larger mark holds more of the predictions."
-        " The calibration error is the mean distance from the line.",
+        f"Test predictions, the seeds together, in up to {MOST_BINS} bins with alike many of"
+        " them by confidence: how many of a bin are right, with its 95 % interval as a band. On"
+        " the dotted line confidence is deserved; below it a strategy is surer than it should be."
+        " The calibration error is the mean distance from the line, in"
+        f" {CALIBRATION_BINS} bins of equal width.",
         axes.reliability,
         facets,
         len(facets),

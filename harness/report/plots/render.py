@@ -23,7 +23,8 @@ Files = Callable[[], dict[str, bytes]]
 
 @dataclass(frozen=True)
 class Rendering:
-    """A plot, its ``files`` by the ending of their names, and its ``facets``, each an ``<svg>``."""
+    """A plot, its ``files`` by the ending of their names, and its ``facets`` for the page, each an
+    ``<svg>``."""
 
     plot: Plot
     files: Files
@@ -32,17 +33,20 @@ class Rendering:
 
 @dataclass(frozen=True)
 class Renderings:
-    """The plots of a report by the chapter that they are in, and the diagram of average ranks: its
-    files and its ``<svg>``, where strategies are ranked."""
+    """The plots of a report by the chapter that they are in; ``linked`` ones, of which the page's
+    explorer shows the same, as files alone; and the diagram of average ranks: its files and its
+    ``<svg>``, where strategies are ranked."""
 
     looks: Looks
     chapters: Mapping[str, Sequence[Rendering]]
+    linked: Sequence[Rendering]
     ranks: Files | None
     diagram: Markup | None
 
     def files(self) -> dict[str, bytes]:
         """Map every file's name to its content; wait until all are drawn."""
-        named = {one.plot.name: one.files for plots in self.chapters.values() for one in plots}
+        drawn = [*self.linked, *(one for plots in self.chapters.values() for one in plots)]
+        named = {one.plot.name: one.files for one in drawn}
         if self.ranks:
             named["ranks"] = self.ranks
         return {
@@ -56,11 +60,7 @@ def render_plots(report: Report, submit: Submit = serial) -> Renderings:
     """Begin to draw every plot that has something to show."""
     table, tuned, looks = report.table, report.tuning, style.looks(report.strategies)
     plots = {
-        "results": [
-            accuracy.by_shots(table),
-            accuracy.by_seconds(table, report.by_seconds),
-            accuracy.by_memory(table, report.by_memory),
-        ],
+        "results": [accuracy.by_shots(table)],
         "tuning": [
             curves.best_by_trials(table, tuned.by_trials, as_run=tuned.as_run),
             curves.best_by_seconds(table, tuned.by_seconds),
@@ -68,30 +68,35 @@ def render_plots(report: Report, submit: Submit = serial) -> Renderings:
         ],
         "predictions": [reliability(report.predicted, table, report.unread)],
     }
+    against_costs = [
+        accuracy.by_seconds(table, report.by_seconds),
+        accuracy.by_memory(table, report.by_memory),
+    ]
+
+    def files(plot: Plot) -> Files:
+        return submit(_formats, partial(plot.figure, looks), plot.told)
+
     chapters = {
         chapter: [
-            Rendering(
-                plot,
-                submit(_formats, partial(plot.figure, looks)),
-                submit(_facets, plot, looks),
-            )
+            Rendering(plot, files(plot), submit(_facets, plot, looks))
             for plot in drawn
             if plot.facets
         ]
         for chapter, drawn in plots.items()
     }
+    linked = [Rendering(plot, files(plot), list) for plot in against_costs if plot.facets]
     ranking, apart = report.decisions.ranking, report.decisions.apart
     if ranking.ranks is None:
-        return Renderings(looks, chapters, None, None)
-    draw = partial(average_ranks, ranking, apart, looks)
-    diagram = images.inline_svg(draw(), "ranks", describe(ranking, apart))
-    return Renderings(looks, chapters, submit(_formats, draw), diagram)
+        return Renderings(looks, chapters, linked, None, None)
+    draw, told = partial(average_ranks, ranking, apart, looks), describe(ranking, apart)
+    diagram = images.inline_svg(draw(), "ranks", told)
+    return Renderings(looks, chapters, linked, submit(_formats, draw, told), diagram)
 
 
-def _formats(draw: Callable[[], Figure]) -> dict[str, bytes]:
+def _formats(draw: Callable[[], Figure], told: str) -> dict[str, bytes]:
     """Save a figure as PNG and as SVG."""
     figure = draw()
-    return {"png": images.png(figure), "svg": images.svg(figure)}
+    return {"png": images.png(figure, told), "svg": images.svg(figure, told)}
 
 
 def _facets(plot: Plot, looks: Looks) -> list[Markup]:

@@ -41,13 +41,16 @@ def several(frame_of: FrameOf, count: int, **scores: list[float]) -> pd.DataFram
 def test_a_harm_that_is_sure_is_told_first_of_all(frame_of: FrameOf) -> None:
     worse = [x - 0.1 + d for x, d in zip(BASE, (0, 0.001, -0.001), strict=True)]
     words = told(frame_of({"from_scratch": BASE, "a": worse}))
-    assert "Transfer hurts in 1 of 1 gains over from_scratch: a on digits, 5 shots (−10.0" in words
+    assert (
+        "Transfer hurts in 1 of 1 comparison with from_scratch: a on digits, 5 shots (−10.0"
+        in words
+    )
     assert "Worse than from_scratch, in points: a −10.0" in words
 
 
 def test_a_harm_that_may_be_luck_is_not_called_one(frame_of: FrameOf) -> None:
     words = told(frame_of({"from_scratch": BASE, "a": [0.49, 0.52, 0.45]}))
-    assert "In none of 1 gains over from_scratch is transfer shown to hurt." in words
+    assert "Transfer is shown to hurt in none of 1 comparison with from_scratch." in words
     assert "Not distinguishable from from_scratch, in points: a −1.6" in words
     assert "Worse" not in words
 
@@ -104,7 +107,7 @@ def test_who_is_not_distinguishable_is_never_counted_as_best(frame_of: FrameOf) 
     wild = [0.1, 0.9, 0.2]
     words = told(several(frame_of, 4, from_scratch=BASE, a=clear, c=wild))
     assert "the best, or not distinguishable from the best" not in words
-    assert "In single settings, one strategy is ahead of all others in none of 4." in words
+    assert "Of 4 single settings, none has a winner that is ahead of all others." in words
 
 
 def test_what_was_not_tested_is_told_apart_from_what_was_not_found(frame_of: FrameOf) -> None:

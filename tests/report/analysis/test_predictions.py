@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import softmax
+from scipy.stats import binomtest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
@@ -77,14 +80,45 @@ def test_reliability_is_scikit_learns(frame_of: FrameOf, folder: Any) -> None:
     (arrays,) = stored.values()
     odds = softmax(arrays["logits"].astype(np.float64), axis=1)
     right = odds.argmax(1) == arrays["labels"]
+    bins = 200 // predictions.LEAST_HELD
+    assert 2 < bins < predictions.MOST_BINS
+    shown = found.reliability
+    accuracy, confidence = calibration_curve(right, odds.max(1), n_bins=bins, strategy="quantile")
+    assert shown["accuracy"].to_numpy() == pytest.approx(accuracy)
+    assert shown["confidence"].to_numpy() == pytest.approx(confidence)
+    counts = np.round(200 * shown["share"].to_numpy()).astype(int)
+    assert counts.sum() == 200
+    assert counts.max() - counts.min() <= 1
+    intervals = [
+        binomtest(int(hits), int(n)).proportion_ci(0.95, "wilson")
+        for hits, n in zip(np.round(accuracy * counts), counts, strict=True)
+    ]
+    assert shown[["low", "high"]].to_numpy() == pytest.approx(np.array(intervals))
+
+
+def test_the_calibration_error_is_of_bins_of_equal_width(frame_of: FrameOf, folder: Any) -> None:
+    frame = frame_of({"a": [0.5]})
+    stored = both(frame)
+    (found,), _ = predictions.read(folder(frame, stored), frame)
+    (arrays,) = stored.values()
+    odds = softmax(arrays["logits"].astype(np.float64), axis=1)
+    right = odds.argmax(1) == arrays["labels"]
     accuracy, confidence = calibration_curve(right, odds.max(1), n_bins=CALIBRATION_BINS)
-    assert found.reliability["accuracy"].to_numpy() == pytest.approx(accuracy)
-    assert found.reliability["confidence"].to_numpy() == pytest.approx(confidence)
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
-    counts = np.histogram(odds.max(1), edges)[0]
+    counts = np.histogram(odds.max(1), np.linspace(0, 1, CALIBRATION_BINS + 1))[0]
     share = counts[counts > 0] / 200
-    assert found.reliability["share"].to_numpy() == pytest.approx(share)
     assert found.ece == pytest.approx(float((share * abs(accuracy - confidence)).sum()))
+
+
+@given(st.lists(st.sampled_from([0.25, 0.5, 0.9, 0.99, 1.0]) | st.floats(0.25, 1), min_size=1))
+def test_bins_have_no_gap_and_equal_confidences_share_one(confidence: list[float]) -> None:
+    given_ = np.array(confidence)
+    places = predictions.quantile_places(given_)
+    assert set(places) == set(range(places.max() + 1))
+    assert places.max() < predictions.MOST_BINS
+    order = np.argsort(given_, kind="stable")
+    assert (np.diff(places[order]) >= 0).all()
+    for value in set(confidence):
+        assert len(set(places[given_ == value])) == 1
 
 
 def test_only_complete_groups_with_the_most_shots_are_read(frame_of: FrameOf, folder: Any) -> None:

@@ -132,6 +132,16 @@ class Browser:
         self._ask("Input.dispatchKeyEvent", type="keyDown", text=text, **told)
         self._ask("Input.dispatchKeyEvent", type="keyUp", **told)
 
+    def named(self, *roles: str) -> list[tuple[str, str]]:
+        """Role and name of everything of these roles that a screen reader is told of."""
+        nodes = self._ask("Accessibility.getFullAXTree")["nodes"]
+        told = [
+            (node["role"]["value"], node.get("name", {}).get("value", ""))
+            for node in nodes
+            if not node["ignored"]
+        ]
+        return [(role, name) for role, name in told if role in roles]
+
     def picture(self, path: Path, **media: Any) -> None:
         """Take a picture of the whole page; ``media`` as of ``Emulation.setEmulatedMedia``."""
         self._ask("Emulation.setEmulatedMedia", **media)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,9 +33,8 @@ HOSTILE = "<img src=x onerror='window.hacked=1'></script><script>window.hacked=1
 def written(directory: Path) -> Path:
     """Write the page without its plots, which take long to draw, and what lies beside it."""
     report = analyse(Store(directory))
-    plots = Renderings(
-        looks(report.strategies), {"results": [], "tuning": [], "predictions": []}, None, None
-    )
+    chapters = {"results": [], "tuning": [], "predictions": []}
+    plots = Renderings(looks(report.strategies), chapters, [], None, None)
     page = directory / "report/index.html"
     (page.parent / "cells").mkdir(parents=True, exist_ok=True)
     page.write_text(render_page(report, plots))
@@ -191,6 +191,69 @@ def test_a_narrow_screen_does_not_scroll_sideways(
         fragment = browser.js("document.querySelector('#explorer tbody a').hash")
     browser.open(page, fragment, width=390)
     assert browser.js("document.documentElement.scrollWidth") <= 390
+
+
+def test_headings_follow_each_other(opened: Browser, page: Path) -> None:
+    """One of the first level, and none that is two levels below the one before it; so too with all
+    chapters unfolded and in the view of a cell."""
+    opened.js("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    link = opened.js("document.querySelector('#explorer tbody a').hash")
+    for fragment in ("", link):
+        if fragment:
+            opened.open(page, fragment)
+            opened.wait("document.querySelector('#cell .scroll table') !== null")
+        levels = opened.js(
+            "[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]"
+            ".filter((head) => head.checkVisibility()).map((head) => +head.tagName[1])"
+        )
+        assert levels.count(1) == (0 if fragment else 1)
+        assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
+
+
+def test_everything_has_a_name(opened: Browser) -> None:
+    """Controls, tables, regions that scroll, pictures and landmarks, as a screen reader has it."""
+    opened.js("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    names = opened.named("button", "combobox", "table", "region", "image", "navigation", "link")
+    assert {role for role, _ in names} >= {"button", "combobox", "table", "region", "navigation"}
+    assert [role for role, name in names if not name] == []
+    roles = [role for role, _ in opened.named("banner", "main", "navigation", "contentinfo")]
+    assert sorted(roles) == ["banner", "contentinfo", "main", "navigation"]
+
+
+def test_all_tables_have_headers(opened: Browser) -> None:
+    assert (
+        opened.js(
+            "[...document.querySelectorAll('table')].filter((table) =>"
+            "!table.querySelector('th[scope]') || !table.caption).length"
+        )
+        == 0
+    )
+
+
+def test_focus_is_seen(opened: Browser) -> None:
+    """Whatever is reached by the Tab key is outlined, as far as the first chapters go."""
+    reached = set()
+    for _ in range(60):
+        opened.key("Tab")
+        tag, seen = opened.js(
+            "{ const at = document.activeElement, mark = at.querySelector(':scope > .hit');"
+            "const outlined = getComputedStyle(at).outlineStyle !== 'none';"
+            "const ringed = mark !== null && getComputedStyle(mark).stroke !== 'none';"
+            "[at.tagName, outlined || ringed]; }"
+        )
+        assert seen, tag
+        reached.add(tag)
+    assert reached >= {"A", "BUTTON", "SELECT", "SUMMARY"}
+
+
+def test_what_is_folded_is_printed(browser: Browser, page: Path, tmp_path: Path) -> None:
+    """But for tables of hundreds of rows, of which it is told where they are."""
+    browser.open(page)
+    before = browser.js("document.querySelectorAll('details[open]').length")
+    browser.js("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.js("document.querySelectorAll('details:not(.long):not([open])').length") == 0
+    browser.js("window.dispatchEvent(new Event('afterprint'))")
+    assert browser.js("document.querySelectorAll('details[open]').length") == before
 
 
 def test_names_reasons_and_logs_run_no_script(

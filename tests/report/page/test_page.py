@@ -94,15 +94,26 @@ def test_the_page_is_well_formed(page: tuple[str, Reader]) -> None:
     ids = Counter(value for _, name, value in reader.attributes if name == "id")
     assert not [name for name, count in ids.items() if count > 1]
     for tag, name, value in reader.attributes:
-        if name == "href" and tag == "a":
+        if name == "href" and tag == "a" and value.startswith("#"):
             assert value[1:] in ids
+
+
+def test_every_plot_is_linked_and_drawn_where_the_explorer_shows_no_such_thing(
+    results: Path, page: tuple[str, Reader]
+) -> None:
+    html, reader = page
+    links = {value for _, name, value in reader.attributes if value.startswith("plots/")}
+    assert links == {f"plots/{path.name}" for path in (results / "report/plots").iterdir()}
+    drawn = re.findall(r'<figure id="(.*?)"', html)
+    costs = {"accuracy_by_seconds", "accuracy_by_memory"}
+    assert {link.split("/")[1].split(".")[0] for link in links} - {*drawn} == costs
 
 
 def test_nothing_is_loaded_from_outside(page: tuple[str, Reader]) -> None:
     html, reader = page
     loads = [value for _, name, value in reader.attributes if name in ("src", "href", "srcset")]
     assert loads
-    assert all(value.startswith(("#", "data:")) for value in loads)
+    assert all(value.startswith(("#", "data:", "plots/")) for value in loads)
     assert not re.search(r"url\((?!#)|@import|https?://(?!www\.w3\.org/2000/svg)", html)
     assert "default-src 'none'" in html
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from PIL import Image
 
 from harness.record.store import Store
 from harness.report.analysis import fronts, results
 from harness.report.analysis.details import TRIAL, Details, collect
 from harness.report.analysis.results import strategies, summary, tidy
 from harness.report.analysis.tuning import consumed, tuning
-from harness.report.plots import accuracy, curves, images
-from harness.report.plots.figure import Plot
+from harness.report.plots import accuracy, axes, curves, images
+from harness.report.plots.figure import MOST_LINES, Plot, highest
 from harness.report.plots.style import INK, Look, looks
 
 FrameOf = Callable[..., pd.DataFrame]
@@ -65,7 +69,7 @@ def test_there_are_six_plots(every: dict[str, Plot]) -> None:
         "best_by_seconds",
         "learning_curves",
     ]
-    assert [len(plot.facets) for plot in every.values()] == [2, 2, 2, 5, 5, 5]
+    assert [len(plot.facets) for plot in every.values()] == [2, 5, 5, 5, 5, 5]
 
 
 def test_accuracy_by_shots_draws_the_means_and_breaks_at_a_gap(
@@ -80,13 +84,37 @@ def test_accuracy_by_shots_draws_the_means_and_breaks_at_a_gap(
     assert np.isnan(lines(ax, look["full_finetune"])[0][1, 1])
 
 
+def test_strategies_stand_side_by_side(
+    every: dict[str, Plot], look: dict[str, Look], table: pd.DataFrame
+) -> None:
+    ax = every["accuracy_by_shots"].figure(look).axes[0]
+    places = [lines(ax, style)[0][:, 0] for style in look.values()]
+    for shots in range(3):
+        here = [place[shots] for place in places]
+        assert np.diff(here).min() > 0.05
+        assert np.abs(np.array(here) - shots).max() < 0.5
+
+
 @pytest.mark.parametrize("name", ["accuracy_by_seconds", "accuracy_by_memory"])
-def test_accuracy_against_cost_breaks_at_a_gap(
+def test_accuracy_against_cost_draws_no_gap(
     every: dict[str, Plot], look: dict[str, Look], name: str
 ) -> None:
-    ax = every[name].figure(look).axes[0]
-    assert ax.get_xscale() == "log"
-    assert np.isnan(lines(ax, look["full_finetune"])[0][1]).all()
+    first, second = every[name].figure(look).axes[:2]
+    assert lines(first, look["full_finetune"])[0].shape == (1, 2)
+    assert lines(second, look["full_finetune"]) == []
+    assert "full_finetune (1 of 3 failed)" in every[name].facets[1].absent
+
+
+def test_memory_is_over_the_least_of_its_setting(
+    every: dict[str, Plot], look: dict[str, Look], table: pd.DataFrame
+) -> None:
+    rows = table[(table["setting"] == 0) & (table["gap"] == "")].set_index("label")
+    least = rows["peak_host_bytes"].min()
+    ax = every["accuracy_by_memory"].figure(look).axes[0]
+    for label, bytes_ in rows["peak_host_bytes"].items():
+        ((x, _),) = lines(ax, look[str(label)])[0]
+        assert x == pytest.approx(100 * (bytes_ - least) / least)
+    assert min(lines(ax, look[str(label)])[0][0, 0] for label in rows.index) == 0
 
 
 def test_gaps_are_named_under_the_axes_and_in_the_words(every: dict[str, Plot]) -> None:
@@ -159,7 +187,7 @@ def test_device_memory_where_all_have_it(frame_of: FrameOf) -> None:
     plot = by_memory(frame)
     assert "at 2 GB" in plot.facets[0].alt
     xlabel = plot.figure(looks(strategies(frame))).axes[0].get_xlabel()
-    assert xlabel.startswith("peak memory of the accelerator\n")
+    assert xlabel == "peak memory of the accelerator, over the least"
     frame.loc[1, "peak_device_bytes"] = np.nan
     assert "at 1 GB" in by_memory(frame).facets[0].alt
 
@@ -194,37 +222,80 @@ def pareto(frame_of: FrameOf) -> pd.DataFrame:
 
 def test_the_front_is_marked_and_told(pareto: pd.DataFrame, frame_of: FrameOf) -> None:
     plot = accuracy.by_seconds(pareto, fronts.by_seconds(pareto))
-    assert plot.facets[0].note == "On the front: cheap, twin, good and best"
-    assert plot.facets[0].note in plot.facets[0].alt
+    assert "On the front: cheap, twin, good and best" in plot.facets[0].alt
     ax = plot.figure(looks(strategies(frame_of({label: [0.5] for label in POINTS})))).axes[0]
-    paths = [points for points in ax.collections if isinstance(points, PathCollection)]
-    rings = [points for points in paths if not len(points.get_facecolor())]
-    assert [len(points.get_offsets()) for points in rings] == [4]
+    assert [text.get_text() for text in ax.texts] == ["cheap", "twin", "good", "best"]
 
 
-def test_each_shots_has_a_front_of_its_own(every: dict[str, Plot]) -> None:
-    note = every["accuracy_by_seconds"].facets[0].note
-    assert re.fullmatch(r"On the front with 1 shot: .*; with 5 shots: .*; with all data: .*", note)
+# ── intervals and names ───────────────────────────────────────────────────────────────────────
 
 
-# ── bands ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def test_bands_are_the_intervals(
+def test_bars_are_the_intervals(
     every: dict[str, Plot], look: dict[str, Look], table: pd.DataFrame
 ) -> None:
     ax = every["accuracy_by_shots"].figure(look).axes[0]
     rows = table[(table["problem"] == "digits") & (table["label"] == "linear_probe")]
-    band = next(
-        shade
-        for shade in ax.collections
-        if isinstance(shade, PolyCollection)
-        and to_hex(shade.get_facecolor()[0]) == look["linear_probe"].colour
+    (bars,) = (found for found in ax.collections if isinstance(found, LineCollection))
+    drawn = [
+        segment[:, 1]
+        for segment, colour in zip(bars.get_segments(), bars.get_colors(), strict=True)
+        if to_hex(colour) == look["linear_probe"].colour
+    ]
+    expected = 100 * rows[["accuracy_low", "accuracy_high"]].to_numpy()
+    assert np.array(drawn) == pytest.approx(expected)
+
+
+def test_lines_are_named_where_they_end(every: dict[str, Plot], look: dict[str, Look]) -> None:
+    """From the lowest end to the highest, and no two names on one line of text."""
+    ax = every["best_by_trials"].figure(look).axes[0]
+    ends = {label: lines(ax, style)[0][-1, 1] for label, style in look.items() if lines(ax, style)}
+    names = [text.get_text() for text in ax.texts]
+    assert names == sorted(ends, key=ends.__getitem__)
+    heights = [text.xyann[1] for text in ax.texts]
+    assert np.diff(heights).min() >= axes.LINE - 1e-9
+
+
+places = st.lists(st.floats(0, 1), min_size=1, max_size=7).map(sorted)
+
+
+@given(places)
+def test_names_have_room_and_stay_inside(given_places: list[float]) -> None:
+    found = axes.apart(np.array(given_places), 0.1)
+    assert np.diff(found).min(initial=1) >= 0.1 - 1e-9
+    assert found.max() <= 1
+    assert found.min() >= 0
+    if np.diff(given_places).min(initial=1) >= 0.1:
+        assert found == pytest.approx(given_places)
+
+
+def test_of_many_lines_the_highest_are_drawn() -> None:
+    labels = [f"s{n}" for n in range(MOST_LINES + 2)]
+    rows = pd.DataFrame({"label": [*labels, "no line"]})
+    kept, note = highest(rows, pd.Series(range(len(labels)), labels))
+    assert kept["label"].tolist() == [*labels[2:], "no line"]
+    assert note == "Drawn: the 7 of 9 that end highest"
+    assert highest(rows[2:], pd.Series(range(7), labels[2:]))[1] == ""
+
+
+# ── learning ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_learning_curve_is_that_of_the_middle_seed(frame_of: FrameOf) -> None:
+    frame = frame_of({"a": [0.5, 0.5, 0.5], "b": [0.5, 0.5]})
+    ends = [0.9, 0.7, 0.8, 0.6, 0.5]
+    points = [
+        (cell, step, value * step / 2)
+        for cell, value in zip(frame["cell"], ends, strict=True)
+        for step in (1, 2)
+    ]
+    found = Details(
+        pd.DataFrame(columns=TRIAL),
+        pd.DataFrame(points, columns=["cell", "step", "value"]),
+        *({}, [], [], [], {}),
     )
-    corners = {tuple(np.round(point, 6)) for point in band.get_paths()[0].vertices}
-    for place, (mean, half) in enumerate(zip(rows["accuracy"], rows["accuracy_half"], strict=True)):
-        for edge in (mean - half, mean + half):
-            assert (place, round(100 * edge, 6)) in corners
+    drawn = tuning(frame, summary(frame), found, {})().learning.points
+    assert drawn[["label", "x"]].to_numpy().tolist() == [["a", 1], ["a", 2], ["b", 1], ["b", 2]]
+    assert drawn["y"].tolist() == pytest.approx([40, 80, 25, 50])
 
 
 NO_CURVES = pd.DataFrame(columns=["cell", "step", "value"])
@@ -294,9 +365,16 @@ def small() -> Figure:
 
 
 def test_the_same_figure_is_the_same_bytes() -> None:
-    assert images.svg(small()) == images.svg(small())
-    assert images.png(small()) == images.png(small())
-    assert images.png(small()).startswith(b"\x89PNG")
+    assert images.svg(small(), "x") == images.svg(small(), "x")
+    assert images.png(small(), "x") == images.png(small(), "x")
+    assert images.png(small(), "x").startswith(b"\x89PNG")
+
+
+def test_files_say_in_words_what_they_show() -> None:
+    told = "a < b: 92.1 ± 0.8 %"
+    assert b"a &lt; b: 92.1 \xc2\xb1 0.8 %" in images.svg(small(), told)
+    with Image.open(io.BytesIO(images.png(small(), told))) as image:
+        assert image.info["Description"] == told
 
 
 def test_inline_svg_needs_nothing_and_stays_apart_from_others() -> None:

@@ -56,7 +56,7 @@ function table(title, heads, rows) {
   const isText = heads.map((_, place) => rows.some((row) => !/^[\d–−-]/.test(row[place])));
   const of = (row, tag, extra) => el("tr", {}, row.map((value, place) =>
     el(tag, { ...extra, class: isText[place] ? "text" : null }, value)));
-  const made = el("table", { class: "sortable" },
+  const made = el("table", { class: "sortable" }, el("caption", { class: "sr" }, title),
     el("thead", {}, of(heads, "th", { scope: "col" })), el("tbody", {}, rows.map((row) => of(row, "td"))));
   makeSortable(made);
   return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": title }, made);

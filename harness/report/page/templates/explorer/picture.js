@@ -1,9 +1,15 @@
 // ── The picture ─────────────────────────────────────────────────────────────────────────────────
 const LINES = 120;
 const PER_LINE = 20;
+const least = new Map();
+for (const group of groups) {
+  if (memory(group)) least.set(group.place, Math.min(memory(group), least.get(group.place) ?? Infinity));
+}
+const overLeast = (group) => memory(group) ? 100 * (memory(group) / least.get(group.place) - 1) : null;
 const COSTS = {
   seconds_total: { title: "seconds of a cell in all", of: (row) => row.seconds_total, text: duration },
-  memory: { title: "memory at its peak", of: memory, text: size },
+  // Most of it is libraries and data, which all have alike: what a strategy adds is over the least.
+  memory: { title: "memory at its peak, over the least in its setting", of: overLeast, text: (more) => more ? `+${three.format(more)} %` : "least", linear: true },
   trainable_params: { title: "trained parameters", of: (row) => row.trainable_params, text: (n) => three.format(n) },
 };
 function ticks(low, high, most) {
@@ -96,17 +102,18 @@ function intervalLine(group, { x, y, left, width }) {
 }
 function scatter(shown, width, title) {
   const cost = COSTS[state.picture];
-  const drawn = shown.filter((group) => cost.of(group) > 0);
+  const drawn = shown.filter((group) => cost.linear ? cost.of(group) !== null : cost.of(group) > 0);
   const height = Math.min(460, 120 + 0.6 * width), left = 46;
   const costs = drawn.length ? drawn.map(cost.of) : [1];
-  const [cheap, dear] = [Math.min(...costs) / 1.25, Math.max(...costs) * 1.25];
-  const x = (value) => left + (width - left - 14) * Math.log(value / cheap) / Math.log(dear / cheap);
+  const [cheap, dear] = cost.linear ? range(costs) : [Math.min(...costs) / 1.25, Math.max(...costs) * 1.25];
+  const along = cost.linear ? (value) => (value - cheap) / (dear - cheap) : (value) => Math.log(value / cheap) / Math.log(dear / cheap);
+  const x = (value) => left + (width - left - 14) * along(value);
   const [low, high] = metricRange(drawn.map((group) => group[state.metric]));
   const y = (value) => height - 40 - (height - 60) * (value - low) / (high - low);
   const grid = [
     ...ticks(low, high, 6).map((tick) => svg("g", { class: "tick level" },
       svg("line", { x1: left, x2: width - 8, y1: y(tick), y2: y(tick) }), svg("text", { x: left - 6, y: y(tick) + 4 }, tickText(tick)))),
-    ...logTicks(cheap, dear).map((tick) => svg("g", { class: "tick" },
+    ...(cost.linear ? ticks(0, dear, width / 110) : logTicks(cheap, dear)).map((tick) => svg("g", { class: "tick" },
       svg("line", { x1: x(tick), x2: x(tick), y1: 20, y2: height - 40 }), svg("text", { x: x(tick), y: height - 24 }, cost.text(tick)))),
     svg("text", { x: width - 8, y: height - 6, class: "axis" }, cost.title),
     svg("text", { x: 0, y: 12 }, title),

@@ -15,7 +15,7 @@ function valueText(group) {
 const heads = COLUMNS.map((column) => el("th", { scope: "col", class: column.text ? "text" : null },
   el("button", { type: "button", onclick: () => change({ sort: column.sort, down: state.sort === column.sort && !state.down }) })));
 const body = el("tbody");
-listing.append(el("table", {},
+listing.append(el("table", {}, el("caption", { class: "sr" }, "What is shown"),
   el("thead", {}, el("tr", {}, heads, el("th", { scope: "col", class: "text" }, "cells by seed"))), body));
 const more = el("button", { type: "button", onclick: () => list(everything, everything.length) });
 listing.after(more);
