@@ -1,10 +1,10 @@
 """The results folder of a suite: records written whole or not at all, read back as a table.
 
 ``plan.json`` says which cells there should be, ``records/KEY.json`` what became of each,
-``predictions/KEY.npz`` holds its test predictions (``predictions_file`` says where those of further
-tests are), ``misclassified/KEY.json`` those of them that were wrong and that a report shows, and
-``splits/HASH.json`` the ids it was given. What can't be believed is moved to ``set-aside/`` when
-the suite goes on.
+``predictions/KEY.npz`` holds its test predictions, ``misclassified/KEY.json`` those of them that
+were wrong and that a report shows (``predictions_file`` and ``misclassified_file`` say where those
+of further tests are), and ``splits/HASH.json`` the ids it was given. What can't be believed is
+moved to ``set-aside/`` when the suite goes on.
 """
 
 from __future__ import annotations
@@ -54,7 +54,16 @@ Meet: TypeAlias = Callable[[Coordinates, Record | None, InvalidFile | None], Non
 def predictions_file(cell: str, test: str | None = None) -> str:
     """The name, in the results folder, of what a cell answered on its own test or on a further
     one, whose name may hold what no file's can."""
-    return f"predictions/{cell}.{short(test)}.npz" if test else f"predictions/{cell}.npz"
+    return f"predictions/{_of_test(cell, test)}.npz"
+
+
+def misclassified_file(cell: str, test: str | None = None) -> str:
+    """The name of what a cell has kept of its errors on its own test or on a further one."""
+    return f"misclassified/{_of_test(cell, test)}.json"
+
+
+def _of_test(cell: str, test: str | None) -> str:
+    return f"{cell}.{short(test)}" if test else cell
 
 
 class Rows(NamedTuple):
@@ -96,9 +105,11 @@ class Store:
         np.savez(content, allow_pickle=False, **dict(arrays))  # logits hardly compress
         write_atomically(self.directory / predictions_file(cell, test), content.getvalue())
 
-    def write_misclassified(self, cell: str, errors: Sequence[Mapping[str, Any]]) -> None:
+    def write_misclassified(
+        self, cell: str, errors: Sequence[Mapping[str, Any]], test: str | None = None
+    ) -> None:
         content = json.dumps(errors).encode()
-        write_atomically(self.directory / f"misclassified/{cell}.json", content)
+        write_atomically(self.directory / misclassified_file(cell, test), content)
 
     def write_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
         """Write a split, unless it is there as it should be."""
@@ -322,8 +333,12 @@ def _holds(path: Path, content: bytes) -> bool:
 
 def _files(key: str, cell: Coordinates) -> list[str]:
     """What a finished cell leaves besides its record, under a key."""
-    answers = [predictions_file(key, test) for test in (None, *cell.tests)]
-    return [*answers, f"misclassified/{key}.json", f"predictors/{key}.safetensors"]
+    of_tests = [
+        file(key, test)
+        for file in (predictions_file, misclassified_file)
+        for test in (None, *cell.tests)
+    ]
+    return [*of_tests, f"predictors/{key}.safetensors"]
 
 
 def _rows(

@@ -19,7 +19,7 @@ from harness.data.episodes import (
     episodes_digest,
     query_labels,
 )
-from harness.data.examples import Inputs, Pool, Split
+from harness.data.examples import Inputs, Pool
 from harness.data.leakage import episode_leakage
 from harness.data.loaded import Loaded
 from harness.data.protocols import (
@@ -49,7 +49,7 @@ from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, OnProgress
 from harness.run.facts import CellFacts, Tested
 from harness.run.meters import Clock, Meters
-from harness.run.misclassified import Arrays, Classes, misclassified
+from harness.run.misclassified import misclassified
 from harness.run.outcomes import Selected
 from harness.run.resources import Resources
 from harness.run.tested import SealedTest
@@ -240,8 +240,7 @@ class Experiment:
         )
         found = test.own(loaded, manifest)
         self.facts.metrics |= found.metrics
-        split, names = loaded.data.tested[1], loaded.data.classes
-        self._keep_predictions(split, found.arrays, np.arange(len(names)), names)
+        test.keep(loaded, found.arrays, loaded.data.classes)
         self._finish(selected, selected.predictor, val.measure)
         curve = self.done.trials[selected.number].curve
         steps = curve[-1][0] if curve else self.run_context.steps
@@ -318,7 +317,9 @@ class Experiment:
             "ids": np.array([e.query for e in test]),
         }
         columns = np.array([e.classes for e in test])
-        self._keep_predictions(data.train, arrays, columns, data.classes)
+        self.store.write_predictions(cell.cell, arrays)
+        errors = misclassified(data.train, arrays, columns, data.classes, cell.keep_examples)
+        self.store.write_misclassified(cell.cell, errors)
         assert predictor is not None
         self._finish(selected, predictor, measure)
         self.tested = Tested(selected, tasks[-1], predictor, queries(test[-1]), None)
@@ -333,13 +334,6 @@ class Experiment:
         self.clock.seconds["selected fit"] = selected.fit_seconds
         if self.cell.save_predictors:
             predictor.save(self.store.path_for(f"predictors/{self.cell.cell}.safetensors"))
-
-    def _keep_predictions(
-        self, split: Split, arrays: Arrays, columns: Classes, names: Sequence[str]
-    ) -> None:
-        self.store.write_predictions(self.cell.cell, arrays)
-        errors = misclassified(split, arrays, columns, names, self.cell.keep_examples)
-        self.store.write_misclassified(self.cell.cell, errors)
 
     def _keep_split(self, digest: str, manifest: Mapping[str, Any]) -> None:
         self.facts.split_hash = digest

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,6 +23,7 @@ from harness.predictor import Predictor
 from harness.record.schema import Further
 from harness.record.store import Store
 from harness.run.meters import Clock
+from harness.run.misclassified import Arrays, misclassified
 from harness.run.trials import Trials
 
 
@@ -59,10 +61,20 @@ class SealedTest:
             labels = class_numbers(other.data, loaded.data)[other.data.tested[1].labels]
             with self.clock.aside():
                 answers = self._score(other, rows, labels)
-            self.store.write_predictions(self.cell.cell, answers.arrays, name)
+            self.keep(other, answers.arrays, loaded.data.classes, name)
             leaks = further_leaks(datasets, self.cell, manifest, other, rows)
             found[name] = Further(metrics=answers.metrics, leaks=leaks, examples=len(rows))
         return found
+
+    def keep(
+        self, loaded: Loaded, arrays: Arrays, names: Sequence[str], test: str | None = None
+    ) -> None:
+        """Keep what was answered on a test, and of the errors those that a report shows; ``names``
+        are those of the task's classes."""
+        self.store.write_predictions(self.cell.cell, arrays, test)
+        split, columns = loaded.data.tested[1], np.arange(len(names))
+        errors = misclassified(split, arrays, columns, names, self.cell.keep_examples)
+        self.store.write_misclassified(self.cell.cell, errors, test)
 
     def _score(self, loaded: Loaded, ids: Sequence[int], labels: Tensor) -> Answers:
         """Score rows of the tested part of some data; ``labels`` are those of the whole part, as

@@ -1,5 +1,6 @@
 """What was selected is scored once on the problem's own test, and once on each further one."""
 
+import json
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score, log_loss
 from harness.plan.datasets import Datasets
 from harness.plan.targets import cell_manifest
 from harness.record.reading import record
-from harness.record.store import predictions_file
+from harness.record.store import misclassified_file, predictions_file
 from harness.run import trials
 
 
@@ -141,6 +142,23 @@ def test_each_test_is_asked_for_once(bench, bent, turned, monkeypatch):
 def test_the_record_on_the_disk_holds_them(bench, bent):
     (done,) = bench.run("linear_probe", problems=problem(bent))
     assert record(bench.store.record_file(done.cell), done.cell).further == done.further
+
+
+def test_errors_are_kept_of_each_test(bench, bent, turned):
+    """Told by the names that the problem gives its classes, with what was shown."""
+    (done,) = bench.run("linear_probe", problems=problem(bent, turned))
+    digits = load_digits()
+    for test in ("bent", "turned"):
+        found = answers(bench, done, test)
+        guess = dict(zip(found["ids"].tolist(), found["logits"].argmax(1).tolist(), strict=True))
+        file = bench.store.directory / misclassified_file(done.cell, test)
+        errors = json.loads(file.read_text())
+        assert errors
+        for error in errors:
+            row = error["id"] - (200 if test == "turned" else 0)  # its tested ones are the last
+            assert error["true"] == str(digits.target[row])
+            assert error["taken"] == str(guess[error["id"]]) != error["true"]
+            assert error["image"].startswith("image/png;base64,")
 
 
 def test_adaptation_has_them_too(bench, bent):

@@ -57,6 +57,12 @@ class Standing:
         """Whether there are two complete groups and seeds enough for an interval between them."""
         return not np.isnan(self.half)
 
+    @property
+    def take(self) -> str | None:
+        """What to take: the winner, or else the cheapest of those that can't be told apart from the
+        leader; where times are not known, the leader."""
+        return self.winner or self.cheapest or next(iter(self.ranking), None)
+
     def outcome(self, label: str) -> str:
         """What the test of the first against another label says, as ``stats.outcome``."""
         if label in self.untested:

@@ -44,6 +44,7 @@ class _Cell(NamedTuple):
     log: str | None
     split: str | None
     predictions: bool
+    tests: tuple[str, ...]
 
 
 def render_cells(report: Report, submit: Submit = serial) -> Callable[[], dict[str, bytes]]:
@@ -58,6 +59,7 @@ def render_cells(report: Report, submit: Submit = serial) -> Callable[[], dict[s
 
 def _cells(report: Report) -> list[_Cell]:
     found, left, frame = [], MOST_BYTES, report.frame
+    tests = {cell.cell: cell.tests for cell in report.plan.cells}
     columns = (frame[name] for name in ("cell", "log", "split_hash", "protocol"))
     for key, *others, protocol in zip(*columns, strict=True):
         log, split = (name if isinstance(name, str) else None for name in others)
@@ -65,7 +67,8 @@ def _cells(report: Report) -> list[_Cell]:
             left -= (report.directory / f"predictions/{key}.npz").stat().st_size
         # Episodes have classes of their own each.
         counted = left >= 0 and protocol != "episodes"
-        found.append(_Cell(key, report.details.records.get(key, "null"), log, split, counted))
+        record = report.details.records.get(key, "null")
+        found.append(_Cell(key, record, log, split, counted, tests[key]))
     return found
 
 
@@ -80,6 +83,11 @@ def _told(directory: Path, cell: _Cell, show: bool) -> str:
         "log": _log(directory, cell.log),
         "predicted": _predicted(directory, cell) if cell.predictions else None,
         "errors": misclassified.read(directory, cell.key, show),
+        "further": {
+            test: errors
+            for test in cell.tests
+            if (errors := misclassified.read(directory, cell.key, show, test)) is not None
+        },
     }
     return f"[{json.dumps(cell.key)},{cell.record},{json.dumps(more)}]"
 

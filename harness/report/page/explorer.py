@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -14,6 +15,7 @@ from harness.report import format
 from harness.report.analysis import misclassified
 from harness.report.analysis.details import finite
 from harness.report.analysis.report import Report
+from harness.report.analysis.results import SETTING
 from harness.report.page.cells import EACH
 from harness.report.plots import images
 from harness.report.plots.render import Looks
@@ -85,7 +87,7 @@ def data(report: Report, looks: Looks) -> Markup:
         "each": EACH,
         "curves": _fitting(_curves(report)),
         "settings": _fitting(dict(report.details.tuned)),
-        "recommended": _recommended(report),
+        "recommended": _recommended(report, places),
     }
     return embedded(told)
 
@@ -150,23 +152,30 @@ def _fitting(by_cell: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _recommended(report: Report) -> list[dict[str, Any]]:
-    """Tell the most confident errors in each setting: those of the highest mean's first seed. Of
-    further tests none are kept."""
+def _recommended(report: Report, places: Mapping[tuple[Any, Any], int]) -> list[dict[str, Any]]:
+    """Tell the most confident errors in each setting: those that the first seed of the strategy to
+    take made on the test of the setting. ``places`` are those of the groups, by setting and
+    label."""
     show, frame = misclassified.may_show(report.plan), report.frame
-    firsts = frame[frame["counts"]].drop_duplicates(["setting", "label"])
-    cells = firsts.set_index(["setting", "label"])["cell"]
-    found, left = [], MOST_BYTES
+    trained = [name for name in (*SETTING, "label") if name != "test"]
+    firsts = frame[frame["counts"]].drop_duplicates(trained)
+    cells = dict(zip(_rows(firsts[trained]), firsts["cell"], strict=True))
+    groups, found, left = list(_rows(report.table[trained])), [], MOST_BYTES
     for standing in report.decisions.standings:
-        for label in standing.ranking[:1]:
-            if (standing.setting, label) not in cells.index:
-                continue
-            cell = str(cells[standing.setting, label])
-            errors = misclassified.read(report.directory, cell, show)
-            if errors is None:
-                continue
-            found.append({"key": cell, "errors": errors[:MOST_ERRORS]})
-            left -= len(json.dumps(found[-1]))
-            if left < 0:
-                return found[:-1]
+        if standing.take is None:
+            continue
+        place = places[standing.setting, standing.take]
+        cell, test = cells[groups[place]], report.table["test"].iloc[place]
+        errors = misclassified.read(report.directory, cell, show, test)
+        if errors is None:
+            continue
+        found.append({"key": cell, "group": place, "errors": errors[:MOST_ERRORS]})
+        left -= len(json.dumps(found[-1]))
+        if left < 0:
+            return found[:-1]
     return found
+
+
+def _rows(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """Rows as texts, of which equal ones are equal whatever the types of their columns."""
+    return (tuple(map(str, row)) for row in table.itertuples(index=False))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from harness.record.schema import Coordinates, Record
+from harness.record.schema import Coordinates, Further, Record
 from harness.record.store import Store
 from harness.report.analysis.report import analyse
 from harness.report.page.cells import EACH, PAIRS, TAIL, render_cells
@@ -123,6 +123,18 @@ def test_a_record_can_name_no_other_file(folder: Folder, cell: Cell, done: Done,
     directory = folder([record], [record])
     (directory.parent / "secret").write_text("private")
     assert told(directory)[record.cell][1]["log"] is None
+
+
+def test_errors_on_further_tests_are_told_by_their_names(
+    folder: Folder, cell: Cell, done: Done
+) -> None:
+    further = {"bent/1": Further(metrics={"accuracy": 0.4}), "not kept": Further()}
+    record = done(cell("a", 5, 0, tests=tuple(further)), 0.5, further=further)
+    directory = folder([record], [record])
+    Store(directory).write_misclassified(record.cell, [ERROR], "bent/1")
+    more = told(directory)[record.cell][1]
+    assert more["errors"] is None
+    assert more["further"] == {"bent/1": [ERROR]}
 
 
 @pytest.mark.parametrize("shown", [True, False])

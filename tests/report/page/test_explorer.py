@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.record.schema import Coordinates, Record
+from harness.record.schema import Coordinates, Further, Record
 from harness.record.store import Store
 from harness.report.analysis.report import analyse
 from harness.report.page import explorer
@@ -87,6 +87,32 @@ def test_decisions_are_those_of_the_report(folder: Folder, cell: Cell, done: Don
         "highest mean",
         "not distinguishable from linear_probe",
     ]
+
+
+def test_errors_are_those_of_what_is_to_be_taken(folder: Folder, cell: Cell, done: Done) -> None:
+    """The probe is as good as the highest mean and costs a tenth; on the further test it is ahead,
+    and there its errors are others."""
+    scores = {"full_finetune": [0.90, 0.93, 0.91], "linear_probe": [0.91, 0.90, 0.924]}
+    bent = {"full_finetune": [0.30, 0.31, 0.32], "linear_probe": [0.60, 0.61, 0.62]}
+    records = [
+        done(
+            cell(label, 5, seed, tests=("bent",)),
+            accuracy,
+            further={"bent": Further(metrics={"accuracy": bent[label][seed]})},
+        )
+        for label, accuracies in scores.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    directory = folder(records, records)
+    error = {"true": "ant", "taken": "bee", "confidence": 0.9}
+    for record in records:
+        for number, test in enumerate((None, "bent")):
+            Store(directory).write_misclassified(record.cell, [{**error, "id": number}], test)
+    data = told(directory)
+    shown = [(one["key"], data["groups"]["place"][one["group"]]) for one in data["recommended"]]
+    probe = next(record.cell for record in records if record.label == "linear_probe")
+    assert shown == [(probe, "digits, 5 shots"), (probe, "digits · bent, 5 shots")]
+    assert [one["errors"][0]["id"] for one in data["recommended"]] == [0, 1]
 
 
 def test_a_curve_is_that_of_the_chosen_trial(results: Path) -> None:

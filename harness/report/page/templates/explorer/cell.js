@@ -70,7 +70,7 @@ function curve(points, others) {
     el("p", { class: "note" }, `Validation accuracy (%) by step of the trial that was chosen${others.length ? "; the other trials are thin" : ""}.`));
 }
 
-function fillCell(cell, { file, record, log, predicted, errors }, rest) {
+function fillCell(cell, { file, record, log, predicted, errors, further }, rest) {
   if (record === undefined) {
     fill(rest, el("p", { class: "warning" }, `Trials, predictions, log and provenance of this cell are in ${file} beside this page, which is not there or is of another report. Copy the whole folder report/ to have them.`));
     return;
@@ -86,6 +86,7 @@ function fillCell(cell, { file, record, log, predicted, errors }, rest) {
     trials.length ? trialsOf(record) : null,
     predicted ? predictionsOf(predicted, errors) : null,
     errorsOf(cell, errors),
+    ...Object.entries(further ?? {}).map(([test, mine]) => errorsUnder(`What went wrong on ${test}`, mine)),
     log ? [el("h3", {}, "Log"), el("p", { class: "note" }, "The end of ", el("a", { href: `../${encodeURI(log.name)}` }, log.name), "."), el("pre", { class: "log", tabindex: 0 }, log.tail)] : null,
     record ? [
       el("h3", {}, "Provenance"), definitions(flat(record.provenance)),
@@ -140,12 +141,16 @@ function matrixOf(classes, examples, right, pairs, errors, kept) {
     return made;
   };
   return el("table", { class: "matrix" },
+    el("caption", { class: "sr" }, "Confusions: rows are true classes, columns what they were taken for"),
     el("thead", {}, el("tr", {}, el("td"), classes.map((name) => el("th", { scope: "col", class: name.length > 4 ? "long" : null }, name)))),
     el("tbody", {}, classes.map((name, a) => el("tr", {}, el("th", { scope: "row" }, name), classes.map((_, b) => field(a, b))))));
 }
 function errorsOf(cell, errors) {
   if (!errors) return data.states[cell.status][0] === "ok" ? el("p", { class: "note" }, "No misclassified examples were kept of this cell: it was run by a version that kept none, or their file is gone.") : null;
-  return [el("h3", {}, "What went wrong"),
+  return errorsUnder("What went wrong", errors);
+}
+function errorsUnder(title, errors) {
+  return [el("h3", {}, title),
     el("p", {}, errors.length ? "The errors it was surest of, and some of its most frequent ones, the surest first." : "It made no error on the test examples."),
     gallery(errors)];
 }

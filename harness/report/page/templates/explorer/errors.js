@@ -13,13 +13,13 @@ const gallery = (errors) => el("ul", { class: "errors" }, errors.map(errorItem))
 
 const wrong = document.getElementById("wrong");
 if (data.recommended.length) {
-  const placed = data.recommended.map(({ key, errors }) => ({ cell: byKey.get(key), errors }));
+  const placed = data.recommended.map(({ key, group, errors }) => ({ cell: byKey.get(key), group: groups[group], errors }));
   const shown = el("div", { role: "status" });
-  const select = el("select", { onchange: () => show() }, placed.map(({ cell }, place) =>
-    el("option", { value: place }, groups[cell.group].place)));
+  const select = el("select", { onchange: () => show() }, placed.map(({ group }, place) =>
+    el("option", { value: place }, group.place)));
   const show = () => {
-    const { cell, errors } = placed[select.value];
-    const group = groups[cell.group], label = nameOf("label", group), { place } = group;
+    const { cell, group, errors } = placed[select.value];
+    const label = nameOf("label", group), { place } = group;
     fill(shown,
       el("p", {}, errors.length ? `${place}: ${label}, seed ${cell.seed}, the surest first. ` : `${place}: ${label}, seed ${cell.seed}, made no error. `, cellLink(cell, "More of this cell")),
       gallery(errors));
