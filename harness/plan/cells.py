@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -76,16 +77,22 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
     if mistakes:
         raise Mistakes(where, dict.fromkeys(mistakes))
     modes: tuple[BatchNorm, ...] = get_args(BatchNorm)
-    strategies = [
-        (each, {mode: strategy_fingerprint(registry, datasets, each, mode) for mode in modes})
-        for each in resolved.strategies
-    ]
+    # Seeds that take the same turn have the same pretrainings.
+    turns = math.lcm(*(backbone.pretrainings for backbone in suite.backbones))
+    strategies = {
+        turn: [
+            (each, {mode: strategy_fingerprint(registry, datasets, each, mode) for mode in modes})
+            for each in (strategy.drawn(turn) for strategy in resolved.strategies)
+        ]
+        for turn in {seed % turns for seed in suite.every_seed}
+    }
     every_split = [split_fingerprints(suite, datasets, each.spec) for each in resolved.problems]
     cells = []
     for backbone in suite.backbones:
         if not backbone.compared:
             continue
-        weights = backbone_fingerprint(registry, datasets, backbone)
+        drawn = {turn: backbone.drawn(turn) for turn in strategies}
+        weights = {turn: backbone_fingerprint(registry, datasets, drawn[turn]) for turn in drawn}
         model = try_backbone(backbone, registry, datasets).backbone
         normed = model is None or has_batch_norm(model)
         for problem, splits in zip(resolved.problems, every_split, strict=True):
@@ -95,22 +102,23 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "harness": __version__,
                 "data": problem.loaded.digest,
                 "problem": problem.spec.meaning(),
-                "backbone": weights,
                 "source": source_fingerprint(datasets, source, problem.spec.fit),
                 "budget": suite.budget.meaning(),
                 **further_tests.meaning(problem),
             }
             for seed in suite.every_seed:
+                turn = seed % turns
+                own_weights = {"backbone": weights[turn]}
                 for shots, split in splits[seed].items():
-                    for strategy, does in strategies:
+                    for strategy, does in strategies[turn]:
                         mode = batch_norm_of(backbone, problem.spec, strategy)
                         known = revisions(datasets, problem, strategy, suite.budget, shots, seed)
                         own = {"strategy": does[mode], "shots": shots, "seed": seed}
                         # What came later is told where it is used.
                         norms = {"batch_norm": mode} if mode == "frozen" and normed else {}
-                        meaning = {**shared, **split, **own, **known, **norms}
-                        cell = _cell(suite, backbone, problem.spec, source, strategy, mode, meaning)
-                        cells.append(cell)
+                        meaning = {**shared, **own_weights, **split, **own, **known, **norms}
+                        given = (drawn[turn], problem.spec, source, strategy, mode)
+                        cells.append(_cell(suite, *given, meaning))
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
     return Planned(suite, tuple(cells))

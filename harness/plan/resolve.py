@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from harness.contract import Strategy
@@ -43,6 +43,11 @@ class ResolvedStrategy:
     @property
     def strategy(self) -> Strategy:
         return self.configured.strategy
+
+    def drawn(self, seed: int) -> ResolvedStrategy:
+        """As a cell of this seed has it: with the pretrainings that are its models'."""
+        models = {label: spec.drawn(seed) for label, spec in self.models.items()}
+        return replace(self, models=models)
 
 
 @dataclass(frozen=True)

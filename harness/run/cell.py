@@ -67,7 +67,7 @@ def run_cell(
             except Exception as error:  # a result does not depend on what could be counted
                 told = classify(error, experiment.plugin_file)[1]
                 reason, trace = f"its FLOPs could not be counted: {told}", traceback.format_exc()
-    facts = experiment.facts
+    facts, several = experiment.facts, cell.backbone_spec.pretrainings
     # Not looked at: what a plugin gave, and no file can hold, is told when it is written.
     record = Record.model_construct(
         **{name: getattr(cell, name) for name in Coordinates.model_fields},
@@ -96,6 +96,7 @@ def run_cell(
             **provenance.of_run(str(resources.device), cell.budget.threads),
             "precision": facts.precision,
             "batch_norm": cell.batch_norm,
+            **({"pretraining": f"{cell.seed % several + 1} of {several}"} if several > 1 else {}),
             "inputs": " and ".join(sorted(facts.inputs)),
             "started": started.isoformat(timespec="seconds"),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),

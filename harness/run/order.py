@@ -36,8 +36,9 @@ class Making:
     def _needs(self, cell: Cell) -> Set[Shared]:
         strategy = self._registry.get("strategy", cell.strategy).cls
         needs: set[Shared] = set()
-        if strategy.uses_weights and isinstance(cell.backbone_spec.weights, SourceWeights):
-            needs.add(("weights", cell.backbone))
+        weights = cell.backbone_spec.weights
+        if strategy.uses_weights and isinstance(weights, SourceWeights):
+            needs.add(("weights", cell.backbone, weights.seed))
         if overrides(strategy, "prepare"):
             needs.add(("prepared", cell.label, cell.backbone, cell.seed, repr(cell.source_spec)))
         return needs

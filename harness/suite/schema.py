@@ -56,6 +56,10 @@ class SourceWeights(Table):
 
     ``steps`` of ``batch_size`` at a peak rate of ``lr``; ``rotations`` makes four classes of
     each, turned by quarters. ``fit`` makes images square, as a problem's does.
+
+    ``seeds`` are how many pretrainings there are, whose seeds are ``seed`` and those after it: a
+    cell of seed s uses that of ``seed + s mod seeds``, so that seeds tell the luck of pretraining
+    too.
     """
 
     source: str
@@ -67,12 +71,14 @@ class SourceWeights(Table):
     lr: PositiveFloat = 2e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     seed: Seed = 0
+    seeds: PositiveInt = 1
     fit: Fit | None = None
 
     def meaning(self) -> dict[str, Any]:
-        """What a key hashes besides the source's data."""
+        """What a key hashes besides the source's data: of several pretrainings, the seed of this
+        one."""
         later = {"fit"} if self.fit is None else set()
-        return self.model_dump(mode="json", exclude={"source", "args"} | later)
+        return self.model_dump(mode="json", exclude={"source", "args", "seeds"} | later)
 
 
 class FileWeights(Table):
@@ -118,6 +124,18 @@ class BackboneSpec(Table):
     @property
     def title(self) -> str:
         return self.label or self.model
+
+    @property
+    def pretrainings(self) -> int:
+        """How many there are for a suite's seeds to use in turn."""
+        return self.weights.seeds if isinstance(self.weights, SourceWeights) else 1
+
+    def drawn(self, seed: int) -> BackboneSpec:
+        """The backbone of a cell of this seed: that of one pretraining, where there are several."""
+        if not isinstance(self.weights, SourceWeights) or self.pretrainings == 1:
+            return self
+        own = self.weights.seed + seed % self.pretrainings
+        return self.model_copy(update={"weights": self.weights.model_copy(update={"seed": own})})
 
 
 class TrickSpec(Table):

@@ -47,6 +47,16 @@ def test_all_that_need_weights_wait_for_who_makes_them(making, cells):
     assert not any(map(making.delays, cells.values()))
 
 
+def test_each_pretraining_is_waited_for_by_its_own_seeds(making):
+    weights = {**SUITE["backbones"][0]["weights"], "seeds": 2}
+    one = {**SUITE["backbones"][0], "weights": weights}
+    suite = {**SUITE, "strategies": ["linear_probe"], "seeds": [0, 1, 2], "backbones": [one]}
+    registry = load_once(Sources())
+    cells = plan(parse(suite, "test"), registry, Datasets(registry), "test").cells
+    making.begin(cells[0])
+    assert {cell.seed for cell in cells if making.delays(cell)} == {0, 2}
+
+
 def test_what_needs_no_weights_makes_nobody_wait(making, cells):
     making.begin(cells["from_scratch", 1, 0, "conv4"])
     assert not any(map(making.delays, cells.values()))

@@ -42,6 +42,40 @@ def test_a_source_is_pretrained_once_and_its_cost_is_told_to_all(bench):
     assert len(list((bench.folder / "cache/weights").glob("*.safetensors"))) == 1
 
 
+def test_several_pretrainings_are_made_once_each_and_are_those_of_their_seeds(bench):
+    """Seeds 0 and 2 share the first of two, and each is what it is by itself."""
+    weights = {"source": "glyphs", "args": {"per_class": 8}, "steps": 3, "batch_size": 16}
+    model = {"model": "conv4", "input_size": 16, "args": {"width": 8}}
+
+    def run(**changes):
+        folder = {
+            "folder": changes.pop("folder", "results"),
+            "cache": changes.pop("cache", "cache"),
+        }
+        seeds = changes.pop("cells", [0, 1, 2])
+        backbones = [{**model, "weights": {**weights, **changes}}]
+        return bench.run("linear_probe", backbones=backbones, seeds=seeds, **folder)
+
+    records = run(seeds=2)
+    assert [record.status for record in records] == ["ok"] * 3
+    assert ["pretrain" in record.cached for record in records] == [False, False, True]
+    assert len(list((bench.cache / "weights").glob("*.safetensors"))) == 2
+    assert [r.provenance["pretraining"] for r in records] == ["1 of 2", "2 of 2", "1 of 2"]
+    (alone,) = run(seed=1, cells=[1], folder="alone", cache="other")
+    assert alone.cell == records[1].cell
+    assert alone.metrics == records[1].metrics
+    assert "pretraining" not in alone.provenance
+    assert [record.metrics for record in run(seeds=2, folder="again")] == [
+        record.metrics for record in records
+    ]
+    same = run(folder="one")
+    assert [one.cell == other.cell for one, other in zip(same, records, strict=True)] == [
+        True,
+        False,
+        True,
+    ]
+
+
 def test_a_strategy_that_uses_no_weights_neither_makes_nor_pays_them(bench):
     source = {"model": "conv4", "weights": {"source": "glyphs"}, "input_size": 16}
     (record,) = bench.run("from_scratch", backbones=[source])

@@ -24,10 +24,9 @@ from harness.report.workers import Submit, serial
 UNRECORDED = "(not recorded)"
 """What stands for a fact of provenance in records that do not have it."""
 
-HOURS = {"started", "finished"}
-"""Facts of provenance that say nothing of how a result came about; where any other differs between
-cells, a report warns."""
-
+EXPECTED = {"started", "finished", "pretraining"}
+"""Facts of provenance that differ between cells as they should; where any other does, a report
+warns."""
 
 MACHINE = {"host", "device", "cpu", "cores", "threads", "platform"}
 """Facts of provenance, by the first part of their name, that times depend on."""
@@ -50,7 +49,7 @@ class Fact:
 
     @property
     def warns(self) -> bool:
-        return len(self.values) > 1 and self.name not in HOURS
+        return len(self.values) > 1 and self.name not in EXPECTED
 
     @property
     def of_machine(self) -> bool:

@@ -56,15 +56,28 @@ def luck(config: Mapping[str, Any], frame: pd.DataFrame) -> list[str]:
         config: the suite's, as ``plan.json`` has it.
         frame: with what ``with_examples`` adds.
     """
-    told = []
-    trained = [
-        str(spec.get("label") or spec.get("model"))
-        for spec in config.get("backbones") or []
-        if spec.get("weights", "hub") != "random" and spec.get("compared", True)
-    ]
-    if trained:
+    told, alone = [], []
+    seeds = set(frame["seed"])
+    for spec in config.get("backbones") or []:
+        weights, name = spec.get("weights", "hub"), str(spec.get("label") or spec.get("model"))
+        if weights == "random" or not spec.get("compared", True):
+            continue
+        several = weights.get("seeds", 1) if isinstance(weights, Mapping) else 1
+        used = len({seed % several for seed in seeds})
+        if used < 2:
+            alone.append(name)
+        elif used == len(seeds):
+            text = "Each seed has a pretraining of {} of its own: intervals count its luck too."
+            told.append(text.format(name))
+        else:
+            text = (
+                "The {} seeds share {} pretrainings of {}: intervals count their luck in part, as"
+                " seeds with the same weights are less far apart than others."
+            )
+            told.append(text.format(len(seeds), used, name))
+    if alone:
         told.append(
-            f"All seeds start from the same weights of {format.listing(trained)}, which come from"
+            f"All seeds start from the same weights of {format.listing(alone)}, which come from"
             " one pretraining: what another would have brought is in no interval."
         )
     same = frame[frame["shared"]].drop_duplicates("problem")
