@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
+from harness.record.schema import Coordinates, Record
 from harness.record.store import COLUMNS, Store
 from harness.report import format
 from harness.report.analysis.problems import ranking
@@ -31,6 +32,26 @@ NASTY = r"a_b & 100% $x^2$ #1 {c} \d ~e <f> [g] | `h` *i*"
 @pytest.fixture(scope="module")
 def files(results: Path) -> dict[str, str]:
     return render_tables(analyse(Store(results)))
+
+
+def test_claims_of_results_folders_become_one_document(
+    folder: Callable[..., Path], cell: Callable[..., Coordinates], done: Callable[..., Record]
+) -> None:
+    records = [
+        done(cell(label, 5, seed), accuracy + seed / 100)
+        for label, accuracy in {"LP": 0.5, "FT": 0.7}.items()
+        for seed in range(4)
+    ]
+    claim = {"left": "FT", "sign": ">", "right": "LP", "where": {}, "source": "a | b"}
+    directory = folder(records, records, config={"claims": [claim]})
+    tables = render_tables(analyse(Store(directory)))
+    (directory / "report/tables").mkdir(parents=True)
+    (directory / "report/tables/claims.md").write_text(tables["claims.md"])
+    script = Path(__file__).parents[3] / "results/reference/claims.sh"
+    wrote = subprocess.run([script, directory], capture_output=True, text=True, check=True).stdout
+    assert wrote.startswith("# Published claims")
+    assert wrote.endswith(f"\n## {directory.name}\n\n{tables['claims.md']}")
+    assert "| FT &gt; LP | digits | 5 shots |" in wrote
 
 
 def lines(markdown: str) -> list[list[str]]:
