@@ -55,7 +55,7 @@ from harness.executor import Emit, Executor, Job
 from harness.hashing import seed_of
 from harness.markers import hookimpl
 from harness.model.augment import DRAWS, Augment
-from harness.model.backbone import Backbone, evaluating
+from harness.model.backbone import SOURCE_HEAD, Backbone, evaluating
 from harness.model.batch_norm import BatchNorm
 from harness.model.batched_heads import fit_heads
 from harness.model.classifier import Classifier, first_head
@@ -82,6 +82,7 @@ from harness.run.checksummed import Damaged, read_checksummed, write_checksummed
 __all__ = [
     "ARCHIVES",
     "DRAWS",
+    "SOURCE_HEAD",
     "ArrayInputs",
     "Augment",
     "Backbone",

@@ -110,6 +110,10 @@ class BackboneFactory(Plugin):
         ``input_size`` counts pixels, or tokens; ``torch``'s global generator is seeded before
         the call.
 
+        A linear classifier that the published weights have may be told among the extras, as
+        :data:`SOURCE_HEAD`, of a model with random weights too: the harness then knows before
+        anything runs that there will be one, and drops the random one.
+
         Raises:
             Unsupported: there are no published weights, or the arguments don't fit the model.
         """
@@ -150,6 +154,9 @@ class Strategy(Configured):
     """Whether, under ``adaptation``, its task is the labelled target: an upper bound, marked so."""
     needs_source: ClassVar[bool] = False
     """Whether ``prepare`` learns from the source: without one the cell is unsupported."""
+    takes_source_head: ClassVar[bool] = False
+    """Whether, where there is no source, the classifier of published weights will do, which is
+    among the backbone's extras as :data:`SOURCE_HEAD`."""
     needs_unlabelled: ClassVar[bool] = False
     """Whether, under ``transfer``, it learns from unlabelled inputs too: a suite whose data have
     none is refused."""

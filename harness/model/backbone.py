@@ -24,6 +24,10 @@ from harness.data.examples import RawBatch, tensor_digest
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 """What differs between two equal functions where a module names one of its own."""
 
+SOURCE_HEAD = ("source_head.weight", "source_head.bias")
+"""Names among a backbone's extras of a linear head of the classes that its weights come from, float
+``[classes, D]`` and ``[classes]``."""
+
 
 class Backbone(nn.Module):
     """A feature extractor ``body`` and the order of its blocks.
@@ -42,8 +46,9 @@ class Backbone(nn.Module):
         self.rebuild: Callable[[], Backbone] | None = None
         """Builds the same model with random weights; the harness sets it."""
         self.extras: dict[str, Tensor] = {}
-        """What :meth:`Strategy.prepare` learned besides the weights, by name, on the device: a
-        source's head, Fisher information, prototypes. Kept with them, and shared by copies."""
+        """What :meth:`Strategy.prepare` learned besides the weights, or published weights bring
+        beside them, by name, on the device: a source's head, Fisher information, prototypes. Kept
+        with them, and shared by copies."""
         # Functions, because copies share them and modules don't list what is behind them.
         self._start: Callable[[], Backbone] | None = None
         self.register_buffer("_example", example, persistent=False)

@@ -15,7 +15,7 @@ from harness.data.examples import RawRows
 from harness.data.protocols import source_inputs
 from harness.errors import HarnessError, Unsupported, one_line
 from harness.hashing import canonical
-from harness.model.backbone import Backbone
+from harness.model.backbone import SOURCE_HEAD, Backbone
 from harness.model.image import ImageBackbone
 from harness.model.weights import fitting_prefix
 from harness.plan.datasets import Datasets
@@ -66,6 +66,12 @@ def channels(spec: BackboneSpec, registry: Registry, datasets: Datasets) -> int 
     """The channels of the images that a model takes; ``None`` where that can't be known."""
     backbone = try_backbone(spec, registry, datasets).backbone
     return backbone.example.shape[1] if isinstance(backbone, ImageBackbone) else None
+
+
+def brings_head(spec: BackboneSpec, registry: Registry, datasets: Datasets) -> bool:
+    """Whether a model comes with the classifier of its published weights."""
+    tried = try_backbone(spec, registry, datasets).backbone
+    return spec.weights == "hub" and tried is not None and {*SOURCE_HEAD} <= tried.extras.keys()
 
 
 def try_backbone(spec: BackboneSpec, registry: Registry, datasets: Datasets) -> Tried:

@@ -87,7 +87,7 @@ def _combinations(
             yield from _model(problem, backbone, known, registry, datasets)
             yield from _sources(problem, backbone, known, registry, datasets)
             for strategy in resolved.strategies:
-                yield from _strategy(problem, backbone, strategy, known, registry)
+                yield from _strategy(problem, backbone, strategy, known, registry, datasets)
 
 
 def _tricks(
@@ -145,6 +145,7 @@ def _strategy(
     strategy: ResolvedStrategy,
     source: ResolvedSource | None,
     registry: Registry,
+    datasets: Datasets,
 ) -> Iterator[str]:
     """What keeps a strategy from a problem."""
     spec, cls, title = problem.spec, strategy.plugin.cls, strategy.spec.title
@@ -159,7 +160,8 @@ def _strategy(
     for trick in strategy.spec.tricks:
         if problem.modality not in registry.get("trick", trick.name).cls.modalities:
             yield f"trick '{trick.name}' does not take {problem.modality}, {is_what}"
-    if cls.needs_source and source is None:
+    headed = cls.takes_source_head and backbones.brings_head(backbone.spec, registry, datasets)
+    if cls.needs_source and source is None and not headed:
         yield (
             f"strategy '{title}' learns from a source before it adapts, but problem "
             f"'{spec.title}' with backbone '{backbone.spec.title}' has none: give the problem a "

@@ -153,6 +153,7 @@ class Resources:
             backbone = factory.build(
                 spec.model, input_size=spec.input_size, pretrained=False, args=args
             )
+            backbone.extras.clear()  # a classifier of random weights tells nothing
             backbone.rebuild = rebuild
             return backbone
 
@@ -165,6 +166,7 @@ class Resources:
                 backbone.rebuild = rebuild
             else:
                 backbone = rebuild()
+        backbone.extras = {n: t.to(self.device) for n, t in backbone.extras.items()}
         return backbone.to(self.device).eval()
 
     def _learned(self, spec: BackboneSpec, factory: BackboneFactory) -> Mapping[str, Any]:
@@ -292,6 +294,7 @@ class Resources:
         def found_or_made() -> Weights:
             start = self.build(cell.backbone_spec, pretrained=False, seed=0)
             start.load_state_dict(backbone.state_dict())
+            start.extras.update(backbone.extras)
             budget = cell.budget
             run = partial(
                 self._run, cell.seed, budget.steps, budget.batch_size, "prepare", progress

@@ -388,3 +388,21 @@ def test_a_source_of_too_few_classes_or_examples_for_its_episodes(
         assert line.startswith(f"strategy '{name}', problem 'toy': the source has {said}")
         assert line.endswith("ive a source of more classes and examples")
         assert ("in the strategy's args" in line) is (said != "0 classes of at least 0")
+
+
+def test_a_classifier_of_published_weights_does_for_a_source_where_one_takes_it(planned, table):
+    table["strategies"] = ["lwf"]
+    table["problems"] = [{"dataset": "toy", "shots": 2}]
+    model = {"model": "test_resnet", "input_size": 32}
+    table["backbones"] = [{**model, "weights": "hub"}]
+    assert len(planned(table)) == 2
+    others = [
+        {**model, "weights": "random"},
+        {**model, "weights": "hub", "args": {"num_classes": 7}},  # whose head timm draws anew
+    ]
+    for other in others:
+        (line,) = refused(planned, table | {"backbones": [other]})
+        assert line.startswith("strategy 'lwf' learns from a source before it adapts")
+    table["strategies"] = ["learner"]
+    (line,) = refused(planned, table)
+    assert line.startswith("strategy 'learner' learns from a source before it adapts")

@@ -15,7 +15,7 @@ from harness_plugins.backbones.conv4 import Conv4
 from harness_plugins.strategies.linear_probe import LinearProbe
 from safetensors.torch import save_file
 
-from harness.api import GradientStrategy, Strategy
+from harness.api import SOURCE_HEAD, GradientStrategy, Strategy
 from harness.contract import overrides
 from harness.errors import HarnessError
 from harness.model.weights import load_weights
@@ -147,6 +147,47 @@ def test_extras_of_prepare_are_kept_with_the_weights(bench):
     assert "prepare" in record.cached  # from the file that the first run wrote
     assert seen
     assert all(each == {"fisher": [0.0, 1.0, 2.0]} for each in seen)
+
+
+def test_the_classifier_of_published_weights_comes_with_them_and_no_random_one(bench):
+    seen = []
+
+    class Headed(Conv4):
+        name = "headed"
+
+        def build(self, model, *, input_size, pretrained, args):
+            built = super().build("conv4", input_size=input_size, pretrained=False, args=args)
+            head = torch.ones(7, 64), torch.arange(7.0)
+            built.extras = dict(zip(SOURCE_HEAD, head, strict=True))
+            return built
+
+    @dataclass(frozen=True)
+    class Looking(LinearProbe):
+        name: ClassVar[str] = "looking"
+
+        def adapt(self, backbone, task, hp, run):
+            fresh = run.fresh(backbone).extras
+            seen.append(({n: t.shape[0] for n, t in backbone.extras.items()}, fresh))
+            return super().adapt(backbone, task, hp, run)
+
+    @dataclass(frozen=True)
+    class Preparing(Looking):
+        name: ClassVar[str] = "preparing"
+
+        def prepare(self, backbone, source, hp, run):
+            return backbone
+
+    plugin = Registered("backbone", "headed", Headed, "file", Path(__file__))
+    bench.registry.models["headed"] = plugin
+    both = [bench.add(Looking), bench.add(Preparing)]
+    model = {"model": "headed", "input_size": 16}
+    for weights, found in (("hub", dict.fromkeys(SOURCE_HEAD, 7)), ("random", {})):
+        records = bench.run(*both, backbones=[{**model, "weights": weights}], folder=weights)
+        assert [record.status for record in records] == ["ok", "ok"]
+        assert all(each == (found, {}) for each in seen)
+        seen.clear()
+    records = bench.run("lwf", "co_tuning", backbones=[{**model, "weights": "hub"}], folder="both")
+    assert [record.status for record in records] == ["ok", "ok"], records[0].reason
 
 
 class TestOverrides:

@@ -13,6 +13,7 @@ from timm.optim._param_groups import auto_group_layers
 from torch import Tensor, nn
 
 from harness.api import (
+    SOURCE_HEAD,
     BackboneFactory,
     HarnessError,
     ImageBackbone,
@@ -46,7 +47,8 @@ class TimmBody(nn.Module):
 class Timm(BackboneFactory):
     """A timm model by name, such as ``resnet50`` or ``vit_small_patch16_224.augreg_in21k``.
 
-    ``args`` go to the model's constructor; ``input_size`` also does, where the model asks for it.
+    ``args`` go to the model's constructor; ``input_size`` also does, where the model asks for it. A
+    linear classifier of published weights is kept beside them, for ``lwf`` and ``co_tuning``.
     """
 
     name: ClassVar[str] = "timm"
@@ -66,10 +68,10 @@ class Timm(BackboneFactory):
             network,
             args={"in_chans": args.get("in_chans"), "img_size": input_size},
         )
-        blocks = _blocks(network)
+        blocks, extras = _blocks(network), _classifier(network)
         network.reset_classifier(0)
         kept = {name for name, _ in network.named_parameters()}
-        return ImageBackbone(
+        backbone = ImageBackbone(
             TimmBody(network),
             blocks=[
                 named for names in blocks if (named := [f"model.{n}" for n in names if n in kept])
@@ -79,6 +81,18 @@ class Timm(BackboneFactory):
             std=_by_channel(config["std"], config["input_size"][0]),
             interpolation=config["interpolation"],
         )
+        backbone.extras.update(extras)
+        return backbone
+
+
+def _classifier(network: Any) -> dict[str, Tensor]:
+    """A linear classifier of the classes of the published weights, or nothing: of other classes it
+    is timm's with random weights."""
+    head = network.get_classifier()
+    published = getattr(network, "pretrained_cfg", {}).get("num_classes")
+    if type(head) is not nn.Linear or head.bias is None or head.out_features != published:
+        return {}
+    return dict(zip(SOURCE_HEAD, (head.weight.detach(), head.bias.detach()), strict=True))
 
 
 def _create(model: str, input_size: int | None, pretrained: bool, args: dict[str, Any]) -> Any:

@@ -5,17 +5,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from harness.api import Backbone, Classifier, Inputs, Recipe, Run, Source, StandardisedLinear, Task
+from harness.api import (
+    SOURCE_HEAD,
+    Backbone,
+    Classifier,
+    Inputs,
+    Recipe,
+    Run,
+    Source,
+    StandardisedLinear,
+    Task,
+)
 from harness_plugins.strategies.logistic_probe import LogisticProbe
 
-WEIGHT, BIAS = "source_head.weight", "source_head.bias"
-"""Names of the head's tensors among a backbone's extras."""
+WEIGHT, BIAS = SOURCE_HEAD
 
 
 def with_source_head(backbone: Backbone, source: Source | None, run: Run) -> Backbone:
-    """The backbone with a logistic regression of the source's classes among its extras: weights
-    bring none, as a head is thrown away when a backbone is pretrained."""
-    assert source is not None  # as the strategy needs one
+    """The backbone with a logistic regression of the source's classes among its extras; where there
+    is no source, it has the classifier that published weights bring."""
+    if source is None:
+        return backbone
     task = Task(source.examples, source.target)
     probe = LogisticProbe().adapt(backbone, task, LogisticProbe.defaults, run)
     assert isinstance(probe, Classifier)

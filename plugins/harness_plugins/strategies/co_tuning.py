@@ -66,13 +66,15 @@ class CoTuning(FullFinetune):
     Which ones do is learned before training, the paper's "reverse" way: a logistic regression tells
     classes from the probabilities of the source's classes; its penalty is chosen by validation, and
     Bayes' rule turns it round. The source's head is fitted to the source once, by logistic
-    regression too, and not calibrated further. Both losses count alike by default.
+    regression too, or is the classifier of published weights where there is no source, and is not
+    calibrated further. Both losses count alike by default.
     """
 
     name: ClassVar[str] = "co_tuning"
     family: ClassVar[str] = "staying near the source"
     citation: ClassVar[str] = "You et al. 2020, Co-tuning for transfer learning, NeurIPS"
     needs_source: ClassVar[bool] = True
+    takes_source_head: ClassVar[bool] = True
     space: ClassVar[Space] = {
         **FullFinetune.space,
         "weight": FloatDistribution(0.1, 10.0, log=True),

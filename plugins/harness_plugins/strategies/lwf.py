@@ -56,13 +56,15 @@ class Lwf(LpFt):
 
     The paper too trains the new head first ("warm-up"), and then all parameters together, that old
     head's among them; it has a ``weight`` of 1. The head is fitted to the source once, by logistic
-    regression. Answers are to each example as it is, not to views of it.
+    regression, or is the classifier of published weights where there is no source. Answers are to
+    each example as it is, not to views of it.
     """
 
     name: ClassVar[str] = "lwf"
     family: ClassVar[str] = "staying near the source"
     citation: ClassVar[str] = "Li & Hoiem 2016, Learning without forgetting, ECCV"
     needs_source: ClassVar[bool] = True
+    takes_source_head: ClassVar[bool] = True
     space: ClassVar[Space] = {**LpFt.space, "weight": FloatDistribution(0.1, 10.0, log=True)}
     defaults: ClassVar[Settings] = {**LpFt.defaults, "weight": 1.0}
 

@@ -3,12 +3,13 @@
 import time
 
 import pytest
+import timm
 import torch
 from harness_plugins.backbones.conv4 import Conv4
 from harness_plugins.backbones.timm import Timm
 from huggingface_hub import close_session
 
-from harness.api import HarnessError, Unsupported
+from harness.api import SOURCE_HEAD, HarnessError, Unsupported
 from harness.testing import BackboneChecks
 
 
@@ -90,3 +91,27 @@ def test_weights_that_cannot_be_fetched_are_no_impossibility_and_told_quickly(mo
         with pytest.raises(HarnessError, match=r"test_resnet.* Check the network"):
             Timm().build("test_resnet.r160_in1k", input_size=32, pretrained=True, args={})
     assert time.monotonic() - started < 10
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "model", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet", "test_mambaout"]
+)
+def test_a_linear_classifier_is_kept_beside_the_weights(model):
+    """What it tells of features is what timm's whole model tells of the inputs."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = Timm().build(model, input_size=64, pretrained=False, args={}).eval()
+        torch.manual_seed(0)
+        sized = {"img_size": 64} if "vit" in model else {}
+        whole = timm.create_model(model, **sized).eval()
+        images = torch.randn(2, 3, 64, 64)
+    weight, bias = (backbone.extras[name] for name in SOURCE_HEAD)
+    assert weight.shape == (1000, backbone.num_features)
+    found = backbone.body(images) @ weight.T + bias
+    assert torch.allclose(found, whole(images), atol=1e-5)
+
+
+def test_a_classifier_of_other_classes_than_the_published_ones_is_none():
+    built = Timm().build("test_resnet", input_size=32, pretrained=False, args={"num_classes": 7})
+    assert built.extras == {}

@@ -98,6 +98,12 @@ class TestItsWeights:
         images = torch.randn(2, 3, 96, 96)
         assert torch.equal(published().eval().body(images), model(images))
 
+    def test_bring_their_classifier(self):
+        theirs = torch.load(WEIGHTS.path(), weights_only=True)
+        extras = published().extras
+        assert torch.equal(extras["source_head.weight"], theirs["_fc.weight"])
+        assert torch.equal(extras["source_head.bias"], theirs["_fc.bias"])
+
     def test_take_three_colours(self):
         assert published().preprocess(torch.zeros(1, 1, 9, 9, dtype=torch.uint8)).shape[1] == 3
         with pytest.raises(Unsupported, match="cannot build tf_efficientnet_lite0"):

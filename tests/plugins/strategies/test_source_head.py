@@ -38,3 +38,12 @@ def test_each_asks_for_a_copy_of_its_own():
     with torch.no_grad():
         first.weight.zero_()
     assert torch.equal(source_head(prepared).weight, second.weight)
+
+
+def test_without_a_source_it_is_the_one_that_weights_bring():
+    backbone = small_backbone()
+    weight, bias = torch.randn(6, 8), torch.randn(6)
+    backbone.extras = {"source_head.weight": weight, "source_head.bias": bias}
+    head = source_head(with_source_head(backbone, None, a_run()))
+    assert torch.equal(head.weight, weight)
+    assert torch.equal(head.bias, bias)
