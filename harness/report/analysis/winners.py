@@ -53,6 +53,11 @@ class Standing:
     missing: tuple[tuple[str, str], ...]
 
     @property
+    def take(self) -> str | None:
+        """The label to take: the winner; without one the cheapest of those that may be as good."""
+        return self.winner or self.cheapest or next(iter(self.ranking), None)
+
+    @property
     def tested(self) -> bool:
         """Whether there are two complete groups and seeds enough for an interval between them."""
         return not np.isnan(self.half)

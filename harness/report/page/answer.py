@@ -158,7 +158,7 @@ def _kind(label: str, standing: Standing) -> str:
 
 def _column(standing: Standing, groups: Mapping[str, Group]) -> Column:
     _, shots = facet_and_shots(groups)
-    take = standing.winner or standing.cheapest or next(iter(standing.ranking), None)
+    take = standing.take
     cost = format.GAP if take is None else format.duration(groups[take]["seconds_total"])
     return Column(shots_text(shots), take or format.GAP, cost, _decided(standing))
 
