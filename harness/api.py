@@ -34,9 +34,9 @@ from harness.data.examples import (
     TextInputs,
     sent,
 )
-from harness.data.images import is_image
 from harness.data.inspection import listed
 from harness.data.meta import SourceEpisode, check_episodes, source_episodes
+from harness.data.pixels import is_image
 from harness.data.task import Measure, OneClass, Source, Target, Task
 from harness.data.unpacking import ARCHIVES
 from harness.dataset_wrapper import DatasetWrapper
@@ -73,7 +73,7 @@ from harness.model.run import Resumable, Run, SecondModel
 from harness.model.text import TextBackbone
 from harness.model.training_state import Training
 from harness.plan.cell import Cell
-from harness.predictor import Finished, Predictor
+from harness.predictor import Exportable, Finished, Predictor
 from harness.record.files import make_folder
 from harness.record.schema import Record, Trial
 from harness.run import isolation, server, stopping
@@ -101,6 +101,7 @@ __all__ = [
     "Emit",
     "Examples",
     "Executor",
+    "Exportable",
     "FileInputs",
     "Finished",
     "FloatDistribution",

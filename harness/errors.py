@@ -108,6 +108,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.casefold(), names, n=1, cutoff=0.6)
     if close:
         return f" (did you mean '{names[close[0]]}'?)"
-    if 0 < len(names) <= 12:
+    if 0 < len(names) <= 16:
         return f" (known: {', '.join(names.values())})"
     return ""

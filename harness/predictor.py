@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.data.examples import Inputs
 
@@ -31,6 +31,15 @@ class Predictor(Protocol):
     def save(self, path: Path) -> None:
         """Write all that the backbone which was adapted does not have to a safetensors file:
         :meth:`Strategy.restore` gives the predictor back."""
+        ...
+
+
+@runtime_checkable
+class Exportable(Predictor, Protocol):
+    """A predictor that is one network, so that it can be exported."""
+
+    def network(self) -> nn.Module:
+        """Prepared inputs ``[n, ...]`` to logits, float32 ``[n, classes]``, in evaluation mode."""
         ...
 
 

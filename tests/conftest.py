@@ -354,6 +354,7 @@ valid = tables(
     description=st.text(max_size=8),
     seeds=unique(st.integers(0, 2**32 - 1)),
     budget=budget,
+    predictors=st.sampled_from(["none", "recommended", "all"]),
     save_predictors=st.booleans(),
     report=st.fixed_dictionaries({}, optional={"examples": st.booleans()}),
 )

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs/plugins.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+SHIPPING = (ROOT / "docs/shipping.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
@@ -132,6 +133,24 @@ def test_the_guide_knows_every_kind_of_plugin():
     assert [
         hook for hook in (*KINDS.values(), "harness_report_sections") if hook not in GUIDE
     ] == []
+
+
+# ── using the winner ──────────────────────────────────────────────────────────────────────────
+
+
+def test_the_page_on_using_the_winner_can_be_followed(harness, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    short = [*QUICK, "--set", "backbones.0.weights.steps=2", "--only", "shots=5"]
+    assert harness("suite", "quickstart", *short, "--only", "label=linear_probe").status == 0
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (8, 8), 200).save(tmp_path / "photos/one.png")
+    ran = []
+    for _, *words in commands("harness", SHIPPING):
+        ended = harness(*(word for word in words if word not in (">", "classes.csv")))
+        assert ended.status == 0, (words, ended.err)
+        ran.append(words[0])
+    assert ran == ["predict", "ship"]
 
 
 # ── performance ───────────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,8 @@ COMMANDS = {
     "report": "Write the report of a results folder again.",
     "compare": "Compare two strategies of a results folder, or two folders.",
     "export": "Print a results folder as a table: csv, parquet or json.",
+    "predict": "Classify new images or texts with the model that is recommended.",
+    "ship": "Make a folder of that model that runs elsewhere, with a certificate.",
     "why": "Explain why a cell has to run, or that it has not.",
     "splits": "Write a suite's splits as files, to publish and to run with.",
     "plugins": "List all plugins and where they come from.",

@@ -45,6 +45,35 @@ def results_option(function: F) -> F:
     )(function)
 
 
+def model_options(function: F) -> F:
+    """What chooses a model of a results folder, and where it computes: ``cell``, ``label``,
+    ``problem``, ``shots``, ``backbone`` and ``device``."""
+    options = (
+        click.option("--cell", metavar="KEY", help="The model of one cell, by its key."),
+        click.option("--label", help="The strategy, by its label: else what is recommended."),
+        click.option("--problem", help="The problem, where there are several."),
+        click.option("--shots", help="The number of examples a class, where there are several."),
+        click.option("--backbone", help="The backbone, where there are several."),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def coverage_option(function: F) -> F:
+    """``--coverage``: of the sets of classes that can't be ruled out."""
+    return click.option(
+        "--coverage",
+        type=click.FloatRange(0.5, 1, min_open=True, max_open=True),
+        default=0.9,
+        show_default=True,
+        help="How often the true class is to be in an input's set of classes.",
+    )(function)
+
+
 def format_option(function: F) -> F:
     """``--format table|json``."""
     return click.option(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from harness.record.store import Store
     from harness.registry import Registry
     from harness.report.analysis.looks import Needed
+    from harness.suite.schema import Suite
 
 
 @click.command("suite")
@@ -180,7 +181,7 @@ def command(
         raise KeyboardInterrupt
     if spared := len(planned.cells) - len(so_far().now):
         _say(f"{spared} of {len(planned.cells)} cells were not needed")
-    return _conclude(store, chosen, registry, output)
+    return _conclude(store, planned.suite, chosen, registry, output)
 
 
 STOPPING = (
@@ -264,10 +265,13 @@ def _duration(seconds: Any) -> str:
     return f"≈ {seconds / 60:.0f} min" if seconds < 6000 else f"≈ {seconds / 3600:.1f} h"
 
 
-def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str) -> int:
+def _conclude(
+    store: Store, suite: Suite, chosen: list[Cell], registry: Registry, output: str
+) -> int:
     """Write the report, print the results, and tell by the exit status whether all is well."""
     from harness.cli.reporting import report
     from harness.report.format import STATES
+    from harness.ship.kept import prune
 
     page, found = report(store, lambda: registry)
     if output == "json":
@@ -279,6 +283,8 @@ def _conclude(store: Store, chosen: list[Cell], registry: Registry, output: str)
 
         click.echo(results(found), nl=False)
     click.echo(f"report: {page}", err=True)
+    if kept := prune(store, found, suite):
+        _say(kept)
     ours = {cell.cell for cell in chosen}
     bad = [mine for fault in found.details.faults if (mine := fault.among(ours)).cells]
     for fault in bad:

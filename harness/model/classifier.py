@@ -165,6 +165,11 @@ class Classifier:
             parts = [self.classify(part).float() for part in self._parts(inputs)]
         return torch.cat(parts)
 
+    def network(self) -> nn.Module:
+        """The backbone and the head as one module, in evaluation mode, that shares their tensors:
+        prepared inputs ``[n, ...]`` to logits, float32 ``[n, classes]``."""
+        return Network(self.backbone, self.head).eval()
+
     def state_dict(self) -> dict[str, Tensor]:
         """What training changes, by name: trained parameters, and buffers."""
         parameters, buffers = self.head.named_parameters(), self.head.named_buffers()
@@ -194,6 +199,18 @@ class Classifier:
             for name, tensor in self.changed.items()
         }
         save_file(tensors, path, metadata={ENTRY: str(self.entry)})
+
+
+class Network(nn.Module):
+    """A backbone and then a head."""
+
+    def __init__(self, backbone: Backbone, head: nn.Module) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.backbone.features(inputs).float())
+        return logits.float()
 
 
 def trainable_copy(origin: Backbone, trainable: set[str]) -> Backbone:

@@ -83,7 +83,7 @@ def _read(file: Path, device: torch.device) -> tuple[dict[str, Tensor], int]:
         raise HarnessError(
             f"{file} is no predictor, or was written by an earlier version, which left out batch "
             "norm's statistics",
-            "Run its cell anew, with save_predictors = true",
+            "Run its cell anew",
         )
     return saved, int(notes[ENTRY])
 

@@ -27,6 +27,8 @@ class TextBackbone(Backbone):
         pad: the id that fills up; ``mask``: the id that hides a token; ``special``: all ids that
             stand for no piece of text, these two among them.
         pooling: features are the mean over tokens, or the hidden state of the first.
+        tokenizer: what ``encode`` does, as the JSON of a ``tokenizers.Tokenizer`` that cuts texts
+            and fills them up; without it the model can't be shipped.
     """
 
     def __init__(
@@ -40,11 +42,12 @@ class TextBackbone(Backbone):
         mask: int,
         special: frozenset[int],
         pooling: Literal["mean", "first"] = "mean",
+        tokenizer: str | None = None,
     ) -> None:
         super().__init__(body, blocks, encode(["one", "a text of several words"]).to(torch.int32))
         self.encode = encode
         self.vocabulary, self.pad, self.mask, self.special = vocabulary, pad, mask, special
-        self.pooling = pooling
+        self.pooling, self.tokenizer = pooling, tokenizer
 
     def preprocess(self, raw: RawBatch) -> Tensor:
         """Token ids of texts, int32 ``[B, length]``."""

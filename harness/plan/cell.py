@@ -27,7 +27,8 @@ class Cell(Coordinates):
     """Models besides the one that is adapted, by their labels."""
     batch_norm: BatchNorm
     budget: Budget
-    save_predictors: bool
+    keep_predictor: bool
+    """Until the report says which are recommended."""
     keep_examples: bool
     """Of what was misclassified, for reports."""
     meaning: dict[str, Any]

@@ -172,7 +172,7 @@ def _cell(
         further_specs=dict(resolved.models),
         batch_norm=batch_norm,
         budget=suite.budget,
-        save_predictors=suite.save_predictors,
+        keep_predictor=suite.kept_predictors != "none",
         keep_examples=suite.report.examples,
         meaning=meaning,
     )

@@ -97,8 +97,7 @@ class Trials:
         # Neither views of inputs nor the moment at which training ends are shared.
         together = together and budget.augment is None and budget.patience is None
         tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=single(val))
-        concludes = single(val) and overrides(self._strategy, "conclude")
-        outcomes = Outcomes(keeps=concludes)
+        outcomes = Outcomes(keeps=self._concludes(val))
         for opened in tuner.rounds(self.spent, at_once=AT_ONCE if together else 1):
             if stopping.asked():
                 raise KeyboardInterrupt
@@ -113,8 +112,18 @@ class Trials:
                 self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
             self._write_journal()
         self._run.end()
+        return self._selected(outcomes, backbone, val)
+
+    def again(self, backbone: Backbone, val: Validation) -> Selected:
+        """Select of what was tried, trying nothing more: the selected trial is done again."""
+        return self._selected(Outcomes(keeps=False), backbone, val)
+
+    def _selected(self, outcomes: Outcomes, backbone: Backbone, val: Validation) -> Selected:
         best = self._best(outcomes, backbone, val)
-        return self._conclude(best, outcomes, backbone, val) if concludes else best
+        return self._conclude(best, outcomes, backbone, val) if self._concludes(val) else best
+
+    def _concludes(self, val: Validation) -> bool:
+        return single(val) and overrides(self._strategy, "conclude")
 
     def _try_alone(
         self,
@@ -335,6 +344,16 @@ class Trials:
         if not logits.isfinite().all():
             raise Diverged("the predictions are not finite")
         return logits.detach().float().cpu()[inputs.rows.argsort().argsort()]
+
+    def restored(self, file: Path, chosen: Trial, backbone: Backbone, task: Task) -> Predictor:
+        """The predictor of a trial, from the file that it was saved to.
+
+        Raises:
+            HarnessError: it cannot be read, or does not fit.
+        """
+        made = self._prepare(backbone, chosen.settings)
+        own = self.own(chosen.settings)
+        return self._strategy.restore(file, made, task.target, own, self._run)
 
     def own(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``adapt``."""

@@ -324,7 +324,9 @@ class Suite(Table):
 
     ``seeds`` are a list, or :class:`AddedSeeds`: added where they are needed. ``tricks`` amend the
     training of all strategies, before those that a strategy has itself. ``claims`` are held against
-    the results in the report; no cell depends on them.
+    the results in the report; no cell depends on them. ``predictors`` says which of the models that
+    cells select are kept on disk: those that the report ``recommended``, ``none`` or ``all`` of
+    them, as with ``save_predictors = true`` too.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
@@ -339,9 +341,15 @@ class Suite(Table):
     backbones: Annotated[tuple[BackboneSpec, ...], Field(min_length=1, strict=False)]
     problems: Annotated[tuple[Problem, ...], Field(min_length=1, strict=False)]
     claims: Annotated[tuple[Claim, ...], Field(strict=False)] = ()
+    predictors: Literal["none", "recommended", "all"] = "recommended"
     save_predictors: bool = False
     limits: Limits = Field(default_factory=Limits)
     report: ReportSpec = Field(default_factory=ReportSpec)
+
+    @property
+    def kept_predictors(self) -> Literal["none", "recommended", "all"]:
+        """Which of the models that cells select stay."""
+        return "all" if self.save_predictors else self.predictors
 
     @property
     def every_seed(self) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from harness.data.images import Facts, decode, examine, is_image
+from harness.data.images import Facts, decode, examine
+from harness.data.pixels import is_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (5, 7), np.uint8)
 

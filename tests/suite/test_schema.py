@@ -20,6 +20,7 @@ EVERY_KEY = """
 name = "everything"
 description = "Every key there is."
 seeds = [0, 7]
+predictors = "all"
 save_predictors = true
 tricks = ["mixup"]
 
@@ -392,7 +393,7 @@ def test_a_suite_that_is_not_there(name):
         (
             {"a\nb": 1},
             "'a\\nb': unknown key (known: backbones, budget, claims, description, limits, name, "
-            "problems, report, save_predictors, seeds, strategies, tricks)",
+            "predictors, problems, report, save_predictors, seeds, strategies, tricks)",
         ),
     ],
 )
@@ -414,6 +415,10 @@ def test_an_unknown_key_is_named_with_its_place_and_the_nearest_known_one(change
         ({"seeds": [1.0]}, "seeds[0]: should be a whole number, not 1.0"),
         ({"seeds": [True]}, "seeds[0]: should be a whole number, not True"),
         ({"seeds": [-1]}, "seeds[0]: should be greater than or equal to 0, not -1"),
+        (
+            {"predictors": "some"},
+            "predictors: should be 'none', 'recommended' or 'all', not 'some'",
+        ),
         ({"save_predictors": "yes"}, "save_predictors: should be true or false, not 'yes'"),
         ({"strategies": "maml"}, "strategies: should be a list, not 'maml'"),
         ({"strategies": [5]}, "strategies[0]: should be a name or a table, not 5"),

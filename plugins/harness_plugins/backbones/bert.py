@@ -117,7 +117,20 @@ class Bert(BackboneFactory):
             mask=tokenizer.mask_token_id,
             special=frozenset(tokenizer.all_special_ids),
             pooling=pooling,
+            tokenizer=_portable(tokenizer, length),
         )
+
+
+def _portable(tokenizer: Any, length: int) -> str | None:
+    """The JSON of a fast tokenizer, which cuts texts to ``length`` tokens and fills them up."""
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return None
+    portable = type(fast).from_str(fast.to_str())
+    portable.enable_truncation(length)
+    pad = {"pad_id": tokenizer.pad_token_id, "pad_token": tokenizer.pad_token}
+    portable.enable_padding(length=length, **pad)
+    return str(portable.to_str())
 
 
 def _places(encoder: Any) -> int:

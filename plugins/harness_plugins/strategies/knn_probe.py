@@ -59,7 +59,8 @@ class Neighbours(nn.Module):
         count = min(int(self.hp["k"]), len(self.labels))
         near, places = distances.topk(count, largest=False)
         weights = count * F.normalize(1 / near, p=1.0)
-        votes = weights.new_zeros(len(features), self.classes)
+        # Not len(): an exported graph would have a number there, and take no other.
+        votes = weights.new_zeros(features.shape[0], self.classes)
         votes.scatter_add_(1, self.labels[places], weights)
         return ((votes + 1 / self.classes) / (count + 1)).log()
 

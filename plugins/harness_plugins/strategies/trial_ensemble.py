@@ -11,10 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.api import (
     Backbone,
+    Exportable,
     Finished,
     HarnessError,
     Inputs,
@@ -30,6 +31,18 @@ from harness_plugins.strategies.full_finetune import FullFinetune
 
 MEMBERS = "members"
 """Names, in the metadata of what an ensemble has saved, those of each member's own file."""
+
+
+class MeanOfProbabilities(nn.Module):
+    """The mean of the probabilities of some networks, as logits ``[n, classes]``."""
+
+    def __init__(self, members: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        told = [member(inputs).log_softmax(1) for member in self.members]
+        return torch.stack(told).logsumexp(0) - math.log(len(told))
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,12 @@ class Ensemble:
     def logits(self, inputs: Inputs) -> Tensor:
         told = [member.logits(inputs).log_softmax(1) for member in self.members]
         return torch.stack(told).logsumexp(0) - math.log(len(told))
+
+    def network(self) -> nn.Module:
+        """The members' networks side by side in one module."""
+        members = [member for member in self.members if isinstance(member, Exportable)]
+        assert len(members) == len(self.members)  # they are classifiers
+        return MeanOfProbabilities([member.network() for member in members]).eval()
 
     def save(self, path: Path) -> None:
         """Write what each member writes, under its number."""

@@ -20,7 +20,8 @@ from harness.report import write
 ray = pytest.importorskip("ray")
 
 pytestmark = pytest.mark.slow(
-    "harness/executor.py", "harness/run", "plugins/harness_plugins/executors", "tests/plugins/executors"
+    *("harness/executor.py", "harness/run"),
+    *("plugins/harness_plugins/executors", "tests/plugins/executors"),
 )
 
 PLUGIN = '''

@@ -37,6 +37,15 @@ def test_it_is_the_mean_of_the_best_ones_probabilities(finished):
     assert found.dtype == torch.float32
 
 
+def test_its_network_answers_what_it_does(finished):
+    """In one module, for exporting."""
+    trials, task, _ = finished
+    ensemble = TrialEnsemble(members=3).conclude(trials, task, a_run())
+    with torch.no_grad():
+        found = ensemble.network()(task.train.inputs[:])
+    assert torch.allclose(found, ensemble.logits(task.train.inputs), atol=1e-5)
+
+
 def test_where_there_are_fewer_it_is_of_all(finished):
     trials, task, _ = finished
     ensemble = TrialEnsemble(members=9).conclude(trials, task, a_run())

@@ -1,0 +1,112 @@
+"""``harness ship``: the model that a comparison recommends, as files that run elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import coverage_option, load_plugins, model_options, plugin_options
+from harness.errors import HarnessError
+
+
+@click.command("ship")
+@click.argument("directory", metavar="DIR/NAME", type=click.Path(path_type=Path))
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path), help="The folder to make, a new one."
+)
+@model_options
+@coverage_option
+@click.option(
+    "--compress",
+    multiple=True,
+    type=click.Choice(["int8", "float16"]),
+    help="Make this smaller variant too. May be repeated; the smallest that passes is kept.",
+)
+@click.option(
+    "--delta",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Points of accuracy that a variant may differ by.",
+)
+@plugin_options
+def command(
+    directory: Path,
+    to: Path,
+    cell: str | None,
+    label: str | None,
+    problem: str | None,
+    shots: str | None,
+    backbone: str | None,
+    device: str,
+    coverage: float,
+    compress: tuple[str, ...],
+    delta: float,
+    plugin: tuple[Path, ...],
+    plugins_dir: tuple[Path, ...],
+) -> int:
+    """Make a folder of the recommended model that runs without the harness, and certify it.
+
+    It holds the model as ONNX and as safetensors, a program to run it, predict.py, which needs
+    onnxruntime, NumPy and Pillow alone, a model card, and a certificate: the exported file was run
+    in a process without PyTorch on training inputs and on the sealed test, from files to logits.
+    Where it answers otherwise than the model that was tested, it is refused.
+
+    Needs: pip install 'transfer-harness[ship]'
+
+    \b
+    Examples:
+      harness ship results/quickstart --to leaf-classifier
+      harness ship results/mine --problem leaves --shots 20 --label lp_ft --to leaves
+      harness ship results/mine --to leaves-int8 --compress int8 --delta 0.5
+
+    \b
+    Exit status: 0 certified, 1 refused, 2 wrong usage.
+    """
+    from harness.record.store import Store
+    from harness.report.format import percent, size
+    from harness.ship.choose import choose
+    from harness.ship.opened import calibrated, opened
+    from harness.ship.shipping import Order, ship
+
+    try:
+        import onnx  # noqa: F401  # the exporter's
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise HarnessError(
+            f"{error.name} is not installed", "pip install 'transfer-harness[ship]'"
+        ) from None
+    order = Order(to, coverage, compress, delta / 100)
+    registry = load_plugins(plugin, plugins_dir)
+    store = Store(directory)
+    asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
+    choice = choose(store, asked, cell)
+    _say(f"{choice.record.title}: {choice.why}")
+    calibration, told = calibrated(store, choice.record, coverage)
+    for line in told:
+        _say(line)
+    with opened(choice.record, store, registry, device, _say) as model:
+        done = ship(model, choice.why, calibration, order, store, registry, _say)
+    for name, found in (("training inputs", done.training), ("test inputs", done.test)):
+        _say(
+            f"{found.inputs:,} {name}: logits differ by at most {found.largest:.1g} of their range,"
+            f" {found.same:.2%} keep their class"
+        )
+    _say(f"accuracy of the file {percent(done.accuracy)}, of the model {percent(done.tested)}")
+    for variant in done.smaller.variants[1:] if done.smaller is not None else ():
+        own = variant.validation
+        assert own is not None
+        _say(
+            f"{variant.name}: {size(variant.bytes)}, {100 * own.difference:+.2f} points"
+            f" ({100 * own.low:+.2f} to {100 * own.high:+.2f}) on {own.examples:,} validation"
+            f" examples: {variant.verdict}"
+        )
+    click.echo(str(done.folder))
+    if not done.passes:
+        _say("refused: the exported file does not answer what the tested model does")
+    return int(not done.passes)
+
+
+def _say(line: str) -> None:
+    click.echo(f"harness: {line}", err=True)

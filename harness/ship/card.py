@@ -1,0 +1,156 @@
+"""The model card of a bundle: what the model is, how good it is and on what, and who may use it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import beta
+
+from harness.record.provenance import PACKAGES
+from harness.registry import Registry
+from harness.report.format import duration, p_number, percent, settings_text, signed, size
+from harness.run.reopened import Reopened
+from harness.ship.smaller import Smaller
+
+LEVEL = 0.95
+
+
+class TestAnswers(NamedTuple):
+    """What a model answered on its test: ``logits`` [N, classes] and true ``labels`` [N]."""
+
+    logits: NDArray[np.floating]
+    labels: NDArray[np.integer]
+
+
+def card(
+    model: Reopened,
+    why: str,
+    registry: Registry,
+    told: dict[str, Any],
+    answers: TestAnswers,
+    smaller: Smaller | None,
+) -> str:
+    """Write the card as Markdown."""
+    record, cell = model.record, model.cell
+    selected = record.trials[record.selected or 0]
+    right = int((answers.logits.argmax(1) == answers.labels).sum())
+    low, high = clopper_pearson(right, len(answers.labels))
+    backbone = registry.backbone_for(cell.backbone_spec.model)
+    dataset = registry.get("dataset", record.dataset)
+    known = ("harness", "python", *PACKAGES)
+    versions = ", ".join(f"{n} {v}" for n in known if (v := record.provenance.get(n)))
+    lines = [
+        f"# {record.title}",
+        "",
+        f"Classifies {told['kind']}s as one of {len(told['classes'])} classes. Chosen by a"
+        f" comparison of transfer strategies: {why}.",
+        "",
+        "```sh",
+        f"pip install onnxruntime numpy {'pillow' if told['kind'] == 'image' else 'tokenizers'}",
+        "python predict.py INPUTS > classes.csv",
+        "```",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| accuracy on {len(answers.labels):,} test examples"
+        f" | {percent(right / len(answers.labels))} (95 % interval of this model"
+        f" {percent(low)} to {percent(high)}, Clopper and Pearson) |",
+        f"| strategy | {record.strategy}: {settings_text(selected.settings)} |",
+        f"| backbone | {record.backbone}, weights: {_weights(cell.backbone_spec.weights)} |",
+        f"| data | {record.problem}, {record.shots} labelled examples a class, seed"
+        f" {record.seed}, split {record.split_hash} |",
+        f"| licence of the weights | {backbone.cls.licence or 'not stated'} |",
+        f"| licence of the data | {dataset.cls.licence or 'not stated'} |",
+        f"| made with | {versions} |",
+        "",
+        "## By class",
+        "",
+        "| class | test examples | recall | precision |",
+        "|---|---:|---:|---:|",
+        *_by_class(told["classes"], answers),
+        "",
+        *_variants(smaller),
+        "## Limits",
+        "",
+        "The accuracy holds for inputs like those of the test. Probabilities are scaled by a"
+        f" temperature of {told['temperature']:.3g}."
+        + (
+            f" `unsure` marks inputs for which more than one class, or none, fits: sets hold the"
+            f" true class in {told['coverage']:.0%} of inputs like those of the validation split."
+            if told["threshold"] is not None
+            else " No sets are made: there were too few validation examples."
+        ),
+        "",
+        "`certificate.json` tells how the exported file was compared with the model that was"
+        " tested.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _variants(smaller: Smaller | None) -> list[str]:
+    if smaller is None:
+        return []
+    rows = []
+    for variant in smaller.variants:
+        own, kept = variant.validation, "the whole model"
+        if own is not None:
+            kept = (
+                f"{signed(100 * own.difference)} points ({signed(100 * own.low)} to"
+                f" {signed(100 * own.high)}) on {own.examples:,} validation examples:"
+                f" {variant.verdict}"
+            )
+        one, many = (duration(variant.seconds[count]) for count in ("1", "32"))
+        rows.append(f"| {variant.name} | {size(variant.bytes)} | {one} | {many} | {kept} |")
+    test = smaller.test
+    told = "None of the smaller ones is here: none passed."
+    if smaller.chosen is not None and test is not None:
+        told = (
+            f"`{smaller.chosen}.onnx` is here too: on the sealed test its accuracy is"
+            f" {percent(test.accuracy)}, {signed(100 * test.difference)} points"
+            f" ({signed(100 * test.low)} to {signed(100 * test.high)}; McNemar's p"
+            f" {p_number(test.p)}). `python predict.py --variant {smaller.chosen} INPUTS` runs it."
+        )
+    return [
+        "## Smaller variants",
+        "",
+        "| graph | size | 1 input | 32 inputs | accuracy |",
+        "|---|---:|---:|---:|---|",
+        *rows,
+        "",
+        told,
+        "",
+    ]
+
+
+def clopper_pearson(right: int, number: int) -> tuple[float, float]:
+    """The exact 95 % interval of a fraction (Clopper and Pearson 1934)."""
+    tail = (1 - LEVEL) / 2
+    low = beta.ppf(tail, right, number - right + 1) if right else 0.0
+    high = beta.ppf(1 - tail, right + 1, number - right) if right < number else 1.0
+    return float(low), float(high)
+
+
+def _by_class(classes: list[str], answers: TestAnswers) -> list[str]:
+    predicted = answers.logits.argmax(1)
+    rows = []
+    for number, name in enumerate(classes):
+        true, said = answers.labels == number, predicted == number
+        both = int((true & said).sum())
+        rows.append(
+            f"| {name} | {int(true.sum()):,} | {_share(both, int(true.sum()))} |"
+            f" {_share(both, int(said.sum()))} |"
+        )
+    return rows
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(part / whole) if whole else "–"
+
+
+def _weights(weights: Any) -> str:
+    if isinstance(weights, str):
+        return weights
+    return json.dumps(weights.model_dump(mode="json", exclude_defaults=True))

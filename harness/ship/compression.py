@@ -1,0 +1,156 @@
+"""Smaller variants of an exported model, and what each of them costs and keeps.
+
+What a variant keeps is measured on validation examples: the difference of its accuracy to the whole
+model's, on the same examples. It passes where the 95 % interval of that lies within the margin.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest, norm
+
+TIMED = 15
+"""Calls that a latency is the median of, after two that are not counted."""
+
+Logits = NDArray[np.floating]
+Labels = NDArray[np.integer]
+Verdict = Literal["passes", "undecided", "refused"]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models on the same ``examples``: the smaller one's ``accuracy``, its ``difference`` to
+    the whole one's with the 95 % interval ``low`` to ``high`` (fractions), and McNemar's exact
+    ``p``, which decides nothing."""
+
+    examples: int
+    accuracy: float
+    difference: float
+    low: float
+    high: float
+    p: float
+
+    def verdict(self, delta: float) -> Verdict:
+        """Whether the interval lies within ± ``delta``, outside of it, or neither."""
+        if -delta <= self.low and self.high <= delta:
+            return "passes"
+        return "refused" if self.high < -delta or self.low > delta else "undecided"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A graph: its ``bytes`` and the ``seconds`` that 1 and 32 inputs take; of one that is not
+    the whole, how it validates and whether that ``verdict`` lets it go."""
+
+    name: str
+    bytes: int
+    seconds: Mapping[str, float]
+    validation: Paired | None = None
+    verdict: Verdict | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
+    """Quantise weights and activations to eight bits, with ranges found on some inputs."""
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    class Batches(CalibrationDataReader):  # type: ignore[misc]  # it has no types
+        def __init__(self) -> None:
+            self._left = iter(np.array_split(inputs, -(-len(inputs) // 32)))
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            batch = next(self._left, None)
+            return None if batch is None else {"inputs": batch}
+
+    quantize_static(
+        str(graph),
+        str(to),
+        Batches(),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt8,
+    )
+
+
+def float16(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
+    """Halve all weights; sums are of 32 bits where the processor has no others."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    onnx.save(convert_float_to_float16(onnx.load(graph), keep_io_types=True), to)
+
+
+WAYS: Mapping[str, Callable[[Path, Path, NDArray[Any]], None]] = {
+    "int8": int8,
+    "float16": float16,
+}
+
+
+def paired(whole: Logits, smaller: Logits, labels: Labels) -> Paired:
+    """Compare two accuracies on the same examples; the interval is Agresti and Min's (2005): as
+    Wald's, with half an example more on either side."""
+    right, still = whole.argmax(1) == labels, smaller.argmax(1) == labels
+    lost, won, number = int((right & ~still).sum()), int((~right & still).sum()), len(labels)
+    n, b, c = number + 2, lost + 0.5, won + 0.5
+    centre = (c - b) / n
+    half = float(norm.ppf(0.975)) * np.sqrt(b + c - (c - b) ** 2 / n) / n
+    p = binomtest(won, won + lost).pvalue if won + lost else 1.0
+    return Paired(
+        examples=number,
+        accuracy=float(still.mean()),
+        difference=(won - lost) / number,
+        low=float(centre - half),
+        high=float(centre + half),
+        p=float(p),
+    )
+
+
+def measured(name: str, graph: Path, inputs: NDArray[Any]) -> Variant:
+    """A graph's size, and how long it takes for one input and for 32 of them."""
+    seconds = {str(count): latency(graph, _repeated(inputs, count)) for count in (1, 32)}
+    return Variant(name, graph.stat().st_size, seconds)
+
+
+def run(graph: Path, inputs: NDArray[Any]) -> Logits:
+    """Logits [n, classes] of prepared inputs."""
+    session = _session(graph)
+    batches = np.array_split(inputs, -(-len(inputs) // 32))
+    return np.concatenate([session.run(["logits"], {"inputs": batch})[0] for batch in batches])
+
+
+def _session(graph: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+
+def _repeated(inputs: NDArray[Any], count: int) -> NDArray[Any]:
+    return np.resize(inputs, (count, *inputs.shape[1:]))
+
+
+def latency(graph: Path, inputs: NDArray[Any]) -> float:
+    """The median of the seconds that some inputs take together, by one thread."""
+    session, taken = _session(graph), []
+    for _ in range(TIMED + 2):
+        start = time.perf_counter()
+        session.run(["logits"], {"inputs": inputs})
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[2:])
