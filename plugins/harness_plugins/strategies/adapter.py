@@ -82,6 +82,7 @@ def bottleneck(layer: nn.Module, width: int) -> nn.Sequential:
     units = len(weight)
     down, up = make(units, min(width, units)), make(min(width, units), units)
     nn.init.zeros_(up.weight)
+    assert up.bias is not None
     nn.init.zeros_(up.bias)
     return nn.Sequential(down, nn.GELU(), up).to(weight.device, weight.dtype)
 
