@@ -66,6 +66,7 @@ def deciding_more(decisions: Decisions, suite: str) -> list[Markup]:
         return []
     first = max(decisions.seeds, 2)
     added = f"seeds={{ from = {first}, to = {most}, margin = 1.0 }}"
-    text = "{} without a winner. Seeds for {} alone: <code>harness suite {} --set '{}'</code>"
-    settings, those = format.plural(open_, "setting"), "it" if open_ == 1 else "those"
+    text = "{} no winner. To add seeds to {} alone: <code>harness suite {} --set '{}'</code>"
+    have, those = ("has", "it") if open_ == 1 else ("have", "those")
+    settings = f"{format.plural(open_, 'setting')} {have}"
     return [Markup(text).format(settings, those, suite, added)]

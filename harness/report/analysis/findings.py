@@ -141,9 +141,11 @@ def _wins(tested: Sequence[Standing]) -> list[Markup]:
     if not wins:
         text = "Of {} single settings, none has a winner that is ahead of all others."
         return [Markup(text).format(total)]
-    named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
     text = "Of {} single settings, {} a winner that is ahead of all others: {}."
-    have = "1 has" if wins.total() == 1 else f"{wins.total()} have"
+    if wins.total() == 1:
+        return [Markup(text).format(total, "1 has", _b(next(iter(wins))))]
+    named = _and(_b(label) + f" in {count}" for label, count in wins.most_common())
+    have = f"{wins.total()} have"
     return [Markup(text).format(total, have, named)]
 
 
@@ -183,7 +185,7 @@ def _power(decisions: Decisions, settings: int) -> list[Markup]:
     if np.isnan(needed[seeds]):
         return []
     text = (
-        f"With {given} and {format.plural(settings, 'setting')}, the first of a setting has to be"
+        f"With {given} and {format.plural(settings, 'setting')}, the best of a setting has to be"
         f" ahead by about {needed[seeds]:.1f} points to be named its winner"
         if needed[seeds] < 100
         else f"With {given} no lead within a setting is large enough to be told apart from luck"

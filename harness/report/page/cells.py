@@ -79,16 +79,14 @@ def _file(directory: Path, cells: Sequence[_Cell], show: bool) -> bytes:
 
 def _told(directory: Path, cell: _Cell, show: bool) -> str:
     """JSON: the cell's key, its record, and what its other files hold."""
-    more = {
+    more: dict[str, Any] = {
         "log": _log(directory, cell.log),
         "predicted": _predicted(directory, cell) if cell.predictions else None,
         "errors": misclassified.read(directory, cell.key, show),
-        "further": {
-            test: errors
-            for test in cell.tests
-            if (errors := misclassified.read(directory, cell.key, show, test)) is not None
-        },
     }
+    if cell.tests:
+        kept = {test: misclassified.read(directory, cell.key, show, test) for test in cell.tests}
+        more["further"] = {test: errors for test, errors in kept.items() if errors is not None}
     return f"[{json.dumps(cell.key)},{cell.record},{json.dumps(more)}]"
 
 

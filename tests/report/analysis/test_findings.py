@@ -57,7 +57,7 @@ def test_a_harm_that_may_be_luck_is_not_called_one(frame_of: FrameOf) -> None:
 
 def test_power_is_told_with_what_more_seeds_would_bring(frame_of: FrameOf) -> None:
     words = told(frame_of({"from_scratch": BASE, "a": [0.49, 0.52, 0.45], "b": [0.5, 0.5, 0.52]}))
-    assert "With 3 seeds and 1 setting, the first of a setting has to be ahead by about" in words
+    assert "With 3 seeds and 1 setting, the best of a setting has to be ahead by about" in words
     assert "; with 5 seeds it would be about" in words
 
 

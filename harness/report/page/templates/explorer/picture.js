@@ -123,7 +123,8 @@ function scatter(shown, width, title) {
     return markOf(group, svg("circle", { cx, cy, r: 11, class: "hit" }), mark(data.looks[group.label], cx, cy, 6));
   });
   const leftOut = shown.length - drawn.length;
-  const notes = ["Each mark is one strategy in one setting: the mean over seeds, and the median of what a cell took."];
+  const took = state.picture === "memory" ? "the most that any of its cells took" : "the median of what a cell took";
+  const notes = [`Each mark is one strategy in one setting: the mean over seeds, and ${took}.`];
   if (leftOut) notes.push(`Not shown: ${whole.format(leftOut)} whose cost is not known.`);
   return { drawing: frame(width, height, `${title} against ${cost.title}`, [...grid, ...marks]), notes };
 }
