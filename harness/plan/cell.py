@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ConfigDict
@@ -34,9 +35,8 @@ class Cell(Coordinates):
     meaning: dict[str, Any]
 
     @property
-    def earlier(self) -> str | None:
-        before = earlier(self.meaning)
-        return None if before is None else key(before)
+    def earlier(self) -> Sequence[str]:
+        return [*map(key, earlier(self.meaning))]
 
     def config(self) -> dict[str, Any]:
         """Everything that is in force, with defaults filled in."""

@@ -8,7 +8,7 @@ when they see it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from harness.record.schema import SCHEMA_VERSION
@@ -74,44 +74,53 @@ RECORD: dict[int, Step] = {
 PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines, 4: _unchanged, 5: _unchanged}
 
 
-SAME_NUMBERS = {
-    "6344afb3e8b3a40d": "d6e53500b4d49057",  # backbone bert
-    "3a2608ec0d46f86f": "d49c9442f5d7fff4",  # backbone efficientnet_lite0
-    "0e804c63812fb4d9": "f92fa4b8c047e725",  # backbone minilm
-    "f7fd39f8d9fee6f4": "1a0530b79fa4b0c3",  # backbone timm
-    "f3d44a6582c3253a": "a424a8aade796c62",  # pretraining mlm
-    "5d576bb6691a083c": "b781cd2a84d88ee6",  # pretraining simclr
-    "9c881438fe7a65bc": "8b885805c401c348",  # pretraining supervised
-    "73079721504d1073": "a77f3b65024076e7",  # strategy co_tuning
-    "5c62cef2a936f8b3": "eb9a2ff68cd35c02",  # strategy coral
-    "ad190768ca02f380": "8d5ae377dc569939",  # strategy dann
-    "5923e72db3e3743f": "69264088a05f030f",  # strategy from_scratch
-    "8be3294a8807060a": "e836ffdcfefb0c0b",  # strategy full_finetune
-    "c5584778b222a938": "a66460b9fb5d4637",  # strategy knn_probe
-    "5ee0cfcabb4f1bbb": "bddf4b2c9f2d6de6",  # strategy logistic_probe
-    "c814d231728e5d3f": "541b6af75b956e2d",  # strategy lora
-    "8e35dd34e3ce76a6": "d900514528c8186c",  # strategy lwf
-    "8602f687f1d46ab2": "d382305336df49fa",  # strategy maml
-    "1decb2a7e8480421": "2e9ce8011c609f5b",  # strategy partial_freeze
-    "1deff5d1729d670f": "4d8a9b8f25fbd359",  # strategy protonet
-    "3ea2b31c026d73b5": "f123eb2e51186285",  # strategy source_only
-    "349c7d4ffb7bf2b1": "2412e050e3c2b96c",  # strategy target_supervised
-    "c8fcb759c4744d72": "312136b870057924",  # strategy trial_ensemble
-}
-"""Digests of the sources of built-in plugins, each with that of an earlier source that came to the
-same numbers, shown by running both: cells that it finished stay finished. Who changes such a plugin
-and no number of it enters its new digest in place of the one here; who changes a number takes its
-line out."""
+SAME_NUMBERS: Sequence[Mapping[str, str]] = (
+    {
+        "6344afb3e8b3a40d": "19bde3970a418a34",  # backbone bert
+        "3a2608ec0d46f86f": "d49c9442f5d7fff4",  # backbone efficientnet_lite0
+        "0e804c63812fb4d9": "f92fa4b8c047e725",  # backbone minilm
+        "f7fd39f8d9fee6f4": "3388cc4521dcbd17",  # backbone timm
+        "73079721504d1073": "a77f3b65024076e7",  # strategy co_tuning
+        "c5584778b222a938": "a66460b9fb5d4637",  # strategy knn_probe
+        "8e35dd34e3ce76a6": "d900514528c8186c",  # strategy lwf
+        "c8fcb759c4744d72": "312136b870057924",  # strategy trial_ensemble
+    },
+    {
+        "19bde3970a418a34": "d6e53500b4d49057",  # backbone bert
+        "3388cc4521dcbd17": "1a0530b79fa4b0c3",  # backbone timm
+        "f3d44a6582c3253a": "a424a8aade796c62",  # pretraining mlm
+        "5d576bb6691a083c": "b781cd2a84d88ee6",  # pretraining simclr
+        "9c881438fe7a65bc": "8b885805c401c348",  # pretraining supervised
+        "5c62cef2a936f8b3": "eb9a2ff68cd35c02",  # strategy coral
+        "ad190768ca02f380": "8d5ae377dc569939",  # strategy dann
+        "5923e72db3e3743f": "69264088a05f030f",  # strategy from_scratch
+        "8be3294a8807060a": "e836ffdcfefb0c0b",  # strategy full_finetune
+        "5ee0cfcabb4f1bbb": "bddf4b2c9f2d6de6",  # strategy logistic_probe
+        "c814d231728e5d3f": "541b6af75b956e2d",  # strategy lora
+        "8602f687f1d46ab2": "d382305336df49fa",  # strategy maml
+        "1decb2a7e8480421": "2e9ce8011c609f5b",  # strategy partial_freeze
+        "1deff5d1729d670f": "4d8a9b8f25fbd359",  # strategy protonet
+        "3ea2b31c026d73b5": "f123eb2e51186285",  # strategy source_only
+        "349c7d4ffb7bf2b1": "2412e050e3c2b96c",  # strategy target_supervised
+    },
+)
+"""Digests of the sources of built-in plugins, each with that of its source before, which came to
+the same numbers, shown by running both: cells that it finished stay finished. The last change comes
+first. Who changes such a plugin and no number of it enters it in a change of its own; who changes a
+number takes its lines out."""
 
 
-def earlier(meaning: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What a cell of this meaning meant when built-in plugins had their earlier sources; ``None``
-    where that is the same."""
-    before: Mapping[str, Any] = _earlier(meaning)
-    return None if before == meaning else before
+def earlier(meaning: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What a cell of this meaning meant when built-in plugins had earlier sources, the last of them
+    first."""
+    for change in SAME_NUMBERS:
+        before: Mapping[str, Any] = _earlier(meaning, change)
+        if before != meaning:
+            yield before
+        meaning = before
 
 
-def _earlier(value: Any) -> Any:
+def _earlier(value: Any, change: Mapping[str, str]) -> Any:
     if isinstance(value, Mapping):
-        return {name: _earlier(inner) for name, inner in value.items()}
-    return SAME_NUMBERS.get(value, value) if isinstance(value, str) else value
+        return {name: _earlier(inner, change) for name, inner in value.items()}
+    return change.get(value, value) if isinstance(value, str) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
@@ -91,9 +92,9 @@ class Coordinates(BaseModel):
     tests: tuple[str, ...] = ()
 
     @property
-    def earlier(self) -> str | None:
-        """The key that it had before, where what it means is named otherwise now."""
-        return None
+    def earlier(self) -> Sequence[str]:
+        """Keys that it had before, where what it means is named otherwise now: the last first."""
+        return ()
 
     @property
     def title(self) -> str:

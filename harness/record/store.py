@@ -159,8 +159,8 @@ class Store:
 
     def _planned(self, cell: Coordinates) -> Record | None:
         record = self._read(cell.cell)
-        if record is None and cell.earlier is not None:
-            record = self.record(cell.earlier)
+        if record is None:
+            record = next(filter(None, map(self.record, cell.earlier)), None)
         for name in IDENTITY if record is not None else ():
             if getattr(cell, name) != getattr(record, name):
                 raise InvalidFile(f"is that of another {name}")
@@ -251,12 +251,12 @@ class Store:
         """
         found = 0
         for cell, meaning in cells:
-            before = cell.earlier
-            if before is None or self.record_file(cell.cell).exists():
+            if self.record_file(cell.cell).exists():
                 continue
-            record = self.record(before)
+            record = next(filter(None, map(self.record, cell.earlier)), None)
             if record is None:
                 continue
+            before = record.cell
             for old, new in zip(_files(before, cell), _files(cell.cell, cell), strict=True):
                 if (self.directory / old).exists():
                     write_atomically(self.directory / new, (self.directory / old).read_bytes())

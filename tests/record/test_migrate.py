@@ -144,20 +144,33 @@ class TestEarlierSources:
     def test_each_is_that_of_a_plugin_as_it_is_now(self):
         """Or what was finished by another plugin would pass for its own."""
         plugins = load(Sources()).plugins.values()
-        assert migrate.SAME_NUMBERS.keys() <= {keys.source_digest(each.file) for each in plugins}
+        known = {keys.source_digest(each.file) for each in plugins}
+        for change in migrate.SAME_NUMBERS:
+            assert change.keys() <= known
+            known |= {*change.values()}
 
     def test_are_put_into_the_meaning_wherever_they_stand(self):
-        now, before = next(iter(migrate.SAME_NUMBERS.items()))
+        now, before = next(iter(migrate.SAME_NUMBERS[0].items()))
         meaning = {"strategy": {"source": now, "args": {"a": 1}}, "backbone": {"code": "other"}}
-        assert migrate.earlier(meaning) == {
+        assert next(migrate.earlier(meaning)) == {
             "strategy": {"source": before, "args": {"a": 1}},
             "backbone": {"code": "other"},
         }
-        assert migrate.earlier({"strategy": {"source": "other"}}) is None
+        assert [*migrate.earlier({"strategy": {"source": "other"}})] == []
+
+    def test_changes_follow_each_other(self, monkeypatch):
+        """What was changed twice, and what was changed once, were there together for a while."""
+        changes = ({"a3": "a2"}, {"a2": "a1", "b2": "b1"})
+        monkeypatch.setattr(migrate, "SAME_NUMBERS", changes)
+        before = [*migrate.earlier({"strategy": "b2", "backbone": "a3"})]
+        assert before == [
+            {"strategy": "b2", "backbone": "a2"},
+            {"strategy": "b1", "backbone": "a1"},
+        ]
 
     @pytest.fixture
     def cell(self):
-        meaning = {"strategy": {"source": next(iter(migrate.SAME_NUMBERS))}, "seed": 0}
+        meaning = {"strategy": {"source": next(iter(migrate.SAME_NUMBERS[0]))}, "seed": 0}
         given = {name: RECORD_1[name] for name in Coordinates.model_fields if name in RECORD_1}
         return Known(**given | {"cell": keys.key(meaning)}, meaning=meaning)
 
@@ -166,8 +179,8 @@ class TestEarlierSources:
         """A folder in which the cell was finished under its earlier key."""
         store = Store(tmp_path)
         record = Record.model_validate(RECORD_1 | {"schema_version": SCHEMA_VERSION})
-        store.write_record(record.model_copy(update={"cell": cell.earlier}))
-        store.write_predictions(cell.earlier, {"logits": np.zeros((2, 3))})
+        store.write_record(record.model_copy(update={"cell": cell.earlier[0]}))
+        store.write_predictions(cell.earlier[0], {"logits": np.zeros((2, 3))})
         return store
 
     def test_what_they_finished_counts_as_done(self, store, cell):
@@ -190,7 +203,7 @@ class Known(Coordinates):
 
     @property
     def earlier(self):
-        return keys.key(migrate.earlier(self.meaning))
+        return [*map(keys.key, migrate.earlier(self.meaning))]
 
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="no checkout")

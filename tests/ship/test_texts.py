@@ -1,0 +1,60 @@
+"""A model of texts, from a comparison to a folder that reads texts without the harness."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("tokenizers")
+pytest.importorskip("transformers")
+
+SUITE = """
+name = "texts"
+seeds = [0]
+strategies = ["linear_probe"]
+budget = { trials = 1, steps = 20, batch_size = 16 }
+
+[[backbones]]
+model = "bert"
+input_size = 12
+args = { width = 16, depth = 1, heads = 2 }
+weights = { source = "csv_text", args = { train = "source.csv" }, method = "mlm", steps = 2 }
+
+[[problems]]
+dataset = "csv_text"
+args = { train = "texts.csv" }
+shots = 20
+"""
+
+WORDS = {"glad": "sun joy bright laugh", "sad": "rain grief dark weep"}
+
+
+def sentence(draw, mood):
+    return " ".join(draw.choice(f"{WORDS[mood]} the a day and".split(), 8))
+
+
+def test_texts_are_classified_alike_inside_and_outside(harness, tmp_path):
+    draw = np.random.default_rng(0)
+    for name in ("source", "texts"):
+        rows = [(sentence(draw, mood), mood) for mood in WORDS for _ in range(60)]
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *rows])
+    (tmp_path / "texts.toml").write_text(SUITE)
+    assert harness("suite", "texts.toml").status == 0
+    new = [sentence(draw, mood) for mood in WORDS for _ in range(5)]
+    (tmp_path / "new.txt").write_text("\n".join(new))
+    inside = harness("predict", "results/texts", "new.txt", "--format", "json")
+    assert inside.status == 0, inside.err
+    shipped = harness("ship", "results/texts", "--to", "out")
+    assert shipped.status == 0, shipped.err
+    line = [sys.executable, "predict.py", tmp_path / "new.txt"]
+    outside = subprocess.run(line, cwd=tmp_path / "out", capture_output=True, text=True)
+    assert outside.returncode == 0, outside.stderr
+    found = [row["class"] for row in csv.DictReader(outside.stdout.splitlines())]
+    assert found == [row["class"] for row in json.loads(inside.out)]
+    assert found == ["glad"] * 5 + ["sad"] * 5
