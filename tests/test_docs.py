@@ -150,7 +150,7 @@ def test_the_page_on_using_the_winner_can_be_followed(harness, tmp_path):
         ended = harness(*(word for word in words if word not in (">", "classes.csv")))
         assert ended.status == 0, (words, ended.err)
         ran.append(words[0])
-    assert ran == ["predict", "ship"]
+    assert ran == ["predict", "ship", "ship"]
 
 
 # ── performance ───────────────────────────────────────────────────────────────────────────────
