@@ -108,8 +108,7 @@ def _learning(cells: pd.DataFrame, curves: pd.DataFrame) -> Curves:
     """Take validation accuracy after each step of the selected trial, of the middle seed."""
     points = curves.merge(cells, on="cell").sort_values(["rank", "cell", "step"])
     points["y"] = 100 * points["value"].astype("float64")
-    last = points.drop_duplicates(["setting", "label", "cell"], keep="last")
-    ends = last[["setting", "label", "cell", "y"]]
+    ends = points.groupby(["setting", "label", "cell"])["y"].last().reset_index()
     ends = ends.sort_values(["y", "cell"])
     groups = ends.groupby(["setting", "label"])["cell"]
     middle = ends.loc[groups.cumcount() == (groups.transform("size") - 1) // 2, "cell"]

@@ -253,5 +253,4 @@ def apart(places: Floats, gap: float) -> Floats:
     """Move sorted places up until neighbours are a gap apart, and down again from above 1."""
     steps = gap * np.arange(len(places))
     raised = np.maximum.accumulate(places - steps) + steps
-    found: Floats = np.minimum(raised, 1 - steps[::-1])
-    return found
+    return np.asarray(np.minimum(raised, 1 - steps[::-1]))
