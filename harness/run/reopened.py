@@ -39,9 +39,9 @@ from harness.suite.schema import EpisodesProblem
 class Reopened:
     """A finished cell with what it selected.
 
-    ``logits``: what the predictor answers to the validation examples now, float32 ``[V, outputs]``.
-    ``agrees``: whether that is what it answered when the cell was run; None where this was not
-    kept. ``trained``: whether it had to be trained once more.
+    ``logits``: what the predictor answers to the validation examples now, float32 ``[V, outputs]``,
+    and ``before``, when the cell was run; None where that was not kept. ``trained``: whether it had
+    to be trained once more.
     """
 
     cell: Cell
@@ -50,7 +50,7 @@ class Reopened:
     backbone: Backbone
     one: OneTask
     logits: Tensor
-    agrees: bool | None
+    before: NDArray[np.floating] | None
     trained: bool
     opening: Opening
 
@@ -116,9 +116,8 @@ def reopened(record: Record, resources: Resources, store: Store) -> Iterator[Reo
                 predictor = again
             logits = opening.trials.logits(predictor, one.val.inputs[0], one.val.tasks[0])
             before = kept_on_validation(store, cell.cell).get("val_logits")
-            agrees = None if before is None else np.array_equal(before, logits.numpy())
             yield Reopened(
-                cell, record, predictor, backbone, one, logits, agrees, not kept, opening
+                cell, record, predictor, backbone, one, logits, before, not kept, opening
             )
 
 

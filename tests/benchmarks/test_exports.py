@@ -1,6 +1,5 @@
 """Exported graphs against the models that they were made of: what they answer, and how fast."""
 
-
 import pytest
 import torch
 

@@ -9,7 +9,10 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 SUITE = """
@@ -102,6 +105,20 @@ def test_what_was_not_kept_is_trained_again_to_the_same_answers(used, harness, t
     again = harness(*words)
     assert "it was trained once more, and answers to its validation examples as then" in again.err
     assert again.out == kept.out
+
+
+def test_a_model_that_answers_otherwise_than_when_it_was_tested_is_not_used(
+    used, harness, tmp_path
+):
+    for file in (tmp_path / "results/used/predictors").glob("*"):
+        with safe_open(file, framework="pt") as opened:
+            notes, names = opened.metadata(), opened.keys()
+            tensors = {name: opened.get_tensor(name) for name in names}
+        tensors["head.bias"] += 1 + torch.arange(10)
+        save_file(tensors, file, metadata=notes)
+    ended = harness("predict", "results/used", "new", "--shots", "5")
+    assert ended.status == 2
+    assert "answers otherwise than when it was tested" in ended.err.splitlines()[-1]
 
 
 def test_only_what_is_recommended_is_kept(ran):
