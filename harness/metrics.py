@@ -152,6 +152,37 @@ def neighbourhood_density(logits: Tensor, temperature: float = 0.05) -> float:
     return torch.cat(entropies).mean().item()
 
 
+def density_ratio(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much more probable each of the source's features ``[n, D]`` is in the target ``[m, D]``,
+    ``[n]``: by the odds of a logistic regression that tells the two apart, of standardised features
+    (You et al. 2019), fitted to the target and every other example of the source, and
+    asked of those that it was not shown.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    ratios = np.empty(len(source))
+    for half in range(2):
+        shown, asked = source[half::2], slice(1 - half, None, 2)
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        domains = np.repeat([0, 1], [len(shown), len(target)])
+        model.fit(np.concatenate([shown, target]), domains)
+        odds = np.exp(model.decision_function(source[asked]))
+        ratios[asked] = len(shown) / len(target) * odds
+    return ratios
+
+
+def weighted_risk(losses: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """The mean of losses ``[n]`` by weights ``[n]`` whose own mean should be 1: how far it is from
+    that is taken off, as a control variate (You et al. 2019)."""
+    weighted = weights * losses
+    covariance = np.cov(weighted, weights)
+    spread = covariance[1, 1]
+    eta = -covariance[0, 1] / spread if spread > 0 else 0.0
+    return float(weighted.mean() + eta * (weights.mean() - 1))
+
+
 def mean_scores(episodes: Sequence[dict[str, float]], main: str) -> dict[str, float]:
     """Means over episodes, and of the ``main`` score as ``accuracy_ci95`` the half width of the
     95 % t interval of its mean."""

@@ -300,7 +300,7 @@ adaptation = tables(
     problem | {"protocol": st.just("adaptation"), "source": source},
     args=args,
     shots=numbers | st.just("all") | unique(numbers | st.just("all")),
-    selection=st.sampled_from(["source", "information", "entropy", "density", "target"]),
+    selection=st.sampled_from(["source", "information", "entropy", "density", "dev", "target"]),
     val_fraction=st.floats(0.01, 0.99),
     test_fraction=st.floats(0.01, 0.99),
 )

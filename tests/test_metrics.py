@@ -1,6 +1,7 @@
 """Scores against scikit-learn and against cases worked out by hand."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,15 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
-from sklearn import metrics
+from sklearn import linear_model, metrics, model_selection
 
 from harness.metrics import (
     area_under_roc,
     calibration_error,
+    density_ratio,
     information,
     mean_scores,
     neighbourhood_density,
     scores,
+    weighted_risk,
 )
 
 
@@ -125,3 +128,63 @@ def test_what_needs_no_labels_is_skadas_too():
     assert neighbourhood_density(logits) == pytest.approx(density, rel=1e-6)
     entropy = skada.PredictionEntropyScorer()(Answers(), rows, labels, sample_domain=domains)
     assert -information(logits)[1] / 4 == pytest.approx(entropy, rel=1e-4)
+
+
+def test_the_ratio_of_two_normal_densities():
+    """exp(x - 1/2) for a target around 1 and a source around 0, both of variance 1."""
+    draws = np.random.default_rng(0)
+    source, target = draws.normal(0, 1, size=(4000, 1)), draws.normal(1, 1, size=(6000, 1))
+    found = density_ratio(source, target)
+    assert found == pytest.approx(np.exp(source[:, 0] - 0.5), rel=0.3)
+    assert found.mean() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("losses", "weights", "risk"),
+    [
+        ([1, 3], [0.5, 1.5], 2.5),  # their mean is 1: nothing is taken off
+        ([1, 3], [1, 3], 1),  # a mean of 5, less 4 for each that the weights' is above 1
+        ([1, 3], [2, 2], 4),
+        ([7, 7, 7], [0.1, 0.4, 9], 7),
+    ],
+)
+def test_risk_with_weights_as_a_control_variate(losses, weights, risk):
+    found = weighted_risk(np.array(losses, dtype=float), np.array(weights, dtype=float))
+    assert found == pytest.approx(risk)
+
+
+def test_risk_is_skadas_too():
+    """Which fits its regression to two thirds of the source, and weighs the others. Losses are a
+    column here: its own are a row, of which weights, a column, make a square."""
+    skada = pytest.importorskip("skada.metrics")
+    draws = np.random.default_rng(0)
+    features = np.concatenate([draws.normal(0, 1, (90, 3)), draws.normal(0.5, 1, (60, 3))])
+    shares = special.softmax(2 * draws.normal(size=(150, 4)), axis=1)
+    labels, domains = draws.integers(4, size=150), np.repeat([1, -2], [90, 60])
+    labels[90:] = -1
+
+    class Answers:
+        module_ = SimpleNamespace(layer_name="features")  # which newer versions ask for
+
+        def predict_features(self, rows):
+            return features[rows[:, 0].astype(int)]
+
+        def predict_proba(self, rows, *_, **__):
+            return shares[rows[:, 0].astype(int)]
+
+    rows = np.arange(150.0)[:, None]
+
+    def column(truth, told):
+        return -np.log(told[np.arange(len(truth)), truth])[:, None]
+
+    scorer = skada.DeepEmbeddedValidation(loss_func=column, random_state=0)
+    expected = scorer(Answers(), rows, labels, sample_domain=domains)
+    chance = np.random.RandomState(0)
+    shown, asked = model_selection.train_test_split(
+        np.arange(90), test_size=0.33, random_state=chance
+    )
+    both = np.concatenate([features[shown], features[90:]])
+    told = linear_model.LogisticRegression().fit(both, np.repeat([0, 1], [len(shown), 60]))
+    weights = len(shown) / 60 * np.exp(told.decision_function(features[asked]))
+    losses = -np.log(shares[asked, labels[asked]])
+    assert -weighted_risk(losses, weights) == pytest.approx(expected, rel=1e-4)

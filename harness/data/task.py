@@ -17,11 +17,16 @@ from harness.data.examples import Examples, Inputs
 @dataclass(frozen=True)
 class Measure:
     """Two numbers by name of outputs ``[N, outputs]`` and targets: a value, of which more is
-    better, and a loss, of which less is; it breaks ties."""
+    better, and a loss, of which less is; it breaks ties.
+
+    Where it is ``weighted``, it is of labelled examples of the source, and ``of`` takes a third
+    tensor, float64 ``[N]``: how much more probable each of them is in the target, by features.
+    """
 
     value: str
     loss: str
-    of: Callable[[Tensor, Tensor], tuple[float, float]]
+    of: Callable[..., tuple[float, float]]
+    weighted: bool = False
 
 
 class Target(ABC):
@@ -48,8 +53,8 @@ class Target(ABC):
     @property
     @abstractmethod
     def blind(self) -> Mapping[str, Measure]:
-        """Those by which a suite may select that do not look at targets, by the names that it gives
-        them."""
+        """Those by which a suite may select that do not look at targets of the target domain, by
+        the names that it gives them."""
 
     @abstractmethod
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
@@ -87,12 +92,14 @@ class OneClass(Target):
     @property
     def blind(self) -> Mapping[str, Measure]:
         """Mutual information of input and prediction, in nats; their negated conditional entropy
-        (Morerio et al. 2018); and the density of soft neighbourhoods (Saito et al. 2021). Of what
-        is alike by one of them, the lower conditional entropy is better."""
+        (Morerio et al. 2018); the density of soft neighbourhoods (Saito et al. 2021): of what is
+        alike by one of them, the lower conditional entropy is better. And the log loss on the
+        source as it would be on the target, of deep embedded validation (You et al. 2019)."""
         return {
             "information": Measure("information", "entropy", _information),
             "entropy": Measure("negative_entropy", "entropy", _negative_entropy),
             "density": Measure("density", "entropy", _density),
+            "dev": Measure("negative_risk", "risk", _risk, weighted=True),
         }
 
     def scores(self, outputs: Tensor, targets: Tensor) -> dict[str, float]:
@@ -116,6 +123,12 @@ def _negative_entropy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
 
 def _density(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return metrics.neighbourhood_density(logits), metrics.information(logits)[1]
+
+
+def _risk(logits: Tensor, labels: Tensor, weights: Tensor) -> tuple[float, float]:
+    losses = F.cross_entropy(logits.double(), labels, reduction="none").cpu()
+    risk = metrics.weighted_risk(losses.numpy(), weights.numpy())
+    return -risk, risk
 
 
 @dataclass(frozen=True)

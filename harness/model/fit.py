@@ -15,6 +15,7 @@ from harness.errors import Diverged
 from harness.model.classifier import Classifier
 from harness.model.descend import descend
 from harness.model.groups import parameter_groups
+from harness.model.importance import importance
 from harness.model.objective import Objective
 from harness.model.recipe import Recipe
 from harness.model.run import Run
@@ -103,9 +104,10 @@ def validate(model: Classifier, task: Task) -> tuple[float, float] | None:
     """
     if task.val is None:
         return None
-    unlabelled = task.unlabelled_val
+    unlabelled = None if task.measure.weighted else task.unlabelled_val
     logits = model.logits(task.val.inputs if unlabelled is None else unlabelled)
     if not logits.isfinite().all():
         raise Diverged("the model's predictions are not finite")
-    value, loss = task.measure.of(logits, task.val.labels)
+    weights = importance(task.measure, model, task)
+    value, loss = task.measure.of(logits, task.val.labels, *weights)
     return value, -loss

@@ -201,7 +201,8 @@ class Opening:
                     unlabelled_val=known.val.inputs.by_place(),
                     unlabelled_measure=problem.selection,
                 )
-            val = replace(_on_val(known), tasks=[task], measure=task.measure)
+            shown = task if task.measure.weighted else known
+            val = replace(_on_val(shown), tasks=[task], measure=task.measure)
         return OneTask(val, loaded, target, digest, {"classes": loaded.data.classes, **parts})
 
 

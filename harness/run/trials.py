@@ -176,7 +176,8 @@ class Trials:
             predictors = self._adapt(backbone, pairs)
             with self._clock.phase("score"):
                 found = [
-                    val.score([self.logits(one, val.inputs[0], val.tasks[0])]) for one in predictors
+                    val.score([self.logits(one, val.inputs[0], val.tasks[0])], one)
+                    for one in predictors
                 ]
         except Unsupported:
             raise
@@ -239,7 +240,8 @@ class Trials:
             concluded = self._strategy.conclude(trials, val.tasks[0], self._run)
         took = self._clock.read("fit") - before
         with self._clock.phase("score"):
-            score = val.score([self.logits(concluded, val.inputs[0], val.tasks[0])])
+            logits = self.logits(concluded, val.inputs[0], val.tasks[0])
+            score = val.score([logits], concluded)
         return replace(best, score=score, predictor=concluded, fit_seconds=best.fit_seconds + took)
 
     def _again(self, chosen: Trial, backbone: Backbone, val: Validation) -> Predictor:
@@ -292,7 +294,7 @@ class Trials:
                     found.append(self.logits(predictor, val.inputs[number], val.tasks[number]))
         assert predictor is not None
         with self._clock.phase("score"):
-            return val.score(found), predictor
+            return val.score(found, predictor), predictor
 
     def _tell(self, number: int, total: int) -> None:
         told = {"cell": self._cell, "stage": "trial", "done": number, "total": total}

@@ -281,7 +281,8 @@ class AdaptationProblem(_Problem):
     validates, and ``test_fraction`` of the target is tested where it has no test split of its own.
     Hyperparameters are selected by ``selection``: accuracy on the ``source`` domain; of predictions
     on the target, without its labels, mutual ``information``, low ``entropy`` or the ``density`` of
-    their neighbourhoods; or accuracy on ``target``, an oracle that reports mark as such. To compare
+    their neighbourhoods; log loss on the source as it would be on the target, of deep embedded
+    validation (``dev``); or accuracy on ``target``, an oracle that reports mark as such. To compare
     these, give a problem of each a label. ``splits`` names a file that says how the target is
     split, in place of both fractions.
     """
@@ -291,7 +292,7 @@ class AdaptationProblem(_Problem):
     shots: Annotated[
         tuple[Shots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
     ] = ("all",)
-    selection: Literal["source", "information", "entropy", "density", "target"] = "source"
+    selection: Literal["source", "information", "entropy", "density", "dev", "target"] = "source"
     val_fraction: Fraction = 0.2
     test_fraction: Fraction = 0.2
     splits: Path | None = Field(default=None, strict=False)

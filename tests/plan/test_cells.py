@@ -136,9 +136,9 @@ def test_what_uses_the_targets_labels_is_marked(planned, table):
 
 def test_how_the_target_is_selected_on_makes_another_cell(planned, table):
     table["strategies"] = ["source_only"]
-    ways = ("source", "information", "entropy", "density", "target")
+    ways = ("source", "information", "entropy", "density", "dev", "target")
     table["problems"] = [ADAPTATION | {"label": way, "selection": way} for way in ways]
-    assert len({cell.cell for cell in planned(table)}) == 10
+    assert len({cell.cell for cell in planned(table)}) == 12
 
 
 # ── --only ────────────────────────────────────────────────────────────────────────────────────

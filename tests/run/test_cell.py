@@ -26,7 +26,7 @@ from harness.plan.datasets import Datasets
 
 ALL = ["from_scratch", "linear_probe", "partial_freeze", "full_finetune"]
 LETTERS = {"dataset": "glyphs", "args": {"per_class": 8}}
-SELECTIONS = ("source", "information", "entropy", "density", "target")
+SELECTIONS = ("source", "information", "entropy", "density", "dev", "target")
 MAML = {"name": "maml", "args": {"meta_steps": 2, "tasks": 1}}
 
 
