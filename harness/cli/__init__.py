@@ -23,6 +23,7 @@ COMMANDS = {
     "ship": "Make a folder of that model that runs elsewhere, with a certificate.",
     "why": "Explain why a cell has to run, or that it has not.",
     "splits": "Write a suite's splits as files, to publish and to run with.",
+    "new": "Write a plugin that runs as it is, to be changed.",
     "check": "Check a plugin by the rules of its kind.",
     "plugins": "List all plugins and where they come from.",
     "describe": "Show what a plugin is, and what it can be given.",
