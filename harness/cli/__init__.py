@@ -25,6 +25,7 @@ COMMANDS = {
     "splits": "Write a suite's splits as files, to publish and to run with.",
     "new": "Write a plugin that runs as it is, to be changed.",
     "check": "Check a plugin by the rules of its kind.",
+    "doctor": "Look at this machine, and tell what is lacking.",
     "plugins": "List all plugins and where they come from.",
     "describe": "Show what a plugin is, and what it can be given.",
 }
