@@ -26,6 +26,7 @@ COMMANDS = {
     "new": "Write a plugin that runs as it is, to be changed.",
     "check": "Check a plugin by the rules of its kind.",
     "doctor": "Look at this machine, and tell what is lacking.",
+    "cache": "Show or remove what is kept for further runs.",
     "plugins": "List all plugins and where they come from.",
     "describe": "Show what a plugin is, and what it can be given.",
 }
