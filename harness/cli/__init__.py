@@ -13,6 +13,7 @@ from harness import __version__
 from harness.errors import HarnessError, did_you_mean
 
 COMMANDS = {
+    "init": "Look at data, and write a suite for them.",
     "suite": "Run a suite, or go on with it, and write its report.",
     "validate": "Check a suite without running it.",
     "status": "Show how far a suite is, whoever runs it.",
