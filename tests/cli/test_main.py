@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from harness import __version__
 from harness import cli as package
-from harness.cli import COMMANDS, cli
+from harness.cli import COMMANDS, GROUPS, cli
 from harness.record.store import Store
 
 HEAVY = (
@@ -50,6 +50,8 @@ def test_every_command_is_a_file_and_the_other_way_round():
 def test_the_first_help_names_every_command_and_its_purpose(harness):
     ended = harness("--help")
     assert ended.status == 0
+    titles = re.findall(r"^([A-Z].*):$", ended.out, re.MULTILINE)
+    assert titles == ["Examples", "Options", *GROUPS] or titles == ["Options", *GROUPS]
     for name, purpose in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(purpose)}$", ended.out, re.MULTILINE)
 
