@@ -26,7 +26,7 @@ GROUPS = {
     },
     "Use the recommended model": {
         "predict": "Classify new images or texts with the model that is recommended.",
-        "ship": "Make a folder of that model that runs elsewhere, with a certificate.",
+        "ship": "Make a folder of it that runs elsewhere, with a certificate.",
     },
     "Write plugins": {
         "new": "Write a plugin that runs as it is, to be changed.",
@@ -71,7 +71,8 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"there is no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}.")
+            told = f"there is no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}."
+            ctx.fail(f"{told} 'harness --help' lists all")
         return super().resolve_command(ctx, args)
 
 
