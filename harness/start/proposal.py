@@ -83,7 +83,7 @@ def propose(found: Found, registry: Registry, file: Path, minutes: float) -> Pro
         }
         suite = parse(tomllib.loads(_rendered(told, "")), str(file))
         seconds = estimate(suite, found, cost(input_size), registry, device)
-        cells = len(suite.strategies) * len(suite.seeds) * sum(len(p.shots) for p in suite.problems)
+        cells = len(suite.strategies) * rung.seeds * sum(len(p.shots) for p in suite.problems)
         takes = (
             f"about {duration(seconds)} on this machine, which runs "
             f"{at_once(suite, device)} of its {plural(cells, 'cell')} at a time"
