@@ -13,9 +13,9 @@ The built-in plugins are found through these hooks too; the core names none of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.markers import hookspec
 
@@ -101,6 +101,19 @@ def harness_datasets() -> Sequence[type[Dataset | DatasetWrapper]]:  # type: ign
         @hookimpl
         def harness_datasets():
             return [Noise]
+    """
+
+
+@hookspec
+def harness_datasets_for(path: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:  # type: ignore[empty-body]
+    """Datasets that may read a folder or a file, by name, each with its arguments; the likeliest
+    first. ``harness init`` takes the first that can be loaded.
+
+    ::
+
+        @hookimpl
+        def harness_datasets_for(path):
+            return [("slides", {"file": str(path)})] if path.suffix == ".svs" else []
     """
 
 

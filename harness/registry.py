@@ -70,12 +70,14 @@ class Registered:
         text = vars(self.cls).get("__doc__") or ""
         return "" if text.startswith(f"{self.cls.__name__}(") else inspect.cleandoc(text)
 
+    def located(self, error: Exception) -> str:
+        """An error on one line, with the line of the plugin's file that it came by."""
+        return f"{one_line(error)}{_at(error, self.file)}"
+
     def blame(self, what: str, error: Exception) -> HarnessError:
         """An error of the plugin's own making, for people: names the plugin, its file and line."""
-        return HarnessError(
-            f"{self.kind} '{self.name}' {what}: {one_line(error)}{_at(error, self.file)}",
-            f"Mend {self.file}",
-        )
+        told = f"{self.kind} '{self.name}' {what}: {self.located(error)}"
+        return HarnessError(told, f"Mend {self.file}")
 
     @property
     def missing(self) -> dict[str, str]:

@@ -4,12 +4,14 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 
+from harness import __version__
 from harness.registry import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -178,3 +180,31 @@ def test_every_file_that_the_architecture_names_is_there():
     assert {
         name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)
     } == set()
+
+
+# ── beside the code ───────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_cited_is_this_version_under_this_licence():
+    cited = dict(
+        line.split(": ", 1)
+        for line in (ROOT / "CITATION.cff").read_text().splitlines()
+        if ": " in line
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert cited["version"] == __version__
+    assert cited["license"] == project["license"] == "Apache-2.0"
+    assert "Version 2.0, January 2004" in (ROOT / project["license-files"][0]).read_text()
+
+
+def test_a_commit_is_held_against_what_tox_runs():
+    hooks = re.findall(r"entry: (\w+ ?\w*)", (ROOT / ".pre-commit-config.yaml").read_text())
+    tox = (ROOT / "tox.ini").read_text()
+    assert hooks == ["ruff check", "ruff format", "mypy"]
+    assert all(f"    {hook}" in tox for hook in hooks)
+
+
+def test_every_file_that_the_guide_to_contributing_links_to_is_there():
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "CONTRIBUTING.md").read_text())
+    assert links
+    assert all((ROOT / link).is_file() for link in links)

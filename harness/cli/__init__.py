@@ -12,20 +12,41 @@ import click
 from harness import __version__
 from harness.errors import HarnessError, did_you_mean
 
-COMMANDS = {
-    "suite": "Run a suite, or go on with it, and write its report.",
-    "validate": "Check a suite without running it.",
-    "status": "Show how far a suite is, whoever runs it.",
-    "report": "Write the report of a results folder again.",
-    "compare": "Compare two strategies of a results folder, or two folders.",
-    "export": "Print a results folder as a table: csv, parquet or json.",
-    "predict": "Classify new images or texts with the model that is recommended.",
-    "ship": "Make a folder of that model that runs elsewhere, with a certificate.",
-    "why": "Explain why a cell has to run, or that it has not.",
-    "splits": "Write a suite's splits as files, to publish and to run with.",
-    "plugins": "List all plugins and where they come from.",
-    "describe": "Show what a plugin is, and what it can be given.",
+GROUPS = {
+    "Compare strategies": {
+        "init": "Look at data, and write a suite for them.",
+        "validate": "Check a suite without running it.",
+        "suite": "Run a suite, or go on with it, and write its report.",
+        "status": "Show how far a suite is, whoever runs it.",
+    },
+    "Look at results": {
+        "report": "Write the report of a results folder again.",
+        "compare": "Compare two strategies of a results folder, or two folders.",
+        "why": "Explain why a cell has to run, or that it has not.",
+    },
+    "Use the recommended model": {
+        "predict": "Classify new images or texts with the model that is recommended.",
+        "ship": "Make a folder of it that runs elsewhere, with a certificate.",
+    },
+    "Write plugins": {
+        "new": "Write a plugin that runs as it is, to be changed.",
+        "check": "Check a plugin by the rules of its kind.",
+        "plugins": "List all plugins and where they come from.",
+        "describe": "Show what a plugin is, and what it can be given.",
+    },
+    "Share": {
+        "export": "Print a results folder as a table: csv, parquet or json.",
+        "splits": "Write a suite's splits as files, to publish and to run with.",
+    },
+    "Housekeeping": {
+        "doctor": "Look at this machine, and tell what is lacking.",
+        "cache": "Show or remove what is kept for further runs.",
+        "completion": "Print what completes commands and options in a shell.",
+    },
 }
+"""What there is, by what it is for."""
+
+COMMANDS = {name: summary for group in GROUPS.values() for name, summary in group.items()}
 
 
 class _Commands(click.Group):
@@ -41,14 +62,17 @@ class _Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        longest = max(map(len, COMMANDS))
+        for title, group in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:{longest}}", text) for name, text in group.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"there is no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}.")
+            told = f"there is no command '{args[0]}'{did_you_mean(args[0], COMMANDS)}."
+            ctx.fail(f"{told} 'harness --help' lists all")
         return super().resolve_command(ctx, args)
 
 
@@ -60,9 +84,8 @@ def cli() -> None:
     \b
     Examples:
       harness suite quickstart               five strategies on real data, and a report
-      harness suite quickstart --dry-run     the cells, what is done, what it will cost
+      harness init data/leaves               a suite for data of yours
       harness plugins                        the strategies and datasets there are
-      harness describe maml                  what a strategy can be given
     """
 
 

@@ -15,6 +15,9 @@ from harness.cli.options import format_option, load_plugins, plugin_options
 Row: TypeAlias = Mapping[str, Any]
 
 PROTOCOLS = ("transfer", "episodes", "adaptation")
+HOOKS = {"harness_report_sections": "report section", "harness_datasets_for": "file format"}
+"""What is listed of a module that brings no class, by its hook."""
+
 USUAL = "episodes transfer"
 """What goes without saying in the table, as most strategies work under both."""
 
@@ -79,7 +82,7 @@ def _rows(registry: Any) -> Iterator[Row]:
     for listener in registry.listeners:
         for hook in listener.hooks:
             yield {
-                "kind": "report section" if hook == "harness_report_sections" else "listener",
+                "kind": HOOKS.get(hook, "listener"),
                 "family": "",
                 "name": listener.name,
                 "origin": listener.origin,

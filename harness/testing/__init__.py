@@ -6,14 +6,14 @@
 
     class TestMyStrategy(StrategyChecks):
         strategy = MyStrategy()
+
+``harness check my_strategy.py`` runs the same checks without a test. The name of each says what has
+to be, and its docstring what helps where it is not.
 """
 
-from harness.testing.checks import (
-    BackboneChecks,
-    DatasetChecks,
-    PretrainingChecks,
-    RegulariserChecks,
-)
+from harness.testing.checks import BackboneChecks, DatasetChecks, PretrainingChecks
+from harness.testing.executors import ExecutorChecks
+from harness.testing.regularisers import RegulariserChecks
 from harness.testing.small import (
     CPU,
     CutShort,
@@ -33,6 +33,7 @@ __all__ = [
     "BackboneChecks",
     "CutShort",
     "DatasetChecks",
+    "ExecutorChecks",
     "PretrainingChecks",
     "RegulariserChecks",
     "StrategyChecks",

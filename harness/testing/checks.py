@@ -1,4 +1,4 @@
-"""Checks that authors of everything but strategies inherit: what every plugin of a kind must do."""
+"""What every dataset, backbone and way to make weights must do: checks that authors inherit."""
 
 from __future__ import annotations
 
@@ -16,129 +16,15 @@ from harness.api import (
     Backbone,
     BackboneFactory,
     Dataset,
+    DatasetWrapper,
     OneClass,
     Pretraining,
-    Recipe,
-    Regulariser,
     Source,
-    Task,
-    fit,
 )
-from harness.model.classifier import Classifier
-from harness.model.restoring import restore
-from harness.plan.datasets import load
+from harness.data.loaded import Loaded
+from harness.plan.datasets import Datasets, load, wrapped
 from harness.run.context import CellRun
-from harness.testing.small import (
-    a_run,
-    assert_equal,
-    cut_short,
-    digits,
-    shots,
-    small_backbone,
-    whole,
-)
-
-
-class _Steps(Regulariser):
-    """Counts steps, over all trainings."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.taken: list[int] = []
-
-    def stepped(self, model: Classifier) -> None:
-        self.taken.append(len(self.taken))
-
-
-class RegulariserChecks:
-    """What every regulariser must do. Inherit, and override :meth:`given`."""
-
-    def given(self, backbone: Backbone, task: Task, run: CellRun) -> Regulariser:
-        """The regulariser to check, for a training on ``task`` that starts from ``backbone``."""
-        raise NotImplementedError
-
-    @staticmethod
-    def given_task() -> tuple[Backbone, Task]:
-        """A small backbone, and a task of five digits with unlabelled inputs."""
-        backbone = small_backbone()
-        examples = digits(backbone)
-        unlabelled = shots(examples, 10, 5, skip=60).inputs
-        return backbone, Task(
-            shots(examples, 8, 5), OneClass.of(5), shots(examples, 4, 5, skip=8), unlabelled
-        )
-
-    def _recipe(self, run: CellRun, first: int = 0, *more: Regulariser) -> tuple[Recipe, Task]:
-        """A training from block ``first`` on."""
-        backbone, task = self.given_task()
-        with run.seeded("regulariser"):
-            regularisers = [self.given(backbone, task, run), *more]
-        names = backbone.parameters_from(first)
-        return Recipe(backbone, names, lr=1e-2, regularisers=regularisers), task
-
-    def _fit(self, run: CellRun, *more: Regulariser) -> Mapping[str, Tensor]:
-        """All that training changed, and how it validated."""
-        recipe, task = self._recipe(run, 0, *more)
-        changed = fit(recipe, task, run).changed
-        curve = torch.tensor(run.curve, dtype=torch.float64)
-        return {**{name: t.clone() for name, t in changed.items()}, "curve": curve}
-
-    def test_same_seed_gives_the_same_training(self) -> None:
-        assert_equal(self._fit(a_run(batch_size=16)), self._fit(a_run(batch_size=16)))
-
-    def test_goes_on_where_it_was_cut_short(self, tmp_path: Path) -> None:
-        steps = _Steps()
-        expected = whole(lambda run: self._fit(run))
-        found = cut_short(lambda run: self._fit(run, steps), tmp_path / "checkpoint", after=7)
-        assert_equal(found, expected)
-        assert len(steps.taken) == 20, "it began anew, as its checkpoint did not fit"
-
-    def test_each_training_starts_from_the_regulariser_as_it_was_made(self) -> None:
-        run = a_run()
-        recipe, task = self._recipe(run)
-        [regulariser] = recipe.regularisers
-        before = {name: t.clone() for name, t in regulariser.state_dict().items()}
-        first, second = (dict(fit(recipe, task, a_run()).changed) for _ in range(2))
-        assert_equal(dict(regulariser.state_dict()), before)
-        assert_equal(first, second)
-
-    def test_frozen_blocks_stay_as_they_were(self) -> None:
-        recipe, task = self._recipe(a_run(), 1)
-        start = recipe.backbone
-        before = start.digest()
-        model = fit(recipe, task, a_run())
-        assert start.digest() == before
-        own = {**dict(model.backbone.named_parameters()), **dict(model.backbone.named_buffers())}
-        first = {name for name in own if name.startswith(f"{start.blocks[0][0]}.")}
-        given = {**dict(start.named_parameters()), **dict(start.named_buffers())}
-        assert_equal({name: own[name] for name in first}, {name: given[name] for name in first})
-
-    def test_nothing_of_it_is_left_after_a_training(self) -> None:
-        """Predictions are the model's own, and a training without it is what it was before."""
-        recipe, task = self._recipe(a_run())
-        assert task.val is not None
-        plain = Recipe(recipe.backbone, recipe.trainable, lr=1e-2)
-        before = dict(fit(plain, task, a_run()).changed)
-        model = fit(recipe, task, a_run())
-        hooks = [m._forward_hooks or m._forward_pre_hooks for m in model.backbone.modules()]
-        assert not any(hooks)
-        logits = model.logits(task.val.inputs)
-        assert torch.equal(model.logits(task.val.inputs), logits)
-        assert_equal(dict(fit(plain, task, a_run()).changed), before)
-
-    def test_what_was_saved_gives_the_same_logits_bit_for_bit(self, tmp_path: Path) -> None:
-        recipe, task = self._recipe(a_run())
-        assert task.val is not None
-        model = fit(recipe, task, a_run())
-        model.save(tmp_path / "predictor.safetensors")
-        fresh = Recipe(copy.deepcopy(recipe.backbone), (), lr=0.0)
-        restored = restore(tmp_path / "predictor.safetensors", fresh, task, a_run())
-        assert torch.equal(restored.logits(task.val.inputs), model.logits(task.val.inputs))
-
-    def test_trains_where_memory_takes_parts_of_a_batch_only(self) -> None:
-        run = a_run(steps=4)
-        recipe, task = self._recipe(run)
-        run.begin("in parts", at_once=10)
-        assert all(t.isfinite().all() for t in fit(recipe, task, run).changed.values())
+from harness.testing.small import a_run, cut_short, digits, shots, small_backbone, whole
 
 
 class PretrainingChecks:
@@ -161,47 +47,75 @@ class PretrainingChecks:
         return start, backbone, scores
 
     def test_class_is_well_formed(self) -> None:
-        assert registry.check("pretraining", type(self.pretraining)) is None
+        """Mend the class."""
+        mistake = registry.check("pretraining", type(self.pretraining))
+        assert mistake is None, mistake
 
     def test_trains_the_backbone_and_keeps_its_form(self) -> None:
+        """Train the backbone that it is given, add nothing to it, and give it back."""
         start, backbone, scores = self._pretrain()
         before, after = start.state_dict(), backbone.state_dict()
-        assert {n: t.shape for n, t in after.items()} == {n: t.shape for n, t in before.items()}
-        assert backbone.digest() != start.digest()
-        assert all(isinstance(value, float) for value in scores.values())
+        forms = [{name: t.shape for name, t in state.items()} for state in (before, after)]
+        assert forms[0] == forms[1], "its parameters have other names or shapes than before"
+        assert backbone.digest() != start.digest(), "the weights are what they were"
+        wrong = {name: value for name, value in scores.items() if not isinstance(value, float)}
+        assert not wrong, f"these scores are no floats: {wrong}"
 
     def test_same_seed_gives_the_same_weights(self) -> None:
-        assert self._pretrain()[1].digest() == self._pretrain()[1].digest()
+        """Draw from ``run.generator(…)`` or within ``run.seeded(…)`` alone."""
+        same = self._pretrain()[1].digest() == self._pretrain()[1].digest()
+        assert same, "two trainings with one seed gave different weights"
 
     def test_goes_on_where_it_was_cut_short(self, tmp_path: Path) -> None:
+        """Take steps by ``descend`` or ``fit``, and name to it all that steps change."""
+
         def work(run: CellRun) -> tuple[str, Mapping[str, float]]:
             _, backbone, scores = self._pretrain(run)
             return backbone.digest(), scores
 
-        assert cut_short(work, tmp_path / "checkpoint", after=3, steps=5) == whole(work, steps=5)
+        same = cut_short(work, tmp_path / "checkpoint", after=3, steps=5) == whole(work, steps=5)
+        assert same, "what was cut short came to other weights or scores"
 
 
 class DatasetChecks:
-    """What every dataset must do. Inherit, and set ``dataset`` or override :meth:`given`."""
+    """What every dataset, and every wrapper of one, must do. Inherit, and set ``dataset`` or
+    override :meth:`given`."""
 
-    dataset: ClassVar[Dataset]
+    dataset: ClassVar[Dataset | DatasetWrapper]
 
-    def given(self, tmp_path: Path) -> Dataset:
+    def given(self, tmp_path: Path) -> Dataset | DatasetWrapper:
         """The dataset to check, on files made in ``tmp_path`` if it reads any."""
         return self.dataset
 
+    def _load(self, dataset: Dataset | DatasetWrapper) -> Loaded:
+        """Its data, loaded anew and checked."""
+        if isinstance(dataset, Dataset):
+            return load(dataset)
+        inner = Datasets(registry.load_once(registry.Sources()))
+        return wrapped(dataset, inner.load(dataset.dataset, dataset.args))
+
     def test_class_is_well_formed(self, tmp_path: Path) -> None:
-        assert registry.check("dataset", type(self.given(tmp_path))) is None
+        """Mend the class."""
+        mistake = registry.check("dataset", type(self.given(tmp_path)))
+        assert mistake is None, mistake
 
     def test_loads_examples_with_labels(self, tmp_path: Path) -> None:
-        data = load(self.given(tmp_path)).data
-        assert len(data.train.inputs.read([0, 1])) == 2
-        assert data.train.labels.unique().numel() == len(data.classes)
-        assert data.held_out <= set(data.classes)
+        """Give inputs that can be read by rows, and labels that are places in ``classes``."""
+        data = self._load(self.given(tmp_path)).data
+        read = len(data.train.inputs.read([0, 1]))
+        assert read == 2, f"read([0, 1]) gave {read} inputs"
+        labelled = data.train.labels.unique().numel()
+        assert labelled == len(data.classes), (
+            f"training labels are of {labelled} classes, and it names {len(data.classes)}"
+        )
+        unknown = sorted(data.held_out.difference(data.classes))
+        assert not unknown, f"held_out names what is no class: {unknown}"
 
     def test_loads_the_same_twice(self, tmp_path: Path) -> None:
+        """Draw from a generator with a seed of its own, and sort what the file system lists."""
         dataset = self.given(tmp_path)
-        assert dataset.load().digest() == dataset.load().digest()
+        first, second = (self._load(dataset) for _ in range(2))
+        assert first.digest == second.digest, "loaded twice, it had other content or another order"
 
 
 class BackboneChecks:
@@ -228,25 +142,34 @@ class BackboneChecks:
         return backbone.preprocess(ArrayInputs(raw).images)
 
     def test_class_is_well_formed(self) -> None:
-        assert registry.check("backbone", self.factory) is None
+        """Mend the class."""
+        mistake = registry.check("backbone", self.factory)
+        assert mistake is None, mistake
 
     def test_gives_features(self) -> None:
+        """Give a body that maps inputs ``[B, …]`` to finite features ``[B, D]``."""
         backbone = self.build()
         features = backbone.features(self.inputs(backbone))
-        assert features.shape == (4, backbone.num_features)
-        assert features.isfinite().all()
+        expected = (4, backbone.num_features)
+        assert features.shape == expected, f"they are {list(features.shape)}, not {list(expected)}"
+        assert features.isfinite().all(), "some features are not finite"
 
     def test_every_block_has_parameters(self) -> None:
+        """Name in ``blocks`` the parts of the body that have parameters, and all of them."""
         backbone = self.build()
-        names = [name for name, _ in backbone.body_parameters()]
-        assert {backbone.block_of(name) for name in names} == set(range(len(backbone.blocks)))
+        named = {backbone.block_of(name) for name, _ in backbone.body_parameters()}
+        empty = sorted({*range(len(backbone.blocks))} - named)
+        assert not empty, f"blocks {empty} of 0 to {len(backbone.blocks) - 1} have none"
 
     @torch.no_grad()
     def test_entering_at_a_block_gives_the_same_features(self) -> None:
+        """Name ``blocks`` in the order in which inputs pass them; what leaves one has to be one
+        tensor, and all that the next is given."""
         backbone = self.build()
         inputs = self.inputs(backbone)
         whole = backbone.features(inputs)
         for block in range(1, len(backbone.blocks) + 1):
-            assert backbone.can_enter(block)
+            assert backbone.can_enter(block), f"block {block} can't be entered"
             entered = backbone.features_from(backbone.activations(inputs, block), block)
-            assert torch.allclose(entered, whole, rtol=1e-4, atol=1e-5)
+            same = torch.allclose(entered, whole, rtol=1e-4, atol=1e-5)
+            assert same, f"features differ where block {block} is entered"

@@ -18,6 +18,7 @@ from harness.api import (
     Examples,
     ImageBackbone,
     Inputs,
+    abridged,
 )
 from harness.data.resident import ResidentPool
 from harness.model.batch_norm import BatchNorm
@@ -185,5 +186,7 @@ def whole(work: Callable[[CellRun], T], *, steps: int = 20) -> T:
 
 def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     """Bit for bit."""
-    assert found.keys() == expected.keys()
-    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+    other = sorted(found.keys() ^ expected.keys())
+    assert not other, f"only one of both has {abridged(other)}"
+    differing = [name for name in expected if not torch.equal(found[name], expected[name])]
+    assert not differing, f"{abridged(differing)} differ"

