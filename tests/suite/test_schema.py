@@ -69,6 +69,7 @@ source = "glyphs"
 args = { size = 28 }
 method = { name = "supervised", args = { held_back = 0.1 } }
 rotations = true
+seeds = 2
 steps = 50
 batch_size = 16
 lr = 1e-2
