@@ -28,11 +28,12 @@ def test_every_plugin_is_listed_by_kind_and_family(harness, registry):
         expected.setdefault(plugin.kind + family, set()).add(plugin.name)
     assert {heading: set(names) for heading, names in found.items()} == {
         **expected,
+        "file format": {"formats"},
         "report section": {"gap_closed"},
     }
     assert [heading.partition(",")[0] for heading in found] == sorted(
         (heading.partition(",")[0] for heading in found),
-        key=[*KINDS, "report section"].index,
+        key=[*KINDS, "file format", "report section"].index,
     )
 
 
@@ -84,6 +85,7 @@ def test_the_list_is_data_too(harness, registry):
     found = json.loads(ended.out)
     assert {(row["kind"], row["name"]) for row in found} == {
         *registry.plugins,
+        ("file format", "formats"),
         ("report section", "gap_closed"),
     }
     assert all(row["file"].endswith(".py") for row in found)
