@@ -282,9 +282,9 @@ def _conclude(
         from harness.report.terminal import results
 
         click.echo(results(found), nl=False)
-    click.echo(f"report: {page}", err=True)
     if kept := prune(store, found, suite):
         _say(kept)
+    click.echo(f"report: {page}", err=True)
     ours = {cell.cell for cell in chosen}
     bad = [mine for fault in found.details.faults if (mine := fault.among(ours)).cells]
     for fault in bad:

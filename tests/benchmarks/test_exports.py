@@ -46,12 +46,11 @@ def test_an_export_against_its_model(name, compare, tmp_path, benchmark):
         own = network(inputs).numpy()
     found = agreement(own, run(file, inputs.numpy()))
     assert found.passes
-    if benchmark.enabled:
-        one, many = latency(file, inputs[:1].numpy()), latency(file, inputs.numpy())
-        with torch.no_grad():
-            ratio = compare(lambda: network(inputs), lambda: run(file, inputs.numpy()), rounds=3)
-        print(
-            f"\n{name} ({MODELS[name]} px): largest difference {found.largest:.1e} of the range,"
-            f" {file.stat().st_size / 1e6:.1f} MB, {1000 * one:.1f} ms for one,"
-            f" {1000 * many:.0f} ms for 32; torch / onnxruntime {ratio:.2f}×"
-        )
+    one, many = latency(file, inputs[:1].numpy()), latency(file, inputs.numpy())
+    with torch.no_grad():
+        ratio = compare(lambda: network(inputs), lambda: run(file, inputs.numpy()), rounds=3)
+    print(
+        f"\n{name} ({MODELS[name]} px): largest difference {found.largest:.1e} of the range,"
+        f" {file.stat().st_size / 1e6:.1f} MB, {1000 * one:.1f} ms for one,"
+        f" {1000 * many:.0f} ms for 32; torch / onnxruntime {ratio:.2f}×"
+    )

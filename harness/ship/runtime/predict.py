@@ -125,7 +125,7 @@ def main() -> int:
     parser.add_argument("--column", default="text", help="of CSV files, where the texts are")
     parser.add_argument("--variant", default="model", help="a smaller graph, as model.int8")
     parser.add_argument("--batch", type=int, default=32, help="inputs at a time")
-    parser.add_argument("--logits", help="write logits to this .npy file, and print nothing")
+    parser.add_argument("--logits", help="write logits to this .npz file, and print nothing")
     asked = parser.parse_args()
     if missing := [path for path in asked.inputs if not Path(path).exists()]:
         print(f"predict.py: there is no {missing[0]}", file=sys.stderr)
@@ -156,7 +156,7 @@ def main() -> int:
             run()
     run()
     if asked.logits:
-        np.save(asked.logits, np.concatenate(every))
+        np.savez(asked.logits, allow_pickle=False, logits=np.concatenate(every))
         return 0
     columns = dict.fromkeys([*(name for row in rows for name in row if name != "error"), "error"])
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
