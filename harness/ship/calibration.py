@@ -20,6 +20,9 @@ FEWEST = 100
 
 FOLDS = 5
 
+SPREAD = float(np.log(2))
+"""Standard deviation of the logarithm of a temperature, before anything is known."""
+
 Logits = NDArray[np.floating]
 """[N, classes]"""
 
@@ -83,12 +86,15 @@ def chances(logits: Logits, temperature: float) -> NDArray[np.float64]:
 
 
 def fit_temperature(logits: Logits, labels: Labels) -> float:
-    """The temperature of the lowest log loss, between 1/20 and 20."""
+    """The likeliest temperature, between 1/20 and 20, where its logarithm is beforehand taken to be
+    0 give or take :data:`SPREAD`: without that, a few examples that are all classified rightly
+    would make any answer certain."""
     rows, exact = np.arange(len(labels)), logits.astype(np.float64)
 
     def loss(log_temperature: float) -> float:
         logs = log_softmax(exact / np.exp(log_temperature), axis=1)
-        return -float(logs[rows, labels].mean())
+        prior = log_temperature**2 / (2 * SPREAD**2)
+        return prior - float(logs[rows, labels].sum())
 
     edge = np.log(20)
     return float(np.exp(minimize_scalar(loss, bounds=(-edge, edge), method="bounded").x))

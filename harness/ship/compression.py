@@ -6,6 +6,7 @@ model's, on the same examples. It passes where the 95 % interval of that lies wi
 
 from __future__ import annotations
 
+import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -77,15 +78,19 @@ def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
             batch = next(self._left, None)
             return None if batch is None else {"inputs": batch}
 
-    quantize_static(
-        str(graph),
-        str(to),
-        Batches(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        activation_type=QuantType.QUInt8,
-    )
+    logging.disable(logging.WARNING)  # it would advise to run another program of its package
+    try:
+        quantize_static(
+            str(graph),
+            str(to),
+            Batches(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,
+        )
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def float16(graph: Path, to: Path, inputs: NDArray[Any]) -> None:

@@ -64,6 +64,16 @@ def test_without_examples_enough_no_sets_are_made(number, coverage, why):
     assert found.why.startswith(why)
 
 
+def test_a_few_right_answers_make_nothing_certain():
+    """Of 50 that are all right the lowest log loss would be that of a temperature of zero."""
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 4, 50)
+    logits = np.float32(draw.normal(0, 1, (50, 4)) + 8 * np.eye(4)[labels])
+    found = calibrate(logits, labels, 0.9)
+    assert found.temperature > 0.5
+    assert found.probabilities(logits).max() < 1 - 1e-9
+
+
 @given(st.integers(0, 50), st.floats(0.1, 10))
 def test_a_temperature_changes_no_class(seed, sharpness):
     logits, labels = drawn(120, sharpness=sharpness, seed=seed)
