@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.cli.choosing import chosen, say
 from harness.cli.options import coverage_option, load_plugins, model_options, plugin_options
 from harness.errors import HarnessError
 
@@ -78,21 +79,15 @@ def command(
     Exit status: 0 all inputs were classified, 1 some could not be read, 2 wrong usage.
     """
     from harness.record.store import Store
-    from harness.ship.choose import choose
-    from harness.ship.opened import calibrated, opened
+    from harness.ship.opened import opened
 
     if output == "parquet" and sys.stdout.isatty():
         raise HarnessError("Parquet is no text for a terminal", "Add > FILE.parquet")
     registry = load_plugins(plugin, plugins_dir)
-    store = Store(directory)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
-    choice = choose(store, asked, cell)
-    _say(f"{choice.record.title}: {choice.why}")
-    calibration, told = calibrated(store, choice.record, coverage)
-    for line in told:
-        _say(line)
-    with opened(choice.record, store, registry, device, _say) as model:
-        frame = _predicted(model, inputs, calibration, top, column)
+    found = chosen(directory, asked, cell, coverage)
+    with opened(found.choice.record, Store(directory), registry, device, say) as model:
+        frame = _predicted(model, inputs, found.calibration, top, column)
     _print(frame, output)
     return int(bool((frame["error"] != "").any()))
 
@@ -113,7 +108,7 @@ def _predicted(
     else:
         items, passed = images(paths)
     if passed:
-        _say(f"{passed} files are no images and were passed over")
+        say(f"{passed} files are no images and were passed over")
     if not items:
         raise HarnessError("there is nothing to classify in what was given", "Give other inputs")
     ready = preparation(model.backbone, model.cell.problem_spec.fit)
@@ -135,7 +130,3 @@ def _print(frame: pd.DataFrame, output: str) -> None:
         click.echo(frame.to_json(orient="records", indent=1, force_ascii=False))
     else:
         click.echo(frame.to_csv(index=False, lineterminator="\n"), nl=False)
-
-
-def _say(line: str) -> None:
-    click.echo(f"harness: {line}", err=True)

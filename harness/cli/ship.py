@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.cli.choosing import chosen, say
 from harness.cli.options import coverage_option, load_plugins, model_options, plugin_options
 from harness.errors import HarnessError
 
@@ -66,8 +67,7 @@ def command(
     """
     from harness.record.store import Store
     from harness.report.format import percent, size
-    from harness.ship.choose import choose
-    from harness.ship.opened import calibrated, opened
+    from harness.ship.opened import opened
     from harness.ship.shipping import Order, ship
 
     try:
@@ -79,34 +79,25 @@ def command(
         ) from None
     order = Order(to, coverage, compress, delta / 100)
     registry = load_plugins(plugin, plugins_dir)
-    store = Store(directory)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
-    choice = choose(store, asked, cell)
-    _say(f"{choice.record.title}: {choice.why}")
-    calibration, told = calibrated(store, choice.record, coverage)
-    for line in told:
-        _say(line)
-    with opened(choice.record, store, registry, device, _say) as model:
-        done = ship(model, choice.why, calibration, order, store, registry, _say)
-    for name, found in (("training inputs", done.training), ("test inputs", done.test)):
-        _say(
-            f"{found.inputs:,} {name}: logits differ by at most {found.largest:.1g} of their range,"
-            f" {found.same:.2%} keep their class"
+    found, store = chosen(directory, asked, cell, coverage), Store(directory)
+    with opened(found.choice.record, store, registry, device, say) as model:
+        done = ship(model, found.choice.why, found.calibration, order, store, registry, say)
+    for name, tried in (("training inputs", done.training), ("test inputs", done.test)):
+        say(
+            f"{tried.inputs:,} {name}: logits differ by at most {tried.largest:.1g} of their range,"
+            f" {tried.same:.2%} keep their class"
         )
-    _say(f"accuracy of the file {percent(done.accuracy)}, of the model {percent(done.tested)}")
+    say(f"accuracy of the file {percent(done.accuracy)}, of the model {percent(done.tested)}")
     for variant in done.smaller.variants[1:] if done.smaller is not None else ():
         own = variant.validation
         assert own is not None
-        _say(
+        say(
             f"{variant.name}: {size(variant.bytes)}, {100 * own.difference:+.2f} points"
             f" ({100 * own.low:+.2f} to {100 * own.high:+.2f}) on {own.examples:,} validation"
             f" examples: {variant.verdict}"
         )
     click.echo(str(done.folder))
     if not done.passes:
-        _say("refused: the exported file does not answer what the tested model does")
+        say("refused: the exported file does not answer what the tested model does")
     return int(not done.passes)
-
-
-def _say(line: str) -> None:
-    click.echo(f"harness: {line}", err=True)
