@@ -71,7 +71,7 @@ def command(
 
     \b
     Examples:
-      harness predict results/quickstart photos/ > classes.csv
+      harness predict results/quickstart photos/ --shots 5 > classes.csv
       harness predict results/quickstart new.png --label linear_probe --shots 5
       harness predict results/text tweets.csv --column tweet --format json
 
@@ -99,6 +99,7 @@ def _predicted(
     from rich.progress import track
 
     from harness.model.text import TextBackbone
+    from harness.report.format import plural
     from harness.run.inputs import preparation
     from harness.ship.answers import predicted
     from harness.ship.new_inputs import AT_ONCE, images, prepared, texts
@@ -108,7 +109,7 @@ def _predicted(
     else:
         items, passed = images(paths)
     if passed:
-        say(f"{passed} files are no images and were passed over")
+        say(f"passed over, as no images: {plural(passed, 'file')}")
     if not items:
         raise HarnessError("there is nothing to classify in what was given", "Give other inputs")
     ready = preparation(model.backbone, model.cell.problem_spec.fit)

@@ -50,15 +50,15 @@ def command(
     """Make a folder of the recommended model that runs without the harness, and certify it.
 
     It holds the model as ONNX and as safetensors, a program to run it, predict.py, which needs
-    onnxruntime, NumPy and Pillow alone, a model card, and a certificate: the exported file was run
-    in a process without PyTorch on training inputs and on the sealed test, from files to logits.
-    Where it answers otherwise than the model that was tested, it is refused.
+    onnxruntime, NumPy and Pillow (for texts tokenizers) alone, a model card, and a certificate: the
+    exported file was run in a process without PyTorch on training inputs and on the sealed test,
+    from files to logits. Where it answers otherwise than the model that was tested, it is refused.
 
     Needs: pip install 'transfer-harness[ship]'
 
     \b
     Examples:
-      harness ship results/quickstart --to leaf-classifier
+      harness ship results/quickstart --shots 5 --to digits
       harness ship results/mine --problem leaves --shots 20 --label lp_ft --to leaves
       harness ship results/mine --to leaves-int8 --compress int8 --delta 0.5
 
@@ -88,7 +88,7 @@ def command(
             f"{tried.inputs:,} {name}: logits differ by at most {tried.largest:.1g} of their range,"
             f" {tried.same:.2%} keep their class"
         )
-    say(f"accuracy of the file {percent(done.accuracy)}, of the model {percent(done.tested)}")
+    say(f"accuracy of the file {percent(done.accuracy)} %, of the model {percent(done.tested)} %")
     for variant in done.smaller.variants[1:] if done.smaller is not None else ():
         own = variant.validation
         assert own is not None

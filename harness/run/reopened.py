@@ -54,13 +54,11 @@ class Reopened:
     trained: bool
     opening: Opening
 
-    def answers(self, part: str, rows: Sequence[int]) -> Tensor:
-        """What the predictor answers to rows of a part of the cell's data, float32
+    def answers(self, rows: Sequence[int]) -> Tensor:
+        """What the predictor answers to rows of the training part of the cell's data, float32
         ``[len(rows), outputs]``."""
-        data = self.loaded.data
-        split = data.test if part == "test" and data.test is not None else data.train
-        pool = self.opening.pool(self.loaded, self.backbone, part)
-        inputs = split.placed(pool, torch.tensor(rows, dtype=torch.int64))
+        pool = self.opening.pool(self.loaded, self.backbone, "train")
+        inputs = self.loaded.data.train.placed(pool, torch.tensor(rows, dtype=torch.int64))
         return self.opening.trials.logits(self.predictor, inputs, self.task)
 
     def prepared(self, rows: Sequence[int]) -> Tensor:

@@ -56,8 +56,8 @@ def card(
         "| | |",
         "|---|---|",
         f"| accuracy on {len(answers.labels):,} test examples"
-        f" | {percent(right / len(answers.labels))} (95 % interval of this model"
-        f" {percent(low)} to {percent(high)}, Clopper and Pearson) |",
+        f" | {percent(right / len(answers.labels))} % (95 % interval of this model"
+        f" {percent(low)} to {percent(high)} %, Clopper and Pearson) |",
         f"| strategy | {record.strategy}: {settings_text(selected.settings)} |",
         f"| backbone | {record.backbone}, weights: {_weights(cell.backbone_spec.weights)} |",
         f"| data | {record.problem}, {record.shots} labelled examples a class, seed"

@@ -10,7 +10,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -56,9 +56,6 @@ class Variant:
     seconds: Mapping[str, float]
     validation: Paired | None = None
     verdict: Verdict | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:

@@ -86,9 +86,7 @@ def ship(
     manifest, data = model.one.manifest, model.loaded.data
     rows = manifest.train[:MOST_TRAINING]
     say(f"trying the exported file on {len(rows)} training inputs, without PyTorch")
-    training = agreement(
-        model.answers("train", rows).numpy(), answers(making, data.train.inputs, rows)
-    )
+    training = agreement(model.answers(rows).numpy(), answers(making, data.train.inputs, rows))
     kept = read_predictions(store.directory / predictions_file(model.record.cell), "ids")
     _, split = data.tested
     say(f"trying it on the sealed test: {len(manifest.test):,} inputs")
