@@ -147,8 +147,9 @@ def command(
         asked = [cell for cell in chosen if cell.cell in found.now]
         todo = unfinished(asked, Store(directory), retried)
         later = [cell for cell in chosen if cell.cell in found.later]
-        seconds = estimate([*todo, *later], known, registry, workers[0])
-        _show_plan(asked, later, seconds, {cell.cell for cell in todo}, Store(directory), output)
+        seconds = estimate([*todo, *later], known, registry, datasets, workers[0])
+        missing = {cell.cell for cell in todo}
+        _show_plan(asked, later, seconds, missing, len(workers), Store(directory), output)
         _show_stale(todo, Store(directory))
         return 0
 
@@ -213,6 +214,7 @@ def _show_plan(
     later: list[Cell],
     seconds: dict[str, float | None],
     todo: set[str],
+    at_once: int,
     store: Store,
     output: str,
 ) -> None:
@@ -237,16 +239,20 @@ def _show_plan(
     for row in rows:
         cost = row["status"] if row["done"] else _duration(row["seconds"])
         click.echo(f"{row['cell']}  {cost:>9}  {row['title']}")
-    total = _total(seconds[key] for key in todo)
+    total = _total((seconds[key] for key in todo), at_once)
     click.echo(f"{len(chosen)} cells, {len(chosen) - len(todo)} done, {len(todo)} to do{total}")
     if later:
-        total = _total(seconds[cell.cell] for cell in later)
+        total = _total((seconds[cell.cell] for cell in later), at_once)
         click.echo(f"up to {len(later)} cells more where settings have no winner{total}")
 
 
-def _total(seconds: Iterable[float | None]) -> str:
+def _total(seconds: Iterable[float | None], at_once: int) -> str:
     known = [cost for cost in seconds if cost is not None]
-    return f": {_duration(sum(known))} on this machine, one at a time" if known else ""
+    if not known:
+        return ""
+    whole = max(sum(known) / at_once, *known)
+    how_many = "one" if at_once == 1 else str(at_once)
+    return f": {_duration(whole)} on this machine, {how_many} at a time"
 
 
 def _show_stale(todo: list[Cell], store: Store) -> None:

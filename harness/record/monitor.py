@@ -7,13 +7,14 @@ or on another machine.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from harness.record.owners import SILENT, Owner, owners
 from harness.record.schema import Coordinates
 from harness.record.store import PENDING, Store
-from harness.record.typical import Typical
+from harness.record.typical import Typical, took
 
 State: TypeAlias = Literal["ok", "failed", "running", "waiting"]
 """``failed`` is every end but ``ok``; ``waiting`` is what the next run begins, or goes on with."""
@@ -96,18 +97,22 @@ class Monitor:
     store: Store
     _ends: dict[str, _End] = field(default_factory=dict)
 
-    def look(self) -> Snapshot:
+    def look(self, only: Collection[str] | None = None) -> Snapshot:
         """
+        Args:
+            only: the keys of cells to look at, if not at all that are planned.
+
         Raises:
             HarnessError: the folder has no plan, or one that this version can't read.
         """
         plan = self.store.plan()
         at_work, now = owners(self.store.directory), time.time()
-        ends = [self._end(cell) for cell in plan.cells]
-        ended = zip(plan.cells, ends, strict=True)
+        cells = [cell for cell in plan.cells if only is None or cell.cell in only]
+        ends = [self._end(cell) for cell in cells]
+        ended = zip(cells, ends, strict=True)
         typical = Typical((cell, end.took) for cell, end in ended if end.took is not None)
         states = []
-        for cell, end in zip(plan.cells, ends, strict=True):
+        for cell, end in zip(cells, ends, strict=True):
             owner, heard = at_work.get(cell.cell, (None, 0.0))
             state = end.state(owner, heard)
             left = None
@@ -137,8 +142,9 @@ class Monitor:
             return _End(stamp, invalid.status, f"its record {invalid}")
         if record is None:
             return _End(stamp)
-        took = record.seconds.get("total") if record.status == "ok" else None
-        return _End(stamp, record.status, record.reason or "", record.log, took)
+        known = took(record)
+        seconds = known[1] if known else None
+        return _End(stamp, record.status, record.reason or "", record.log, seconds)
 
 
 def _left(typical: Typical, cell: Coordinates, owner: Owner, now: float) -> float | None:

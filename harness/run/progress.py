@@ -20,7 +20,9 @@ from rich.progress import (
 
 from harness.markers import hookimpl
 from harness.plan.cell import Cell
+from harness.record.monitor import Monitor
 from harness.record.schema import Record
+from harness.record.store import Store
 
 
 class ProgressBar:
@@ -32,6 +34,8 @@ class ProgressBar:
         self._running: dict[str, TaskID] = {}
         self._total = 0
         self._ended: set[str] = set()
+        self._cells: frozenset[str] = frozenset()
+        self._monitor: Monitor | None = None
         self._started = 0.0
 
     @hookimpl
@@ -43,6 +47,8 @@ class ProgressBar:
             f"{suite}: {len(cells)} cells, {done} done before, {todo} to do", markup=False
         )
         self._total, self._started = todo, time.monotonic()
+        self._cells = frozenset(cell.cell for cell in cells)
+        self._monitor = Monitor(Store(directory))
         if self._console.is_terminal and todo:
             self._bar = Progress(
                 BarColumn(24),
@@ -92,9 +98,10 @@ class ProgressBar:
             self._bar.stop()
 
     def _expected(self) -> str:
-        elapsed = time.monotonic() - self._started
-        left = elapsed / len(self._ended) * (self._total - len(self._ended))
-        return f"{_clock(elapsed)} elapsed, about {_clock(left)} left"
+        """Seconds so far, and those that are left by what cells like them took."""
+        elapsed = f"{_clock(time.monotonic() - self._started)} elapsed"
+        left = self._monitor.look(self._cells).left if self._monitor else None
+        return elapsed if left is None else f"{elapsed}, about {_clock(left)} left"
 
 
 def _clock(seconds: float) -> str:

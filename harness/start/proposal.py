@@ -16,9 +16,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.data.unpacking import ARCHIVES
 from harness.errors import HarnessError, readable
+from harness.plan.step_cost import StepCost, measure
 from harness.registry import Registry
 from harness.report.format import duration, plural
-from harness.start.cost import Cost, at_once, estimate, measure
+from harness.start.cost import at_once, estimate
 from harness.start.looking import UNBALANCED, Found
 from harness.suite.read import parse
 from harness.suite.schema import Suite
@@ -69,8 +70,8 @@ def propose(found: Found, registry: Registry, file: Path, minutes: float) -> Pro
     model, asks_hub = _model(found.loaded.modality, registry)
 
     @cache
-    def cost(input_size: int | None) -> Cost:
-        return measure(model, input_size, registry, device)
+    def cost(input_size: int | None) -> StepCost:
+        return measure(model, input_size, {}, registry, device)
 
     def proposed(input_size: int | None, rung: Rung) -> Proposal:
         told = {

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from harness.plan.step_cost import StepCost
 from harness.start import proposal
-from harness.start.cost import Cost
 
 
 @pytest.fixture
 def quick(monkeypatch):
     """A machine that takes as long everywhere: what is proposed follows from the data alone."""
-    monkeypatch.setattr(proposal, "measure", lambda *given: Cost(step=1e-3, forward=3e-4))
+    monkeypatch.setattr(proposal, "measure", lambda *given: StepCost(step=1e-3, forward=3e-4))
 
 
 def photos(root, width=48, height=48, **counts):
@@ -130,8 +130,8 @@ def test_less_time_takes_less(harness, tmp_path, monkeypatch):
     fewer still only probes."""
     photos(tmp_path / "leaves", 300, 300, oak=30, birch=30)
 
-    def slow(model, input_size, registry, device):
-        return Cost(step=1e-3 * (input_size / 96) ** 3, forward=3e-4 * (input_size / 96) ** 3)
+    def slow(model, input_size, args, registry, device):
+        return StepCost(step=1e-3 * (input_size / 96) ** 3, forward=3e-4 * (input_size / 96) ** 3)
 
     monkeypatch.setattr(proposal, "measure", slow)
     tried = {}
