@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +13,26 @@ if TYPE_CHECKING:
     from harness.registry import Registry, Sources
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class _Duration(click.ParamType):
+    """Seconds, from a number with a unit."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", str(value).strip())
+        if found is None or not float(found[1]):
+            self.fail(f"'{value}' is no time: give a number with s, m, h or d, as 90m", param, ctx)
+        return float(found[1]) * SECONDS[found[2]]
+
+
+DURATION = _Duration()
 
 
 def plugin_options(function: F) -> F:

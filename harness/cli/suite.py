@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import (
+    DURATION,
     format_option,
     load_plugins,
     plugin_options,
@@ -65,6 +66,13 @@ if TYPE_CHECKING:
 @click.option(
     "--retry", default="", metavar="STATUS,…", help="Run cells again that ended so, as failed,oom."
 )
+@click.option(
+    "--purse",
+    type=DURATION,
+    metavar="TIME",
+    help="Begin only what will end within this time, as 30m, 2h or 1d: all strategies of a setting "
+    "and a seed, or none.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the cells and what they cost; run nothing.")
 @plugin_options
 @format_option
@@ -78,6 +86,7 @@ def command(
     executor: str,
     tracker: tuple[str, ...],
     retry: str,
+    purse: float | None,
     dry_run: bool,
     plugin: tuple[Path, ...],
     plugins_dir: tuple[Path, ...],
@@ -101,6 +110,7 @@ def command(
       harness suite mine.toml --device cuda:0,1 --jobs 4
       harness suite mine.toml --inline --only label=mine
       harness suite quickstart --tracker tensorboard
+      harness suite mine.toml --purse 2h
 
     \b
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
@@ -156,6 +166,12 @@ def command(
     from harness.run import stopping
     from harness.run.events import Events
     from harness.run.progress import ProgressBar
+    from harness.run.purse import Purse
+
+    def expected(cells: Sequence[Cell]) -> float:
+        known = Store(directory).records()
+        each = estimate(cells, known, registry, datasets, workers[0]).values()
+        return sum(seconds or 0.0 for seconds in each)
 
     for title, sentence in notes_told(datasets, chosen):
         _say(f"problem '{title}': {sentence}")
@@ -173,6 +189,7 @@ def command(
                 events,
                 retry=retried,
                 needed=lambda: so_far().now,
+                purse=None if purse is None else Purse(purse, expected, len(workers)),
                 warn=_say,
             )
     finally:
@@ -180,6 +197,8 @@ def command(
             registry.manager.unregister(name=name)
     if stopping.asked():
         raise KeyboardInterrupt
+    if purse is not None and (left := unfinished(chosen, Store(directory), retried)):
+        _say(f"{len(left)} of {len(chosen)} cells were left undone: the same command goes on")
     if spared := len(planned.cells) - len(so_far().now):
         _say(f"{spared} of {len(planned.cells)} cells were not needed")
     return _conclude(store, planned.suite, chosen, registry, output)

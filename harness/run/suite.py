@@ -29,6 +29,7 @@ from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import GIB, CellJob, Place
 from harness.run.order import Making
+from harness.run.purse import Purse
 from harness.run.status import KEPT
 from harness.suite.budget import Limits
 
@@ -61,6 +62,7 @@ def run_suite(
     *,
     retry: Collection[str] = (),
     needed: Callable[[], frozenset[str]] | None = None,
+    purse: Purse | None = None,
     warn: Callable[[str], None],
 ) -> Store:
     """Run the chosen cells that are not done, and leave a record of each.
@@ -70,6 +72,7 @@ def run_suite(
 
     Args:
         needed: tells the keys of the cells that are needed so far, where that is not all of them.
+        purse: the time that there is, if it is limited: what does not fit is left undone.
         warn: is told, in a line each, what was found in the folder and set aside.
     """
     store = Store(place.directory)
@@ -91,7 +94,7 @@ def run_suite(
         told = {"suite": planned.suite.name, "directory": place.directory}
         events.emit("harness_suite_started", {**told, "cells": cells, "todo": len(todo)})
         try:
-            _Rounds(todo, executor, place, events).run()
+            _Rounds(todo, executor, place, events, purse).run()
         finally:
             events.emit("harness_suite_finished", told)
     return store
@@ -111,10 +114,16 @@ class _Rounds:
     """The jobs that are left, and what becomes of them."""
 
     def __init__(
-        self, todo: Sequence[Cell], executor: Executor, place: Place, events: Events
+        self,
+        todo: Sequence[Cell],
+        executor: Executor,
+        place: Place,
+        events: Events,
+        purse: Purse | None,
     ) -> None:
         store = Store(place.directory)
         self._executor, self._place, self._events = executor, place, events
+        self._purse = purse
         self._left: dict[str, CellJob] = {}
         for cell in todo:
             record, _ = store.judged(cell)
@@ -148,9 +157,17 @@ class _Rounds:
         while left and not stopping.asked():
             at_once = (at for at, job in enumerate(left) if not self._making.delays(job.cell))
             job = left.pop(next(at_once, 0))
-            if job.wanted():
+            if not self._affords(job):
+                del self._left[job.cell.cell]
+            elif job.wanted():
                 self._making.begin(job.cell)
                 yield job
+
+    def _affords(self, job: CellJob) -> bool:
+        if self._purse is None:
+            return True
+        left = (other.cell for key, other in self._left.items() if key not in self._announced)
+        return self._purse.affords(job.cell, left)
 
     def _settle(self) -> bool:
         """Drop what is done, and keep what the suite wants to begin anew; whether there was any."""

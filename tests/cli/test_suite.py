@@ -352,3 +352,23 @@ def test_a_results_folder_that_is_a_file_is_refused(harness, tiny_suite, tmp_pat
     ended = harness("suite", tiny_suite, "--results", "file")
     assert ended.status == 2
     assert "file/tiny" in ended.complaint
+
+
+# ── within a time ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_does_not_fit_is_left_and_the_next_run_does_it(harness, tiny_suite, no_report):
+    ended = harness("suite", tiny_suite, "--purse", "1s")
+    assert ended.status == 1  # not all is done
+    assert "harness: 4 of 4 cells were left undone: the same command goes on\n" in ended.err
+    ended = harness("suite", tiny_suite, "--purse", "1h")
+    assert ended.status == 0
+    assert "4 to do" in ended.err
+    assert "left undone" not in ended.err
+
+
+@pytest.mark.parametrize("given", ["2", "h", "-1h", "0s", "2 weeks"])
+def test_a_time_has_a_unit(harness, tiny_suite, given):
+    ended = harness("suite", tiny_suite, f"--purse={given}")
+    assert ended.status == 2
+    assert "give a number with s, m, h or d" in ended.err
