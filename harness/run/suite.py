@@ -8,6 +8,7 @@ all that were needed before have ended.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from harness.record.files import remove_leftovers
 from harness.record.journal import Journal, begun
 from harness.record.locks import is_locked
 from harness.record.provenance import cores
-from harness.record.schema import Record
+from harness.record.schema import Record, Status
 from harness.record.store import Store
 from harness.registry import load_once
 from harness.run import stopping
@@ -38,6 +39,10 @@ WAIT = 0.5
 
 USUAL = 2 * GIB
 """Bytes that a cell is taken to need where nothing is known of its like."""
+
+BAD: frozenset[Status] = frozenset({"failed", "timeout", "oom", "crashed", "diverged"})
+"""Ends that tell of a fault; ``unsupported`` is told by the plugin, and ``interrupted`` asked
+for."""
 
 IDLE_ROUNDS = 5
 """Rounds without any progress after which an executor is held to leave cells undone."""
@@ -93,10 +98,14 @@ def run_suite(
         known |= wanted
         told = {"suite": planned.suite.name, "directory": place.directory}
         events.emit("harness_suite_started", {**told, "cells": cells, "todo": len(todo)})
+        rounds = _Rounds(todo, executor, place, events, purse)
         try:
-            _Rounds(todo, executor, place, events, purse).run()
+            rounds.run()
         finally:
             events.emit("harness_suite_finished", told)
+        if rounds.hopeless:
+            warn(rounds.hopeless)
+            break
     return store
 
 
@@ -129,14 +138,16 @@ class _Rounds:
             record, _ = store.judged(cell)
             self._left[cell.cell] = CellJob(cell, place, record.attempts if record else 0)
         self._announced: set[str] = set()
+        self._bad = Counter[Status]()
+        self.hopeless = ""
         self._making = Making(load_once(place.sources))
 
     def run(self) -> None:
         idle = 0
-        while self._left and not stopping.asked():
+        while self._left and not self._ends:
             self._executor.run(self._wanted(), self._emit, workers=self._place.workers)
             moved = self._settle()
-            if not self._left or stopping.asked():
+            if not self._left or self._ends:
                 return
             others = any(is_locked(self._place.directory, key) for key in self._left)
             idle = 0 if others or moved else idle + 1
@@ -150,11 +161,15 @@ class _Rounds:
             if not moved:
                 time.sleep(WAIT)
 
+    @property
+    def _ends(self) -> bool:
+        return stopping.asked() or bool(self.hopeless)
+
     def _wanted(self) -> Iterator[CellJob]:
         """Jobs in the plan's order, but that one which would wait for what a running cell makes
         lets others go first. Each is looked at when the executor has room for it."""
         left = list(self._left.values())
-        while left and not stopping.asked():
+        while left and not self._ends:
             at_once = (at for at, job in enumerate(left) if not self._making.delays(job.cell))
             job = left.pop(next(at_once, 0))
             if not self._affords(job):
@@ -189,7 +204,22 @@ class _Rounds:
         if hook == "harness_cell_finished":
             self._announced.add(arguments["cell"].cell)
             self._making.end(arguments["cell"])
+            self._judge(arguments["record"])
         self._events.emit(hook, arguments)
+
+    def _judge(self, record: Record) -> None:
+        """Whether it is worth to go on: a full disk or a broken plugin fails every cell."""
+        if record.status not in BAD:
+            self._bad.clear()
+            return
+        self._bad[record.status] += 1
+        if self._bad.total() == self._place.limits.failures:
+            told = ", ".join(f"{count} {status}" for status, count in self._bad.most_common())
+            self.hopeless = (
+                f"stopped, as the last {self._bad.total()} cells all came to a bad end ({told}), "
+                f"such as {record.title}: {record.reason}. Mend it, and the same command with "
+                f"--retry {','.join(sorted(self._bad))} goes on; limits.failures = 0 never stops"
+            )
 
 
 def pick_workers(asked: str, jobs: int | None, on_cpu: int = 1) -> tuple[str, ...]:

@@ -80,7 +80,8 @@ class Limits(Table):
     kept in ``features`` GiB of disk for all cells and runs; 0 keeps none. A cell that ends with one
     of ``retry`` is begun up to ``retries`` times again, from its finished trials. With
     ``accumulate``, a trial that memory refuses is tried again with half as many examples at once,
-    whose gradients are added up: that is the same but for batch norm, and the record says so.
+    whose gradients are added up: that is the same but for batch norm, and the record says so. A
+    run stops when ``failures`` cells in a row came to a bad end; 0 never stops it.
     """
 
     timeout: PositiveFloat | None = None
@@ -89,6 +90,7 @@ class Limits(Table):
     checkpoint: PositiveFloat = 60.0
     features: Annotated[float, Field(ge=0)] = 10.0
     accumulate: bool = False
+    failures: Annotated[int, Field(ge=0)] = 20
     retries: Annotated[int, Field(ge=0)] = 0
     retry: Annotated[
         tuple[Literal["failed", "timeout", "oom", "crashed", "diverged"], ...],

@@ -98,7 +98,7 @@ def test_a_suite_beside_busy_loops(benchmark, suite, tmp_path):
                 number = sum(map(len, taken.values()))
                 found.append(run(suite, tmp_path / f"results{number}"))
 
-    benchmark.pedantic(round_, rounds=3)
+    benchmark.pedantic(round_, rounds=2)
     wall, cpu = (
         statistics.median(times[at] for times in taken[LOOPS])
         / statistics.median(times[at] for times in taken[0])

@@ -372,3 +372,41 @@ def test_a_time_has_a_unit(harness, tiny_suite, given):
     ended = harness("suite", tiny_suite, f"--purse={given}")
     assert ended.status == 2
     assert "give a number with s, m, h or d" in ended.err
+
+
+# ── a run that only fails ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_whose_cells_all_fail_stops(harness, edited, plugin_file, no_report):
+    file = plugin_file(
+        "hopeless",
+        """
+        from dataclasses import dataclass
+        from typing import ClassVar
+        from harness.api import GradientStrategy, hookimpl
+
+        @dataclass(frozen=True)
+        class Hopeless(GradientStrategy):
+            name: ClassVar[str] = "hopeless"
+
+            def recipe(self, backbone, task, hp, run):
+                raise OSError("no space left on device")
+
+        @hookimpl
+        def harness_strategies():
+            return [Hopeless]
+        """,
+    )
+    suite = edited('"full_finetune"', '"hopeless"', "seeds = [0, 1]", "seeds = [0, 1, 2, 3, 4]")
+    line = ("suite", suite, "--plugin", file, "--only", "label=hopeless", "--inline")
+    ended = harness(*line, "--set", "limits.failures=2")
+    assert ended.status == 1
+    (told,) = (each for each in ended.err.splitlines() if each.startswith("harness: stopped"))
+    assert told.startswith(
+        "harness: stopped, as the last 2 cells all came to a bad end (2 failed), such as hopeless"
+    )
+    assert "no space left on device" in told
+    assert "--retry failed goes on" in told
+    rest = harness(*line, "--set", "limits.failures=0")
+    assert "stopped" not in rest.err
+    assert "2 done before, 3 to do" in rest.err
