@@ -37,6 +37,7 @@ GROUPS = {
     "Share": {
         "export": "Print a results folder as a table: csv, parquet or json.",
         "splits": "Write a suite's splits as files, to publish and to run with.",
+        "merge": "Join results folders of several machines into a new one.",
     },
     "Housekeeping": {
         "doctor": "Look at this machine, and tell what is lacking.",

@@ -34,11 +34,8 @@ class Comparable:
             for value, record in versions.items():
                 self._seen.setdefault(what, {}).setdefault(value, record)
 
-    def require(self, folder: Path) -> None:
-        """
-        Raises:
-            HarnessError: cells differ in what they have to have in common; names two for each.
-        """
+    def differing(self) -> list[str]:
+        """What cells differ in of what they have to have in common; names two for each."""
         mixed = []
         for what, versions in self._seen.items():
             if len(versions) > 1:
@@ -47,7 +44,14 @@ class Comparable:
                     f"{what} is {_short(one)} for '{first.title}' and {_short(other)} for "
                     f"'{second.title}'"
                 )
-        if mixed:
+        return mixed
+
+    def require(self, folder: Path) -> None:
+        """
+        Raises:
+            HarnessError: ``differing`` tells of something.
+        """
+        if mixed := self.differing():
             raise HarnessError(
                 f"{folder} mixes results that can't be compared: {abridged(mixed, separator='; ')}",
                 "Run the suite again in a folder of its own (--results)",

@@ -62,6 +62,16 @@ def misclassified_file(cell: str, test: str | None = None) -> str:
     return f"misclassified/{_of_test(cell, test)}.json"
 
 
+def cell_files(key: str, cell: Coordinates) -> list[str]:
+    """What a finished cell leaves besides its record, under a key."""
+    of_tests = [
+        file(key, test)
+        for file in (predictions_file, misclassified_file)
+        for test in (None, *cell.tests)
+    ]
+    return [*of_tests, f"predictors/{key}.safetensors"]
+
+
 def _of_test(cell: str, test: str | None) -> str:
     return f"{cell}.{short(test)}" if test else cell
 
@@ -257,7 +267,7 @@ class Store:
             if record is None:
                 continue
             before = record.cell
-            for old, new in zip(_files(before, cell), _files(cell.cell, cell), strict=True):
+            for old, new in zip(cell_files(before, cell), cell_files(cell.cell, cell), strict=True):
                 if (self.directory / old).exists():
                     write_atomically(self.directory / new, (self.directory / old).read_bytes())
             now = {"cell": cell.cell, "meaning": dict(meaning)}
@@ -329,16 +339,6 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except OSError:
         return False
-
-
-def _files(key: str, cell: Coordinates) -> list[str]:
-    """What a finished cell leaves besides its record, under a key."""
-    of_tests = [
-        file(key, test)
-        for file in (predictions_file, misclassified_file)
-        for test in (None, *cell.tests)
-    ]
-    return [*of_tests, f"predictors/{key}.safetensors"]
 
 
 def _rows(

@@ -1,0 +1,1 @@
+"""What results become when they leave the machine: joined, packed, and run again elsewhere."""
