@@ -25,8 +25,9 @@ class Comparable:
             (f"the data {of}", meaning.get("data")),
             *((f"the data of test '{name}' {of}", told) for name, told in further),
         ):
-            versions = self._seen.setdefault(what, {})
-            versions.setdefault(json.dumps(value, sort_keys=True), record)
+            if value is not None:  # what was made elsewhere has no budget
+                versions = self._seen.setdefault(what, {})
+                versions.setdefault(json.dumps(value, sort_keys=True), record)
 
     def join(self, other: Comparable) -> None:
         """Add what another has gathered."""

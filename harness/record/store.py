@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from harness.errors import HarnessError
 from harness.hashing import short
-from harness.record import reading
+from harness.record import elsewhere, reading
 from harness.record.comparable import Comparable
 from harness.record.files import CannotWrite, make_folder, move, write_atomically
 from harness.record.reading import InvalidFile, Newer, Stale, Unreadable, checksum
@@ -92,11 +92,14 @@ class Store:
     # ── writing ───────────────────────────────────────────────────────────────────────────────
 
     def write_plan(self, plan: Plan) -> None:
-        """
+        """Write a plan's own cells: what was made elsewhere is found by its records.
+
         Raises:
             HarnessError: a newer harness has planned here; its plan stays.
         """
         self._invalid_plan()
+        own = [cell for cell in plan.cells if cell.strategy != elsewhere.ELSEWHERE]
+        plan = plan.model_copy(update={"cells": own})
         write_atomically(self.directory / "plan.json", _sealed(plan))
 
     def write_record(self, record: Record) -> Path:
@@ -136,14 +139,14 @@ class Store:
     # ── reading ───────────────────────────────────────────────────────────────────────────────
 
     def plan(self) -> Plan:
-        """The plan of the last run.
+        """The plan of the last run, and after its cells what was made elsewhere.
 
         Raises:
             HarnessError: the folder holds none, or one that this version can't read.
         """
         path = self.directory / "plan.json"
         try:
-            return reading.plan(path)
+            plan = reading.plan(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise HarnessError(
                 f"{self.directory} holds no results (no plan.json)",
@@ -151,6 +154,8 @@ class Store:
             ) from error
         except InvalidFile as invalid:
             raise HarnessError(f"{path} {invalid}", invalid.remedy) from None
+        more = elsewhere.cells(self.directory, plan.cells)
+        return plan.model_copy(update={"cells": [*plan.cells, *more]})
 
     def record(self, cell: str) -> Record | None:
         """The record of a cell, or ``None`` where there is none that can be believed."""
@@ -375,7 +380,9 @@ def _row(cell: Coordinates, record: Record | None, invalid: InvalidFile | None) 
         "joules": record.joules,
         "cpu_seconds_total": record.cpu_seconds,
         **{f"flops_{part}": flops for part, flops in record.flops.items()},
-        **_throughput(record),
+        # Examples a second one by one, and with as many at once as were measured.
+        "throughput_one": record.throughput.get("1"),
+        "throughput_many": record.throughput.get(max(record.throughput, key=int, default="")),
         "trainable_params": record.trainable_params,
         "total_params": record.total_params,
         "trials": len(record.trials),
@@ -387,10 +394,3 @@ def _row(cell: Coordinates, record: Record | None, invalid: InvalidFile | None) 
         "attempts": record.attempts,
         "log": record.log,
     }
-
-
-def _throughput(record: Record) -> dict[str, float | None]:
-    """Examples a second one by one, and with as many at once as were measured."""
-    speeds = record.throughput
-    most = max(speeds, key=int, default="")
-    return {"throughput_one": speeds.get("1"), "throughput_many": speeds.get(most)}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from harness.errors import HarnessError, did_you_mean
+from harness.record.elsewhere import ELSEWHERE
 from harness.record.schema import Record
 from harness.record.store import Store
 from harness.report.analysis.recommended import best_first
@@ -36,11 +37,42 @@ def choose(store: Store, asked: Mapping[str, str | None], cell: str | None = Non
         HarnessError: nothing fits, or several settings do: they are listed.
     """
     report = analyse(store)
-    frame = report.frame[report.frame["counts"]]
-    if frame.empty:
-        raise HarnessError(f"no cell of {store.directory} ended ok", "Run its suite first")
+    frame = with_results(store, report.frame)
     if cell is not None:
         return _by_key(store, frame, cell)
+    frame = one_setting(store, frame, asked)
+    setting = int(frame["setting"].iloc[0])
+    (standing,) = (one for one in report.decisions.standings if one.setting == setting)
+    label, why = asked.get("label"), "as asked for"
+    if label is None:
+        label, why = standing.take, "which the report recommends"
+    rows = best_first(frame, setting, label)
+    if rows.empty:
+        raise HarnessError(
+            f"there is no model of '{label}', {why}",
+            f"Choose by --label: {', '.join(frame['label'].unique())}",
+        )
+    return _of_seeds(store, rows, f"{label}, {why}")
+
+
+def with_results(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
+    """Select the rows of a tidy frame of the cells that ended ok.
+
+    Raises:
+        HarnessError: there are none.
+    """
+    frame = frame[frame["counts"] & (frame["strategy"] != ELSEWHERE)]
+    if frame.empty:
+        raise HarnessError(f"no cell of {store.directory} ended ok", "Run its suite first")
+    return frame
+
+
+def one_setting(store: Store, frame: pd.DataFrame, asked: Mapping[str, str | None]) -> pd.DataFrame:
+    """Select what is ``asked`` for of :data:`COLUMNS`, which has to be of one setting.
+
+    Raises:
+        HarnessError: nothing fits, or several settings do: they are listed.
+    """
     for name in COLUMNS:
         wanted = asked.get(name)
         if wanted is None:
@@ -55,15 +87,10 @@ def choose(store: Store, asked: Mapping[str, str | None], cell: str | None = Non
         frame = frame[known == wanted]
     if frame["setting"].nunique() > 1:
         raise HarnessError(
-            f"{store.directory.name} has models for {frame['setting'].nunique()} settings",
+            f"{store.directory.name} has results for {frame['setting'].nunique()} settings",
             "Say which: " + "; ".join(_settings(frame)),
         )
-    setting = int(frame["setting"].iloc[0])
-    (standing,) = (one for one in report.decisions.standings if one.setting == setting)
-    label, why = asked.get("label"), "as asked for"
-    if label is None:
-        label, why = standing.take, "which the report recommends"
-    return _of_seeds(store, best_first(frame, setting, label), f"{label}, {why}")
+    return frame
 
 
 def _by_key(store: Store, frame: pd.DataFrame, cell: str) -> Choice:

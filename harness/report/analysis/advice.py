@@ -37,6 +37,12 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         times = format.duration(seconds[cheap]), format.duration(seconds[best])
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + " %"
         return [Markup(text).format(cheap, best, within, share, *times)]
+    if cheap is not None and pd.isna(seconds[best]):
+        text = (
+            "To take: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
+            " at most {} below it and takes {} a cell."
+        )
+        return [Markup(text).format(cheap, best, within, format.duration(seconds[cheap]))]
     text = (
         "To take: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
         " all others, but what is not distinguishable from it is no cheaper, or over {} below it."

@@ -137,7 +137,7 @@ class _Gathered:
             status, why = (invalid.status, f"its record {invalid}") if invalid else (PENDING, "")
             note(self.faults, cell, status, why)
             return
-        self.records += 1
+        self.records += bool(record.provenance)  # what was made elsewhere has none
         self.texts[cell.cell] = _text(record)
         for name, value in flat(record.provenance).items():
             self.seen[name][value] += 1

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from harness.record.elsewhere import ELSEWHERE
 from harness.report.analysis.stats import Floats
 
 Bools = NDArray[np.bool_]
@@ -64,8 +65,12 @@ class Scores:
 
 def competing(frame: pd.DataFrame) -> pd.DataFrame:
     """Select the cells of strategies that compete: not those that learn from the
-    target's labels where others are not shown them."""
-    return frame[frame["oracle"] != "labels"]
+    target's labels where others are not shown them; nor predictions made elsewhere of one seed
+    where others have several, as who can't be tested against them could not win."""
+    frame = frame[frame["oracle"] != "labels"]
+    seeds = frame.groupby(["setting", "label"])["seed"].transform("size")
+    most = seeds.groupby(frame["setting"]).transform("max")
+    return frame[(frame["strategy"] != ELSEWHERE) | (seeds > 1) | (most == 1)]
 
 
 def scores(frame: pd.DataFrame) -> Scores:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from harness.metrics import CALIBRATION_BINS
+from harness.record.elsewhere import ELSEWHERE
 from harness.report import format
 from harness.report.analysis.predictions import MOST_BINS, Predicted, Unread
 from harness.report.plots import axes
@@ -19,7 +20,11 @@ def reliability(
     """Accuracy against confidence, a facet for each problem and backbone; ``table`` is the
     summary, which names what is missing."""
     facets = []
-    damaged = {(left.setting, left.label): "predictions damaged" for left in unread}
+    unusable = {(left.setting, left.label): "predictions damaged" for left in unread}
+    bare = table[(table["strategy"] == ELSEWHERE) & table["ece"].isna()]
+    for of in zip(bare["setting"], bare["label"], strict=True):
+        unusable[of] = "no probabilities given"
+    found = [p for p in found if (p.setting, p.label) not in unusable]
     for setting in dict.fromkeys(predicted.setting for predicted in found):
         mine = {p.label: p for p in found if p.setting == setting}
         bins = {label: 100 * p.reliability for label, p in mine.items()}
@@ -32,7 +37,7 @@ def reliability(
         told = [f"{label}: {right[label]:.1f} % right, {sure[label]:.1f} % sure" for label in mine]
         group = table[table["setting"] == setting]
         lost = [
-            f"{label} ({gap or damaged.get((setting, label), 'no predictions stored')})"
+            f"{label} ({gap or unusable.get((setting, label), 'no predictions stored')})"
             for label, gap in zip(group["label"], group["gap"], strict=True)
             if label not in mine
         ]
