@@ -58,7 +58,7 @@ def candidates(store: Store, registry: Registry, start: str) -> Iterator[Candida
     known, records = store.plan(), store.records()
     suite = parse(known.config, where)
     asked = [cell for cell in (*known.cells, *records) if cell.cell.startswith(start)]
-    planned = plan(_narrowed(suite, asked), registry, Datasets(registry), where)
+    planned = plan(narrowed(suite, asked), registry, Datasets(registry), where)
     before: dict[str, list[Record]] = {}
     for record in records:
         before.setdefault(record.title, []).append(record)
@@ -66,8 +66,9 @@ def candidates(store: Store, registry: Registry, start: str) -> Iterator[Candida
         yield Candidate(cell, *store.judged(cell), before.get(cell.title, []))
 
 
-def _narrowed(suite: Suite, asked: Sequence[Coordinates]) -> Suite:
-    """The part of a suite that has some cells; all of it where it has none of them any more."""
+def narrowed(suite: Suite, asked: Sequence[Coordinates]) -> Suite:
+    """The part of a suite that has some cells; all of it where it has none of them any more.
+    Claims may speak of the rest, and no cell depends on them."""
     labels, problems, backbones = (
         {getattr(cell, name) for cell in asked} for name in ("label", "problem", "backbone")
     )
@@ -82,4 +83,4 @@ def _narrowed(suite: Suite, asked: Sequence[Coordinates]) -> Suite:
             if spec.title in backbones or spec.title in named
         ),
     }
-    return suite.model_copy(update=kept) if all(kept.values()) else suite
+    return suite.model_copy(update={**kept, "claims": ()}) if all(kept.values()) else suite
