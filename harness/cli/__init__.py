@@ -39,6 +39,7 @@ GROUPS = {
         "export": "Print a results folder as a table: csv, parquet or json.",
         "splits": "Write a suite's splits as files, to publish and to run with.",
         "merge": "Join results folders of several machines into a new one.",
+        "bundle": "Pack a results folder into one file.",
     },
     "Housekeeping": {
         "doctor": "Look at this machine, and tell what is lacking.",
