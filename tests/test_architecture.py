@@ -134,6 +134,7 @@ def test_the_core_names_no_plugin() -> None:
     }
     assert found == {
         ("harness.cli.suite", "local"),  # the default of --executor
+        ("harness.cli.reproduce", "local"),
         ("harness.cli.suite", "inline"),  # what --inline is short for
         ("harness.suite.schema", "supervised"),  # the default way to make weights
         ("harness.record.provenance", "timm"),  # a package, of which the version is noted

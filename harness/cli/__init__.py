@@ -40,6 +40,7 @@ GROUPS = {
         "splits": "Write a suite's splits as files, to publish and to run with.",
         "merge": "Join results folders of several machines into a new one.",
         "bundle": "Pack a results folder into one file.",
+        "reproduce": "Run a bundle again, and tell how far it agrees.",
     },
     "Housekeeping": {
         "doctor": "Look at this machine, and tell what is lacking.",

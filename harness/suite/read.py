@@ -56,8 +56,8 @@ def read(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
         raise HarnessError(f"{path} is not valid TOML: {error}", "Mend that line") from error
     except OSError as error:
         raise HarnessError(f"cannot read {path}: {error.strerror}", "Check the path") from error
-    for override in overrides:
-        _override(table, override)
+    for each in overrides:
+        override(table, each)
     return parse(table, where=str(path), registry=registry)
 
 
@@ -89,11 +89,16 @@ def _too_many(suite: Suite) -> Iterator[str]:
         yield f"it has {cells:,} cells, and at most {MOST_CELLS:,} are planned: divide it"
 
 
-def _override(table: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(table: dict[str, Any], change: str) -> None:
+    """Apply ``KEY=VALUE`` to a suite's table, in place.
+
+    Raises:
+        HarnessError: it is not of that form, or there is no such key.
+    """
+    key, equals, text = change.partition("=")
     remedy = "Write KEY=VALUE with a TOML value, such as --set budget.trials=2"
     if not equals or not key:
-        raise HarnessError(f"--set {override}: not of the form KEY=VALUE", remedy)
+        raise HarnessError(f"--set {change}: not of the form KEY=VALUE", remedy)
     try:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
@@ -105,4 +110,4 @@ def _override(table: dict[str, Any], override: str) -> None:
             here = here[int(name)] if isinstance(here, list) else here.setdefault(name, {})
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise HarnessError(f"--set {override}: there is no '{key}' to set", remedy) from None
+        raise HarnessError(f"--set {change}: there is no '{key}' to set", remedy) from None
