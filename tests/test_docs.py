@@ -1,5 +1,6 @@
 """What the README and the guide to plugins show is run: commands, suites and plugins."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -19,6 +20,7 @@ README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs/plugins.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 SHIPPING = (ROOT / "docs/shipping.md").read_text()
+SHARING = (ROOT / "docs/sharing.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
@@ -153,6 +155,24 @@ def test_the_page_on_using_the_winner_can_be_followed(harness, tmp_path):
         assert ended.status == 0, (words, ended.err)
         ran.append(words[0])
     assert ran == ["predict", "ship", "ship"]
+
+
+def test_the_page_on_sharing_can_be_followed(harness, tmp_path):
+    short = ["--set", "budget.trials=1", "--set", "budget.steps=2"]
+    short += ["--set", "backbones.0.weights.steps=2"]
+    short += ["--only", "shots=5", "--only", "label=linear_probe"]
+    ran = []
+    for _, *words in commands("harness", SHARING):
+        if words[0] == "score":
+            splits = json.loads((tmp_path / "published/digits.json").read_text())["splits"]
+            run = [split for split in splits if split["seed"] in (0, 1)]
+            ids = sorted({number for split in run for number in split["test"]})
+            lines = [f"{number},{number % 10}" for number in ids]
+            (tmp_path / "raters.csv").write_text("\n".join(["id,class", *lines]))
+        ended = harness(*words, *(short if words[0] == "suite" else ()))
+        assert ended.status == 0, (words, ended.err)
+        ran.append(words[0])
+    assert ran == "splits suite suite merge report score bundle reproduce".split()
 
 
 # ── performance ───────────────────────────────────────────────────────────────────────────────
