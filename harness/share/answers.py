@@ -116,7 +116,10 @@ def _sure(row: Mapping[str, str], classes: Sequence[str], where: str) -> NDArray
             f"{where}: probabilities are not above 0 with a sum of 1, but of {chances.sum():g}",
             "Give a softmax, not logits",
         )
-    return np.log(np.maximum(chances / chances.sum(), np.finfo(np.float64).eps))
+    logs: NDArray[np.float64] = np.log(
+        np.maximum(chances / chances.sum(), np.finfo(np.float64).eps)
+    )
+    return logs
 
 
 def _numbers(row: Mapping[str, str], classes: Sequence[str], where: str) -> Iterator[float]:
