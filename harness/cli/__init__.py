@@ -23,7 +23,7 @@ GROUPS = {
         "report": "Write the report of a results folder again.",
         "compare": "Compare two strategies of a results folder, or two folders.",
         "why": "Explain why a cell has to run, or that it has not.",
-        "score": "Put predictions that were made elsewhere beside a suite's results.",
+        "score": "Put predictions made elsewhere beside a suite's results.",
     },
     "Use the recommended model": {
         "predict": "Classify new images or texts with the model that is recommended.",
