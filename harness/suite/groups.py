@@ -10,7 +10,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from harness.suite.table import Table
 
 
-def _one_group(pattern: str) -> str:
+def one_group(pattern: str) -> str:
+    """The pattern, if it is a regular expression with one group.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
@@ -35,7 +40,7 @@ class GroupsSpec(Table):
     """
 
     column: Annotated[str, Field(min_length=1)] | None = None
-    pattern: Annotated[str, AfterValidator(_one_group)] | None = None
+    pattern: Annotated[str, AfterValidator(one_group)] | None = None
     shared: Literal["warn", "refuse"] = "warn"
 
     @model_validator(mode="after")
