@@ -149,8 +149,8 @@ def _moves(counts: Counts, part: Counts, have: Sums, wanted: Sums, group: int) -
     left = have[own] - of_group
     moved = have.copy()
     moved[own] = left
-    grown = _grown(moved, wanted, of_group)
-    grown = grown - grown[own]
+    of_parts = _grown(moved, wanted, of_group)
+    grown: Sums = of_parts - of_parts[own]
     if ((left == 0) & (of_group > 0)).any():
         grown[:] = np.inf
     grown[own] = np.inf
@@ -162,8 +162,8 @@ def _all_in_all(counts: Counts, part: Counts, have: Sums, wanted: Sums) -> bool:
     while (lacking := np.argwhere(have == 0)).size:
         place, label = lacking[0]
         costs = {
-            int(group): float(_moves(counts, part, have, wanted, group)[place])
-            for group in np.flatnonzero(counts[:, label])
+            group: float(_moves(counts, part, have, wanted, group)[place])
+            for group in np.flatnonzero(counts[:, label]).tolist()
         }
         cheapest = min(costs, key=costs.__getitem__)
         if costs[cheapest] == np.inf:
@@ -256,7 +256,7 @@ def _check(
         told = abridged(
             f"'{names[c]}' ({train[c]} to train on and {val[c]} to validate, needs {training[c]} "
             f"and {validating[c]})"
-            for c in lacking
+            for c in lacking.tolist()
         )
         raise HarnessError(
             f"groups that are told apart leave classes too few examples: {told}",

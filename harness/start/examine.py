@@ -185,6 +185,6 @@ def _told(found: Sequence[Duplicates], noun: str, what: str) -> Iterator[str]:
         across = sum(each.crosses for each in found)
         contradicting = sum(each.contradicts for each in found)
         yield (
-            f"{plural(len(found), noun)} {what}: {across:,} in both splits, {contradicting:,} with different "
-            "labels"
+            f"{plural(len(found), noun)} {what}: {across:,} in both splits, {contradicting:,} with "
+            "different labels"
         )

@@ -68,9 +68,8 @@ def test_the_same_in_sentences_with_groups_of_file_names(harness, photos):
     assert "1 of 24 images cannot be decoded and are left out" in ended.out
     assert "6 groups, of which 3 are in both splits; the largest has 4 examples" in lines
     assert "2 sets of identical examples: 1 in both splits, 1 with different labels" in lines
-    assert (
-        lines[-1] == "1 pairs that are nearly the same: 0 in both splits, 0 with different labels"
-    )
+    near = "1 pair of images that are nearly the same: 0 in both splits, 0 with different labels"
+    assert lines[-1] == near
 
 
 def test_texts_and_columns_of_a_table(harness, tmp_path):
