@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -172,11 +172,13 @@ def _chosen(inputs: RawInputs, rows: Tensor) -> RawInputs:
 class Split:
     """Raw inputs and their labels (int64 ``[N]``, indices into the dataset's classes), and, where
     there are some, the numbers of the groups that they belong to (int64 ``[N]``), such as a
-    hospital, a camera or a population."""
+    hospital, a camera or a population. ``columns`` are what else a table says of each, by which a
+    suite may group them: ``N`` texts a name. The digest does not cover these."""
 
     inputs: RawInputs
     labels: Tensor
     groups: Tensor | None = None
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, numbers in (("labels", self.labels), ("groups", self.groups)):
@@ -195,7 +197,10 @@ class Split:
     def subset(self, rows: Tensor) -> Split:
         """The split of some rows, int64 ``[n]``, whose inputs are of the same kind."""
         groups = None if self.groups is None else self.groups[rows]
-        return Split(_chosen(self.inputs, rows), self.labels[rows], groups)
+        columns = {
+            name: tuple(texts[row] for row in rows.tolist()) for name, texts in self.columns.items()
+        }
+        return Split(_chosen(self.inputs, rows), self.labels[rows], groups, columns)
 
     @cached_property
     def order(self) -> Tensor:

@@ -22,6 +22,8 @@ WORDS = {
     "source-test": "{} test examples are identical to an example of the source",
     "train-val": "{} validation examples are identical to a training example",
     "ambiguous": "{} examples are identical to one of another class",
+    "group-test": "{} test examples are of a group that is trained or validated on too",
+    "group-val": "{} validation examples are of a group that is trained on too",
 }
 
 
@@ -90,8 +92,9 @@ def episode_leakage(
 
 
 def told(leaks: Mapping[str, int], *, test: int, val: int) -> Iterator[str]:
-    """A sentence for each kind of twins, given how many examples are tested and validate."""
-    of = {"train-test": test, "val-test": test, "source-test": test, "train-val": val}
+    """A sentence for each kind of leak, given how many examples are tested and validate."""
+    of = dict.fromkeys(("train-test", "val-test", "source-test", "group-test"), test)
+    of |= dict.fromkeys(("train-val", "group-val"), val)
     for where, count in leaks.items():
         share = f"{count:,} of {of[where]:,}" if where in of else f"{count:,}"
         yield WORDS[where].format(share)

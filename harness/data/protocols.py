@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from harness.data.examples import Data, Examples, Inputs, Pool, RawInputs, RawRows
+from harness.data.grouped_splits import draw_grouped_split
+from harness.data.grouping import Groups
 from harness.data.resident import RotatedPool, rows_of
 from harness.data.splits import Manifest, draw_split
 from harness.data.task import OneClass, Source, Task
@@ -91,9 +94,12 @@ def target_split(
     val_fraction: float,
     test_fraction: float,
     val_shots: int | None = None,
+    groups: Groups | None = None,
 ) -> Manifest:
-    """Draw what of a target trains, validates and is tested; see :func:`draw_split`."""
-    return draw_split(
+    """Draw what of a target trains, validates and is tested, none of ``groups`` on two sides; see
+    :func:`draw_split`."""
+    draw = draw_split if groups is None else partial(draw_grouped_split, groups=groups.train)
+    return draw(
         data.train.labels,
         shots=shots,
         seed=seed,
@@ -105,9 +111,12 @@ def target_split(
     )
 
 
-def source_split(data: Data, *, shots: Shots, seed: int, val_fraction: float) -> Manifest:
+def source_split(
+    data: Data, *, shots: Shots, seed: int, val_fraction: float, groups: Groups | None = None
+) -> Manifest:
     """Draw what of a source domain trains and validates; nothing of it is tested."""
-    return draw_split(
+    draw = draw_split if groups is None else partial(draw_grouped_split, groups=groups.train)
+    return draw(
         data.train.labels,
         shots=shots,
         seed=seed,

@@ -84,7 +84,7 @@ def draw_split(
         shuffled[label] = rows[torch.randperm(len(rows), generator=order)].tolist()
         tested[label] = 0 if official_test is not None else max(1, round(test_fraction * len(rows)))
     left = {label: len(rows) - tested[label] for label, rows in shuffled.items()}
-    shares = _vtab_sizes(left, names) if shots == "vtab1k" else {}
+    shares = vtab_sizes(left, names) if shots == "vtab1k" else {}
     needed: dict[int, tuple[int, int, int]] = {}
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for label, rows in shuffled.items():
@@ -142,7 +142,7 @@ def _too_few(
     )
 
 
-def _vtab_sizes(left: dict[int, int], names: Sequence[str]) -> dict[int, tuple[int, int]]:
+def vtab_sizes(left: dict[int, int], names: Sequence[str]) -> dict[int, tuple[int, int]]:
     """Examples to train on and to validate, by class."""
     shown = VTAB_TRAIN + VTAB_VAL
     if none := [f"'{names[label]}'" for label, count in left.items() if count < 1]:

@@ -24,6 +24,7 @@ from harness.plan.fingerprint import (
 )
 from harness.plan.resolve import ResolvedStrategy, batch_norm_of, resolve, source_of, with_titles
 from harness.plan.revisions import revisions
+from harness.plan.targets import groups_meaning
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
 from harness.suite.schema import (
@@ -105,6 +106,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 "source": source_fingerprint(datasets, source, problem.spec.fit),
                 "budget": suite.budget.meaning(),
                 **further_tests.meaning(problem),
+                **groups_meaning(datasets, problem.spec),
             }
             for seed in suite.every_seed:
                 turn = seed % turns

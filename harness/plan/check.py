@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from harness.contract import GradientStrategy
+from harness.data import leakage
 from harness.data.episodes import draw_episodes
 from harness.data.examples import Data
+from harness.data.grouping import Groups
 from harness.data.loaded import Loaded
-from harness.data.protocols import class_numbers, class_split, source_classes, source_split
+from harness.data.protocols import class_numbers, class_split, source_classes
 from harness.errors import HarnessError, did_you_mean
 from harness.model.image import channels_fit
 from harness.plan import backbones, claims, further_tests
@@ -25,15 +27,22 @@ from harness.plan.resolve import (
     resolve_source,
     source_of,
 )
-from harness.plan.targets import target_manifest
+from harness.plan.targets import (
+    shared_groups,
+    source_manifest,
+    target_groups,
+    target_manifest,
+)
 from harness.registry import Registry
 from harness.shots import Shots, shots_asked
+from harness.suite.groups import GroupsSpec
 from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
     EpisodesProblem,
     SourceWeights,
     Suite,
+    TransferProblem,
 )
 
 OTHERS = "Choose another: 'harness plugins' tells what each takes"
@@ -78,7 +87,7 @@ def _combinations(
             yield from _tricks(strategy, backbone, registry, datasets)
     for problem in resolved.problems:
         yield from _splits(suite, datasets, problem)
-        yield from _domains(problem)
+        yield from _domains(suite, datasets, problem)
         yield from further_tests.mistakes(problem)
         yield from _of_images(suite, problem)
         for backbone in resolved.backbones:
@@ -196,25 +205,59 @@ def _splits(suite: Suite, datasets: Datasets, resolved: ResolvedProblem) -> Iter
     problem = resolved.spec
     where = f"problem '{problem.title}'"
     if isinstance(problem, EpisodesProblem):
+        groups = target_groups(datasets, problem)
         for each in problem.shots:
-            for line in _episodes(resolved.loaded.data, problem, each):
+            for line in _episodes(resolved.loaded.data, problem, each, groups):
                 yield f"{where}, {shots_asked(each)}, {line}"
-    elif problem.splits is None:  # whether there are examples enough is the same for all seeds
+    elif problem.splits is None:
         # Shots count in a source domain where there is one, and all of the target is taken.
         counted = ("all",) if isinstance(problem, AdaptationProblem) else problem.shots
         for shots in counted:
-            for line in messages(target_manifest, datasets, problem, shots, 0):
+            for line in _first(_try_target, suite, datasets, problem, shots, problem.groups):
                 yield f"{where}, {shots_asked(shots)}: {line}"
     else:
         for shots in problem.shots:
             for seed in suite.every_seed:
-                for line in messages(target_manifest, datasets, problem, shots, seed):
+                for line in messages(_try_target, datasets, problem, shots, seed):
                     yield f"{where}: {line}"
 
 
-def _episodes(data: Data, problem: EpisodesProblem, shots: int) -> Iterator[str]:
+def _first(
+    draw: Callable[..., object],
+    suite: Suite,
+    datasets: Datasets,
+    problem: TransferProblem | AdaptationProblem,
+    shots: Shots,
+    groups: GroupsSpec | None,
+) -> Iterator[str]:
+    """What keeps a split from being drawn by the first seed by which it can't be. Whether there are
+    examples enough is the same for all seeds, unless groups are told apart."""
+    for seed in (0,) if groups is None else suite.every_seed:
+        lines = [*messages(draw, datasets, problem, shots, seed)]
+        if lines:
+            yield from lines
+            return
+
+
+def _try_target(
+    datasets: Datasets, problem: TransferProblem | AdaptationProblem, shots: Shots, seed: int
+) -> None:
+    """Split a target, and refuse groups on two sides of what was given where that is asked."""
+    manifest = target_manifest(datasets, problem, shots, seed)
+    shared = shared_groups(datasets, problem, manifest)
+    if shared and problem.groups is not None and problem.groups.shared == "refuse":
+        told = leakage.told(shared, test=len(manifest.test), val=len(manifest.val))
+        raise HarnessError(
+            f"the split that is given shares groups: {'; '.join(told)}",
+            "Give another split, or leave out shared = 'refuse'",
+        )
+
+
+def _episodes(
+    data: Data, problem: EpisodesProblem, shots: int, groups: Groups | None
+) -> Iterator[str]:
     """What keeps episodes from being drawn of the classes that select and of those that are
-    tested."""
+    tested. Whether groups can be told apart depends on the classes of each episode."""
     split = class_split(data)
     for part, classes in (("validation", split.val), ("test", split.novel)):
         try:
@@ -224,16 +267,17 @@ def _episodes(data: Data, problem: EpisodesProblem, shots: int) -> Iterator[str]
                 ways=problem.ways,
                 shots=shots,
                 queries=problem.queries,
-                episodes=1,
+                episodes=1 if groups is None else problem.episodes,
                 seed=0,
                 names=data.classes,
+                groups=None if groups is None else groups.train,
             )
         except HarnessError as error:
             held_out = ", or hold out others" if data.held_out and part == "test" else ""
             yield f"{part} classes: {error}{held_out}"
 
 
-def _domains(resolved: ResolvedProblem) -> Iterator[str]:
+def _domains(suite: Suite, datasets: Datasets, resolved: ResolvedProblem) -> Iterator[str]:
     """What is wrong with a source domain."""
     problem, source = resolved.spec, resolved.source
     if not isinstance(problem, AdaptationProblem):
@@ -249,12 +293,8 @@ def _domains(resolved: ResolvedProblem) -> Iterator[str]:
     for line in messages(class_numbers, source.loaded.data, resolved.loaded.data):
         yield f"{where}: {line}"
     for shots in problem.shots:
-        for line in messages(_try_source, source.loaded.data, problem, shots):
+        for line in _first(source_manifest, suite, datasets, problem, shots, problem.source.groups):
             yield f"{where}: source '{name}', {shots_asked(shots)}: {line}"
-
-
-def _try_source(source: Data, problem: AdaptationProblem, shots: Shots) -> None:
-    source_split(source, shots=shots, seed=0, val_fraction=problem.val_fraction)
 
 
 def _pretrainings(

@@ -10,6 +10,7 @@ from typing import Any
 from harness.contract import Dataset
 from harness.data.classes import one_name
 from harness.data.examples import Data, FileInputs, Split, TextInputs
+from harness.data.grouping import Groups, groups_of
 from harness.data.inspection import listed
 from harness.data.loaded import Loaded
 from harness.dataset_wrapper import DatasetWrapper
@@ -19,6 +20,7 @@ from harness.plan import splitfile
 from harness.plan.configure import configure
 from harness.plan.splitfile import SplitFile
 from harness.registry import Registry
+from harness.suite.groups import GroupsSpec
 
 
 class Datasets:
@@ -28,6 +30,7 @@ class Datasets:
         self._registry = registry
         self._loaded: dict[str, Loaded] = {}
         self._splits: dict[Path, SplitFile] = {}
+        self._groups: dict[str, Groups] = {}
 
     def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
         """The data of a dataset plugin, or what a wrapper makes of those of another.
@@ -46,6 +49,20 @@ class Datasets:
             except Exception as error:
                 raise plugin.blame("cannot be loaded", error) from error
         return self._loaded[key]
+
+    def groups(self, name: str, args: Mapping[str, Any], spec: GroupsSpec | None) -> Groups | None:
+        """Which examples of a dataset belong together, if that is asked for.
+
+        Raises:
+            HarnessError: it cannot be loaded, or has no such groups.
+        """
+        if spec is None:
+            return None
+        by = {"column": spec.column, "pattern": spec.pattern}
+        key = canonical({"dataset": name, "args": args, **by})
+        if key not in self._groups:
+            self._groups[key] = groups_of(self.load(name, args).data, **by)
+        return self._groups[key]
 
     def _load(self, dataset: Dataset | DatasetWrapper) -> Loaded:
         if isinstance(dataset, Dataset):

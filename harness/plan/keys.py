@@ -34,6 +34,8 @@ DIGESTS = {
     "backbone.weights.file": "the file of weights",
     "backbone.weights.source": "the data that the weights come from",
     "data": "the dataset's data",
+    "groups.source": "which examples of the source belong together",
+    "groups.target": "which examples belong together",
     "source.data": "the source's data",
     "split": "the ids of the split",
     "strategy.source": "the strategy plugin's code, with its helpers",

@@ -16,10 +16,12 @@ from harness.plan.configure import ConfiguredStrategy
 from harness.plan.datasets import Datasets
 from harness.registry import Registered, Registry
 from harness.suite.schema import (
+    AdaptationProblem,
     BackboneSpec,
     FileWeights,
     FurtherTest,
     Problem,
+    SourceDomain,
     SourceSpec,
     SourceWeights,
     StrategySpec,
@@ -221,6 +223,16 @@ def _backbones(
             yield ResolvedBackbone(spec, registry.backbone_for(spec.model))
 
 
+def _grouped(spec: Problem, datasets: Datasets) -> Iterator[str]:
+    """What keeps the examples of a problem from being grouped as it says."""
+    domains: list[tuple[str, SourceDomain | Problem]] = [("", spec)]
+    if isinstance(spec, AdaptationProblem):
+        domains.append((", source", spec.source))
+    for name, domain in domains:
+        for line in messages(datasets.groups, domain.dataset, domain.args, domain.groups):
+            yield f"problem '{spec.title}'{name}: {line}"
+
+
 def _problems(
     suite: Suite, registry: Registry, datasets: Datasets
 ) -> Iterator[ResolvedProblem | str]:
@@ -230,6 +242,8 @@ def _problems(
             mistakes += messages(datasets.load, spec.source.dataset, spec.source.args)
         for test in spec.tests:
             mistakes += messages(datasets.load, test.dataset, test.args)
+        if not mistakes:
+            mistakes += _grouped(spec, datasets)
         if mistakes:
             yield from mistakes
             continue

@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import Strategy
-from harness.data.protocols import source_split
 from harness.plan import keys
 from harness.plan.datasets import Datasets
 from harness.plan.resolve import ResolvedProblem, ResolvedStrategy
-from harness.plan.targets import target_manifest
+from harness.plan.targets import source_manifest, target_manifest
 from harness.shots import Shots
 from harness.suite.budget import Budget
 from harness.suite.schema import AdaptationProblem, EpisodesProblem
@@ -98,7 +97,5 @@ def _training_examples(
         assert isinstance(shots, int)
         return problem.ways * shots
     if isinstance(problem, AdaptationProblem) and not strategy.sees_target_labels:
-        assert resolved.source is not None
-        source, fraction = resolved.source.loaded.data, problem.val_fraction
-        return len(source_split(source, shots=shots, seed=seed, val_fraction=fraction).train)
+        return len(source_manifest(datasets, problem, shots, seed).train)
     return len(target_manifest(datasets, problem, shots, seed).train)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from harness.data import leakage
 from harness.data.further_tests import rows_to_test
+from harness.data.grouping import Groups, Shared
 from harness.data.leakage import Leaks, Shown
 from harness.data.loaded import Loaded
 from harness.data.protocols import source_classes, source_split, target_split
@@ -15,7 +16,7 @@ from harness.data.splits import Manifest
 from harness.errors import HarnessError
 from harness.plan.datasets import Datasets
 from harness.shots import Shots, shots_order
-from harness.suite.schema import AdaptationProblem, SourceWeights, TransferProblem
+from harness.suite.schema import AdaptationProblem, Problem, SourceWeights, TransferProblem
 
 if TYPE_CHECKING:
     from harness.plan.cell import Cell
@@ -51,7 +52,54 @@ def target_manifest(
         val_fraction=problem.val_fraction,
         val_shots=val_shots,
         test_fraction=problem.test_fraction,
+        groups=target_groups(datasets, problem),
     )
+
+
+def source_manifest(
+    datasets: Datasets, problem: AdaptationProblem, shots: Shots, seed: int
+) -> Manifest:
+    """The split of a problem's source domain.
+
+    Raises:
+        HarnessError: it cannot be drawn.
+    """
+    spec = problem.source
+    return source_split(
+        datasets.load(spec.dataset, spec.args).data,
+        shots=shots,
+        seed=seed,
+        val_fraction=problem.val_fraction,
+        groups=datasets.groups(spec.dataset, spec.args, spec.groups),
+    )
+
+
+def target_groups(datasets: Datasets, problem: Problem) -> Groups | None:
+    """Which examples of a problem's target belong together, if it says so.
+
+    Raises:
+        HarnessError: the data have no such groups.
+    """
+    return datasets.groups(problem.dataset, problem.args, problem.groups)
+
+
+def groups_meaning(datasets: Datasets, problem: Problem) -> dict[str, Any]:
+    """What groups add to the meaning of a problem's cells, where splits are drawn by them: which
+    examples belong together, and not how that was said."""
+    found = {}
+    if not (isinstance(problem, TargetProblem) and problem.splits is not None):
+        found["target"] = target_groups(datasets, problem)
+    if isinstance(problem, AdaptationProblem):
+        source = problem.source
+        found["source"] = datasets.groups(source.dataset, source.args, source.groups)
+    told = {part: groups.digest() for part, groups in found.items() if groups is not None}
+    return {"groups": told} if told else {}
+
+
+def shared_groups(datasets: Datasets, problem: Problem, manifest: Manifest) -> Shared:
+    """What of a split of a problem is of groups on its other side; see :meth:`Groups.shared`."""
+    groups = target_groups(datasets, problem)
+    return {} if groups is None else groups.shared(manifest)
 
 
 def split_meaning(
@@ -92,9 +140,7 @@ def shown_before(datasets: Datasets, cell: Cell) -> list[Shown]:
         sources.append((weights.source, weights.args))
     if isinstance(problem, AdaptationProblem):
         source = datasets.load(problem.source.dataset, problem.source.args)
-        drawn = source_split(
-            source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
-        )
+        drawn = source_manifest(datasets, problem, cell.shots, cell.seed)
         shown.append((source, [*drawn.train, *drawn.val]))
     elif (spec := cell.source_spec) is not None and (spec.dataset, spec.args) not in sources:
         sources.append((spec.dataset, spec.args))
@@ -104,7 +150,8 @@ def shown_before(datasets: Datasets, cell: Cell) -> list[Shown]:
 def target_leaks(datasets: Datasets, cell: Cell, manifest: Manifest) -> Leaks:
     """What leaks into the test of a cell under ``transfer`` or ``adaptation``."""
     loaded = datasets.load(cell.dataset, cell.problem_spec.args)
-    return leakage.leakage(loaded, manifest, shown_before(datasets, cell))
+    found = leakage.leakage(loaded, manifest, shown_before(datasets, cell))
+    return found | shared_groups(datasets, cell.problem_spec, manifest)
 
 
 def further_tests(

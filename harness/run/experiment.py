@@ -30,7 +30,7 @@ from harness.model.precision import products
 from harness.plan import keys
 from harness.plan.cell import Cell
 from harness.plan.notes import notes
-from harness.plan.targets import shown_before, target_leaks
+from harness.plan.targets import shown_before, target_groups, target_leaks
 from harness.predictor import Predictor
 from harness.record.files import CannotWrite
 from harness.record.journal import Journal
@@ -114,6 +114,8 @@ class Experiment(Opening):
         assert isinstance(cell.shots, int)
         shots = cell.shots
 
+        groups = target_groups(self.resources.datasets, problem)
+
         def drawn(purpose: str, labels: tuple[int, ...], count: int) -> list[Episode]:
             return draw_episodes(
                 data.train.labels,
@@ -124,6 +126,7 @@ class Experiment(Opening):
                 episodes=count,
                 seed=seed_of(cell.seed, purpose),
                 names=data.classes,
+                groups=None if groups is None else groups.train,
             )
 
         val = drawn("val episodes", classes.val, problem.val_episodes)

@@ -13,7 +13,7 @@ import torch
 from harness.contract import Strategy
 from harness.data.examples import Inputs, Pool
 from harness.data.loaded import Loaded
-from harness.data.protocols import adaptation_task, source_split, transfer_task
+from harness.data.protocols import adaptation_task, transfer_task
 from harness.data.splits import Manifest
 from harness.data.task import Task
 from harness.executor import Emit
@@ -23,7 +23,7 @@ from harness.model.precision import suited
 from harness.model.run import SecondModel
 from harness.plan import configure, keys
 from harness.plan.cell import Cell
-from harness.plan.targets import cell_manifest
+from harness.plan.targets import cell_manifest, source_manifest
 from harness.record.journal import Journal
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, OnProgress
@@ -171,9 +171,7 @@ class Opening:
     ) -> OneTask:
         cell, device = self.cell, self.resources.device
         source = self.resources.datasets.load(problem.source.dataset, problem.source.args)
-        labelled = source_split(
-            source.data, shots=cell.shots, seed=cell.seed, val_fraction=problem.val_fraction
-        )
+        labelled = source_manifest(self.resources.datasets, problem, cell.shots, cell.seed)
         target = cell_manifest(self.resources.datasets, cell)
         digest = keys.key(
             {"source": labelled.digest(source.digest), "target": target.digest(loaded.digest)}

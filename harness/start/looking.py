@@ -88,8 +88,13 @@ class Found:
         yield from self.loaded.notes
 
 
-def find(path: Path, registry: Registry, datasets: Datasets) -> Found:
+def find(
+    path: Path, registry: Registry, datasets: Datasets, wishes: Mapping[str, Any] | None = None
+) -> Found:
     """The data at a path, by the first dataset that can load them.
+
+    Args:
+        wishes: further arguments, each for the datasets that take one of its name.
 
     Raises:
         HarnessError: there is nothing, or no dataset for it, or what keeps the likeliest from
@@ -100,8 +105,10 @@ def find(path: Path, registry: Registry, datasets: Datasets) -> Found:
     refused: HarnessError | None = None
     for candidates in registry.manager.hook.harness_datasets_for(path=path):
         for dataset, args in candidates:
+            known = registry.get("dataset", dataset).arguments()
+            given = {**args, **{n: v for n, v in (wishes or {}).items() if n in known}}
             try:
-                return Found(dataset, args, datasets.load(dataset, args))
+                return Found(dataset, given, datasets.load(dataset, given))
             except HarnessError as error:
                 refused = refused or error
     raise refused or HarnessError(

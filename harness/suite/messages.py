@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from harness.errors import did_you_mean
 from harness.suite.budget import Budget
 from harness.suite.claims import Claim, ClaimPlace
+from harness.suite.groups import GroupsSpec
 from harness.suite.schema import (
     AdaptationProblem,
     BackboneSpec,
@@ -21,6 +22,7 @@ from harness.suite.schema import (
     FileWeights,
     FurtherTest,
     MethodSpec,
+    SourceDomain,
     SourceSpec,
     SourceWeights,
     StrategySpec,
@@ -200,8 +202,12 @@ def _nearest(key: str, location: Location) -> str:
             table = SourceWeights
         case ("backbones", _, _):
             table = BackboneSpec
+        case ("problems", _, "adaptation", "source", _):
+            table = SourceDomain
         case ("problems", _, _, "source", _):
             table = SourceSpec
+        case ("problems", _, _, "groups", _) | ("problems", _, _, "source", "groups", _):
+            table = GroupsSpec
         case ("problems", _, _, "tests", _, _):
             table = FurtherTest
         case ("claims", _, "where", _):

@@ -20,6 +20,7 @@ from harness.data.examples import Fit
 from harness.model.batch_norm import BatchNorm
 from harness.suite.budget import Budget, Limits
 from harness.suite.claims import Claim
+from harness.suite.groups import Groups
 from harness.suite.seeds import AddedSeeds, Seed, Seeds
 from harness.suite.table import Fraction, Table
 
@@ -172,6 +173,12 @@ class SourceSpec(Table):
     rotations: bool = False
 
 
+class SourceDomain(SourceSpec):
+    """The labelled source of ``adaptation``; ``groups`` are of its own examples."""
+
+    groups: Groups = None
+
+
 class FurtherTest(Table):
     """Other data, of the same classes, that a problem's predictors are tested on beside its own.
 
@@ -193,18 +200,19 @@ class _Problem(Table):
     """``fit`` makes images that are not square so, those of a source too: ``crop`` takes their
     middle, as is done where nothing is said, ``pad`` puts all of it between bars of the model's
     mean colour, and ``squash`` distorts it. ``tests`` are further tests of what was selected, each
-    scored once."""
+    scored once. ``groups`` tell which examples belong together; see :class:`GroupsSpec`."""
 
     dataset: str
     args: Args = Field(default_factory=dict)
     label: str = ""
     source: SourceSpec | None = None
     fit: Fit | None = None
+    groups: Groups = None
     tests: Annotated[tuple[FurtherTest, ...], Field(strict=False)] = ()
 
     def meaning(self) -> dict[str, Any]:
         """What a key hashes of how data becomes tasks: what came later counts where it is used."""
-        apart = {"dataset", "args", "label", "shots", "source", "splits", "tests"}
+        apart = {"dataset", "args", "label", "shots", "source", "splits", "tests", "groups"}
         later = {"fit"} if self.fit is None else set()
         return self.model_dump(mode="json", exclude=apart | later)
 
@@ -288,7 +296,7 @@ class AdaptationProblem(_Problem):
     """
 
     protocol: Literal["adaptation"]
-    source: SourceSpec
+    source: SourceDomain
     shots: Annotated[
         tuple[Shots, ...], BeforeValidator(_listed), Field(min_length=1, strict=False)
     ] = ("all",)

@@ -134,6 +134,44 @@ class TestEpisodes:
             assert torch.equal(support, truth.repeat_interleave(shots))
             assert torch.equal(labels[list(episode.query)], truth[query_labels(episode)])
 
+    @given(st.integers(2, 4), st.integers(1, 2), st.integers(1, 3), st.integers(0, 50))
+    def test_support_and_queries_share_no_group(self, ways, shots, queries, seed):
+        """Groups of several classes, of which each class is in six."""
+        labels = torch.arange(6).repeat(12)
+        groups = torch.arange(72) // 12 * 3 + labels % 3
+        assert {len(groups[labels == label].unique()) for label in range(6)} == {6}
+        for episode in draw_episodes(
+            labels,
+            range(6),
+            ways=ways,
+            shots=shots,
+            queries=queries,
+            episodes=3,
+            seed=seed,
+            names="abcdef",
+            groups=groups,
+        ):
+            rows = torch.tensor(episode.support), torch.tensor(episode.query)
+            assert not set(groups[rows[0]].tolist()) & set(groups[rows[1]].tolist())
+            truth = torch.tensor(episode.classes)
+            assert torch.equal(labels[rows[0]], truth.repeat_interleave(shots))
+            assert torch.equal(labels[rows[1]], truth[query_labels(episode)])
+
+    def test_what_is_in_one_group_cannot_be_asked_and_shown(self):
+        labels, groups = torch.arange(2).repeat(8), torch.arange(2).repeat(8)
+        with pytest.raises(HarnessError, match=r"no groups can be set apart .* as 'a', 'b'"):
+            draw_episodes(
+                labels,
+                range(2),
+                ways=2,
+                shots=1,
+                queries=1,
+                episodes=1,
+                seed=0,
+                names="ab",
+                groups=groups,
+            )
+
     def test_a_task_carries_only_the_support_labels(self):
         data = some_data()
         (episode,) = draw_episodes(

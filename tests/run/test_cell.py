@@ -372,6 +372,20 @@ class TestSealedTest:
         assert len(tasks[0].unlabelled) == 25
         assert not tasks[0].shifted
 
+    def test_episodes_are_drawn_by_groups(self, bench, tmp_path):
+        images = np.random.default_rng(0).integers(0, 256, (120, 16, 16), dtype=np.uint8)
+        groups = np.arange(120) // 20
+        content = {"x_train": images, "y_train": np.arange(120) % 10, "groups_train": groups}
+        np.savez(tmp_path / "data.npz", **content)
+        few = {"ways": 2, "shots": 1, "queries": 2, "episodes": 5, "val_episodes": 3}
+        problem = {"dataset": "arrays", "args": {"path": str(tmp_path / "data.npz")}, **few}
+        spy = bench.add(misbehaving("spy", lambda task, hp, run: None))
+        problems = [{**problem, "protocol": "episodes", "groups": True}]
+        record, *_ = bench.run(spy, problems=problems)
+        split = json.loads((bench.store.directory / f"splits/{record.split_hash}.json").read_text())
+        for episode in (*split["val"], *split["test"]):
+            assert not {*groups[episode["support"]]} & {*groups[episode["query"]]}
+
     @pytest.mark.parametrize(
         "problem",
         [

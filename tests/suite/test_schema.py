@@ -95,7 +95,8 @@ dataset = "digits"
 label = "digits without labels"
 args = {}
 protocol = "adaptation"
-source = { dataset = "glyphs" }
+groups = true
+source = { dataset = "glyphs", args = { size = 28 }, rotations = true, groups = "font" }
 shots = [10, "all"]
 selection = "information"
 val_fraction = 0.3
@@ -115,6 +116,7 @@ fit = "pad"
 dataset = "digits"
 label = "as in VTAB"
 shots = "vtab1k"
+groups = true
 splits = "published.json"
 
 [[problems]]
@@ -127,6 +129,7 @@ shots = [5, "all"]
 val_fraction = 0.25
 val_shots = 3
 test_fraction = 0.5
+groups = "writer"
 source = { dataset = "glyphs", args = { size = 28 }, rotations = true }
 
 [[problems.tests]]
@@ -139,6 +142,7 @@ fit = "pad"
 dataset = "folder"
 args = { root = "data/omniglot" }
 label = "characters"
+groups = { pattern = '^([^_]+)_', shared = "refuse" }
 protocol = "episodes"
 ways = 10
 shots = 1
@@ -212,6 +216,8 @@ def test_every_key_can_be_given():
         "TransferProblem",
         "EpisodesProblem",
         "SourceSpec",
+        "SourceDomain",
+        "GroupsSpec",
         "FurtherTest",
         "Claim",
         "ClaimPlace",
@@ -375,8 +381,9 @@ def test_a_suite_that_is_not_there(name):
         ),
         (
             {"problems": [{"dataset": "digits", "episodes": 3}]},
-            "problems[0].episodes ('digits'): unknown key (known: args, dataset, fit, label, "
-            "protocol, shots, source, splits, test_fraction, tests, val_fraction, val_shots)",
+            "problems[0].episodes ('digits'): unknown key (known: args, dataset, fit, "
+            "groups, label, protocol, shots, source, splits, test_fraction, tests, val_fraction, "
+            "val_shots)",
         ),
         (
             {"problems": [{"dataset": "folder", "protocol": "episodes", "querys": 3}]},
@@ -388,8 +395,9 @@ def test_a_suite_that_is_not_there(name):
         ),
         (
             {"problems": [{"dataset": "digits", "file": "a"}]},
-            "problems[0].file ('digits'): unknown key (known: args, dataset, fit, label, "
-            "protocol, shots, source, splits, test_fraction, tests, val_fraction, val_shots)",
+            "problems[0].file ('digits'): unknown key (known: args, dataset, fit, "
+            "groups, label, protocol, shots, source, splits, test_fraction, tests, val_fraction, "
+            "val_shots)",
         ),
         (
             {"a\nb": 1},

@@ -21,10 +21,12 @@ SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
 @dataclass(frozen=True)
 class Row:
     """What stands in some columns of a row, none of it empty, by the argument that names the
-    column; ``line`` is where the row begins."""
+    column; ``line`` is where the row begins. ``record`` is all of the row, under ``header``."""
 
     line: int
     fields: Mapping[str, str]
+    header: Sequence[str]
+    record: Sequence[str]
 
 
 def read(
@@ -58,7 +60,8 @@ def read(
         elif empty := [name for name, place in places.items() if not fields[place].strip()]:
             reason = f"an empty {empty[0]}; give one or leave the row out"
         else:
-            rows.append(Row(line, {name: fields[place] for name, place in places.items()}))
+            asked = {name: fields[place] for name, place in places.items()}
+            rows.append(Row(line, asked, header, fields))
             continue
         wrong.setdefault(reason, []).append(line)
     if wrong:
@@ -66,6 +69,16 @@ def read(
             str(path), [f"line {abridged(lines)}: {reason}" for reason, lines in wrong.items()]
         )
     return rows
+
+
+def columns(rows: Collection[Row]) -> dict[str, tuple[str, ...]]:
+    """What stands in each column, row by row, as far as its name is its own."""
+    header = next(iter(rows)).header if rows else ()
+    return {
+        name: tuple(row.record[place] for row in rows)
+        for place, name in enumerate(header)
+        if header.count(name) == 1
+    }
 
 
 def _wrong_columns(

@@ -36,7 +36,8 @@ class CsvImages(Dataset):
     """A path of an image and its label in each row of a CSV file whose first row names the columns.
 
     UTF-8, quoted as in RFC 4180. Fields are apart by commas, or by the semicolons or tabs by which
-    the first row names both columns. Relative paths are taken from the folder of the CSV file. The
+    the first row names both columns. A problem's ``groups`` may name any column. Relative paths are
+    taken from the folder of the CSV file. The
     distinct labels of the training images are the classes, in natural order (``2`` before ``10``).
 
     Args:
@@ -92,6 +93,7 @@ class CsvImages(Dataset):
                 FileInputs(tuple(chosen)),
                 torch.tensor(labels, dtype=torch.int64),
                 None if members is None else torch.tensor(members, dtype=torch.int64),
+                _csv_files.columns(rows),
             )
 
         if unseen := {names[row.fields["label"]] for row in test.values()}.difference(classes):

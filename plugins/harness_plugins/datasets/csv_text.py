@@ -22,9 +22,10 @@ from harness.api import (
     one_name,
 )
 from harness_plugins.datasets import _csv_files
+from harness_plugins.datasets._csv_files import Row
 
-Rows: TypeAlias = list[tuple[str, str]]
-"""Texts, each with its label."""
+Rows: TypeAlias = list[tuple[Row, str]]
+"""Rows of the files, each with the name of its class."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class CsvText(Dataset):
 
     UTF-8, quoted as in RFC 4180. Fields are apart by commas, or by the semicolons or tabs by which
     the first row names both columns. The distinct labels of ``train`` are the classes, in natural
-    order (``2`` before ``10``). Texts are given as they stand, blank lines passed over.
+    order (``2`` before ``10``). Texts are given as they stand, blank lines passed over. A problem's
+    ``groups`` may name any column.
 
     Args:
         train: the CSV file.
@@ -60,15 +62,19 @@ class CsvText(Dataset):
         Raises:
             HarnessError: there is no such file, or all that is wrong inside.
         """
-        train, test = self._halves()
-        labels = [label for _, label in (*train, *(test or ()))]
+        read, also = self._halves()
+        labels = [row.fields["label"] for row in (*read, *(also or ()))]
         names = one_name(labels, str(self.train), merge=self.merge_classes)
-        train = [(text, names[label]) for text, label in train]
+
+        def named(rows: Sequence[Row]) -> Rows:
+            return [(row, names[row.fields["label"]]) for row in rows]
+
+        train = named(read)
         classes = tuple(sorted({label for _, label in train}, key=natural))
         if len(classes) < 2:
             found = f"of one class only: {classes[0]}" if classes else "none"
             raise HarnessError(f"{self.train}: labels are {found}", "Give at least two classes")
-        test = None if test is None else [(text, names[label]) for text, label in test]
+        test = None if also is None else named(also)
         if unseen := sorted({label for _, label in test or ()} - {*classes}, key=natural):
             raise HarnessError(
                 f"{self.test} has labels that {self.train} lacks: {abridged(unseen)}",
@@ -80,18 +86,19 @@ class CsvText(Dataset):
             test=None if test is None else _split(test, classes),
         )
 
-    def _halves(self) -> tuple[Rows, Rows | None]:
+    def _halves(self) -> tuple[list[Row], list[Row] | None]:
         """The rows of the training file and those of the test file, if there is one.
 
         Raises:
             Mistakes: all that is wrong in both.
         """
-        halves: list[Rows] = []
+        halves: list[list[Row]] = []
         wrong: list[HarnessError] = []
         for path in (self.train, self.test):
             if path is not None:
                 try:
-                    halves.append(self._read(path))
+                    columns = {"text": self.text, "label": self.label}
+                    halves.append(_csv_files.read(path, columns))
                 except HarnessError as error:
                     wrong.append(error)
         if len(wrong) == 1:
@@ -100,15 +107,12 @@ class CsvText(Dataset):
             raise Mistakes("dataset csv_text", [line for error in wrong for line in error.each()])
         return halves[0], halves[1] if len(halves) == 2 else None
 
-    def _read(self, path: Path | str) -> Rows:
-        rows = _csv_files.read(path, {"text": self.text, "label": self.label})
-        return [(row.fields["text"], row.fields["label"]) for row in rows]
-
 
 def _split(rows: Rows, classes: Sequence[str]) -> Split:
     index = {name: place for place, name in enumerate(classes)}
     labels = torch.tensor([index[label] for _, label in rows], dtype=torch.int64)
-    return Split(TextInputs(tuple(text for text, _ in rows)), labels)
+    texts = TextInputs(tuple(row.fields["text"] for row, _ in rows))
+    return Split(texts, labels, columns=_csv_files.columns([row for row, _ in rows]))
 
 
 @hookimpl

@@ -174,3 +174,11 @@ def test_images_that_cannot_be_decoded_are_named_with_their_rows(tmp_path):
     for line, name, number in zip(caught.value.lines, ("b.png", "c.png"), (3, 4), strict=True):
         assert line.startswith(f"line {number}: the image {name} cannot be decoded (")
         assert line.endswith("). Repair it, or leave the row out")
+
+
+def test_all_columns_are_there_to_group_by(tmp_path):
+    content = "path,label,split,farm\na.png,x,train,1\nb.png,y,train,\nc.png,x,test,2\n"
+    data = CsvImages(written(tmp_path, content)).load()
+    assert data.train.columns["farm"] == ("1", "")
+    assert data.test.columns["farm"] == ("2",)
+    assert data.train.groups is None

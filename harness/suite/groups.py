@@ -1,0 +1,59 @@
+"""Which examples of a problem belong together."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from harness.suite.table import Table
+
+
+def one_group(pattern: str) -> str:
+    """The pattern, if it is a regular expression with one group.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"is no regular expression: {error}") from None
+    if groups != 1:
+        raise ValueError(
+            f"needs one group in parentheses, as '^([^_]+)_' has, and there are {groups}; "
+            "(?:…) groups without counting"
+        )
+    return pattern
+
+
+class GroupsSpec(Table):
+    """Examples that belong together, such as those of one animal, patient, camera or plate: no
+    group is on both sides of a split that the harness draws.
+
+    ``groups = "patient"`` is a ``column`` of a CSV file. ``pattern`` is a regular expression whose
+    one group is found in the name of each image file, without its folders: ``'^([^_]+)_'`` is what
+    comes before the first ``_``. ``groups = true`` takes those that the data tell themselves, such
+    as ``groups_train`` of an npz file. Where a test split or a file of splits is given and shares
+    groups with what is learned from, this is told, or with ``shared = "refuse"`` refused.
+    """
+
+    column: Annotated[str, Field(min_length=1)] | None = None
+    pattern: Annotated[str, AfterValidator(one_group)] | None = None
+    shared: Literal["warn", "refuse"] = "warn"
+
+    @model_validator(mode="after")
+    def _by_one(self) -> GroupsSpec:
+        if self.column is not None and self.pattern is not None:
+            raise ValueError("groups are by 'column' or by 'pattern': leave one out")
+        return self
+
+
+def _grouped(value: object) -> object:
+    if value is True:
+        return {}
+    return {"column": value} if isinstance(value, str) else value
+
+
+Groups: TypeAlias = Annotated[GroupsSpec, BeforeValidator(_grouped)] | None
