@@ -1,9 +1,12 @@
 """An exported model that answers otherwise than the tested one is refused, whatever the reason."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -51,14 +54,16 @@ def photos(root):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The folder in which a suite was run and its model shipped."""
+    """The folder in which a suite was run and its model shipped, where Python leaves what it
+    compiles beside the source, as it does by default."""
     folder = tmp_path_factory.mktemp("shipped")
     photos(folder)
     (folder / "shipped.toml").write_text(SUITE)
+    usual = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     words = (("suite", "shipped.toml"), ("ship", "results/shipped", "--to", "out"))
     for line in words:
         program = [sys.executable, "-c", "from harness.cli import main; main()", *line]
-        ended = subprocess.run(program, cwd=folder, capture_output=True, text=True)
+        ended = subprocess.run(program, cwd=folder, capture_output=True, text=True, env=usual)
         assert ended.returncode == 0, ended.stderr
     return folder
 
@@ -81,6 +86,14 @@ def test_what_passes_says_so(bundle, harness):
     assert harness("ship", "results/shipped", "--to", "out").complaint.startswith(
         "harness: out is there already"
     )
+
+
+def test_a_bundle_has_the_files_that_the_docs_name_and_no_other(bundle):
+    page = (Path(__file__).parents[2] / "docs/shipping.md").read_text()
+    table = page.partition("| file | holds |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {name for row in rows for name in re.findall("`(.+?)`", row)}
+    assert {file.name for file in bundle.iterdir()} == named
 
 
 def _edit(change):
