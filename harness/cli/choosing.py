@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from harness.ship.calibration import Calibration
     from harness.ship.choose import Choice
+    from harness.ship.runtime.drift import Reference
 
 
 def say(line: str) -> None:
@@ -20,10 +21,11 @@ def say(line: str) -> None:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A choice, and its probabilities and sets."""
+    """A choice, its probabilities and sets, and what new inputs are compared with, if anything."""
 
     choice: Choice
     calibration: Calibration
+    reference: Reference | None
 
 
 def chosen(
@@ -36,7 +38,7 @@ def chosen(
     """
     from harness.record.store import Store
     from harness.ship.choose import choose
-    from harness.ship.opened import calibrated
+    from harness.ship.opened import calibrated, referred
 
     store = Store(directory)
     choice = choose(store, asked, cell)
@@ -44,4 +46,7 @@ def chosen(
     calibration, told = calibrated(store, choice.record, coverage)
     for line in told:
         say(line)
-    return Chosen(choice, calibration)
+    reference = referred(store, choice.record)
+    if reference is None:
+        say("drift can't be told: there are no 20 validation examples of the domain that is tested")
+    return Chosen(choice, calibration, reference)

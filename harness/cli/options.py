@@ -95,6 +95,16 @@ def coverage_option(function: F) -> F:
     )(function)
 
 
+def support_option(function: F) -> F:
+    """``--support``: a task of the user's own, for models that adapt to each task."""
+    return click.option(
+        "--support",
+        type=click.Path(path_type=Path),
+        metavar="FOLDER",
+        help="Under episodes: labelled examples of your task, a folder a class.",
+    )(function)
+
+
 def format_option(function: F) -> F:
     """``--format table|json``."""
     return click.option(

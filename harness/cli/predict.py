@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.choosing import chosen, say
-from harness.cli.options import coverage_option, load_plugins, model_options, plugin_options
+from harness.cli.options import (
+    coverage_option,
+    load_plugins,
+    model_options,
+    plugin_options,
+    support_option,
+)
 from harness.errors import HarnessError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.run.reopened import Reopened
-    from harness.ship.calibration import Calibration
+    from harness.cli.choosing import Chosen
+    from harness.run.reopened import Restored
 
 
 @click.command("predict")
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     "inputs", metavar="INPUTS…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @model_options
+@support_option
 @click.option(
     "--top",
     type=click.IntRange(1),
@@ -54,6 +61,7 @@ def command(
     shots: str | None,
     backbone: str | None,
     device: str,
+    support: Path | None,
     top: int,
     coverage: float,
     column: str,
@@ -67,33 +75,38 @@ def command(
     one a line. Prints a row for each: the class, its probability, the next ones and, where there
     are validation examples enough, whether the model is unsure: its set is all classes that can't
     be ruled out, and holds the true one as often as --coverage says, for inputs like those it was
-    trained on. An input that can't be read is a row that says so.
+    trained on. An input that can't be read is a row that says so. Where there are 20 validation
+    examples or more, typicality says how usual the model's answer to an input is (a p-value), and
+    drift_p whether all these inputs together differ from what it was validated on.
 
     \b
     Examples:
       harness predict results/quickstart photos/ --shots 5 > classes.csv
       harness predict results/quickstart new.png --label linear_probe --shots 5
       harness predict results/text tweets.csv --column tweet --format json
+      harness predict results/omniglot new/ --shots 5 --support alphabet/
 
     \b
     Exit status: 0 all inputs were classified, 1 some could not be read, 2 wrong usage.
     """
     from harness.record.store import Store
-    from harness.ship.opened import opened
+    from harness.ship.opened import adapted, opened, usable
 
     if output == "parquet" and sys.stdout.isatty():
         raise HarnessError("Parquet is no text for a terminal", "Add > FILE.parquet")
     registry = load_plugins(plugin, plugins_dir)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
     found = chosen(directory, asked, cell, coverage)
-    with opened(found.choice.record, Store(directory), registry, device, say) as model:
-        frame = _predicted(model, inputs, found.calibration, top, column)
+    with opened(found.choice.record, Store(directory), registry, device) as there:
+        model = usable(there, say) if support is None else adapted(there, support, column, say)
+        frame = _predicted(model, inputs, found, top, column)
+    _tell_drift(frame)
     _print(frame, output)
     return int(bool((frame["error"] != "").any()))
 
 
 def _predicted(
-    model: Reopened, paths: tuple[Path, ...], calibration: Calibration, top: int, column: str
+    model: Restored, paths: tuple[Path, ...], found: Chosen, top: int, column: str
 ) -> pd.DataFrame:
     from rich.console import Console
     from rich.progress import track
@@ -121,7 +134,17 @@ def _predicted(
         transient=True,
         disable=not sys.stderr.isatty(),
     )
-    return predicted(batches, model.predictor, model.loaded.data.classes, calibration, top)
+    return predicted(
+        batches, model.predictor, model.classes, found.calibration, found.reference, top
+    )
+
+
+def _tell_drift(frame: pd.DataFrame) -> None:
+    from harness.ship.runtime.drift import sentence
+
+    if "drift_p" in frame:
+        p = frame["drift_p"].dropna()
+        say(sentence(float(p.iloc[0]), len(p)))
 
 
 def _print(frame: pd.DataFrame, output: str) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import click
 
 from harness.cli.choosing import chosen, say
-from harness.cli.options import coverage_option, load_plugins, model_options, plugin_options
+from harness.cli.options import (
+    coverage_option,
+    load_plugins,
+    model_options,
+    plugin_options,
+    support_option,
+)
 from harness.errors import HarnessError
 
 
@@ -17,7 +23,20 @@ from harness.errors import HarnessError
     "--to", required=True, type=click.Path(path_type=Path), help="The folder to make, a new one."
 )
 @model_options
+@support_option
 @coverage_option
+@click.option(
+    "--refit", is_flag=True, help="Train the selected settings once more, on validation too."
+)
+@click.option(
+    "--with-test", is_flag=True, help="With --refit: on the test too, and claim no accuracy."
+)
+@click.option(
+    "--add",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Train the selected settings once more, with new labelled examples, a folder a class.",
+)
 @click.option(
     "--compress",
     multiple=True,
@@ -41,7 +60,11 @@ def command(
     shots: str | None,
     backbone: str | None,
     device: str,
+    support: Path | None,
     coverage: float,
+    refit: bool,
+    with_test: bool,
+    add: Path | None,
     compress: tuple[str, ...],
     delta: float,
     plugin: tuple[Path, ...],
@@ -61,13 +84,19 @@ def command(
       harness ship results/quickstart --shots 5 --to digits
       harness ship results/mine --problem leaves --shots 20 --label lp_ft --to leaves
       harness ship results/mine --to leaves-int8 --compress int8 --delta 0.5
+      harness ship results/mine --refit --to leaves-all
+      harness ship results/mine --add new-leaves/ --to leaves-2
+      harness ship results/omniglot --shots 5 --support alphabet/ --to letters
 
     \b
     Exit status: 0 certified, 1 refused, 2 wrong usage.
     """
     from harness.record.store import Store
     from harness.report.format import percent, size
-    from harness.ship.opened import opened
+    from harness.ship.basis import Ready, given, of_test
+    from harness.ship.further import More, further
+    from harness.ship.labelled import labelled
+    from harness.ship.opened import adapted, opened, tested
     from harness.ship.shipping import Order, ship
 
     try:
@@ -81,14 +110,35 @@ def command(
     registry = load_plugins(plugin, plugins_dir)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
     found, store = chosen(directory, asked, cell, coverage), Store(directory)
-    with opened(found.choice.record, store, registry, device, say) as model:
-        done = ship(model, found.choice.why, found.calibration, order, store, registry, say)
-    for name, tried in (("training inputs", done.training), ("test inputs", done.test)):
-        say(
-            f"{tried.inputs:,} {name}: logits differ by at most {tried.largest:.1g} of their range,"
-            f" {tried.same:.2%} keep their class"
+    if support is not None and (refit or with_test or add is not None):
+        raise HarnessError(
+            "--support gives all that a model learns from", "Leave out --refit, --with-test, --add"
         )
-    say(f"accuracy of the file {percent(done.accuracy)} %, of the model {percent(done.tested)} %")
+    with opened(found.choice.record, store, registry, device) as there:
+        if support is not None:
+            model = adapted(there, support, "text", say)
+            ready = Ready(model, given(model, found.choice.why), found.calibration, found.reference)
+        elif refit or with_test or add is not None:
+            added = labelled(add, there.backbone, "text", say) if add is not None else None
+            more = More(refit, with_test, added)
+            ready = further(there, tested(there, say), more, coverage, found.choice.why, say)
+        else:
+            whole = tested(there, say)
+            basis = of_test(whole, store, found.choice.why)
+            ready = Ready(whole, basis, found.calibration, found.reference)
+        done = ship(ready, order, registry, say)
+    tries = {"training inputs": done.training, "test inputs": done.test}
+    for name, tried in tries.items():
+        if tried is not None:
+            say(
+                f"{tried.inputs:,} {name}: logits differ by at most {tried.largest:.1g} of their"
+                f" range, {tried.same:.2%} keep their class"
+            )
+    if done.scores is None:
+        say(f"how accurate it is is not known: {done.untested}")
+    else:
+        file, whole_model = percent(done.scores.file), percent(done.scores.model)
+        say(f"accuracy of the file {file} %, of the model {whole_model} %")
     for variant in done.smaller.variants[1:] if done.smaller is not None else ():
         own = variant.validation
         assert own is not None

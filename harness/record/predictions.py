@@ -33,13 +33,16 @@ def read_predictions(path: Path, *more: str) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def published_classes(directory: Path, split: Any) -> tuple[str, ...] | None:
+    """Read the classes' names from the split's manifest; None where it has none."""
+    try:
+        names = json.loads(read_file(directory / f"splits/{split}.json", LARGEST)).get("classes")
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return None
+    return tuple(map(str, names)) if isinstance(names, list) else None
+
+
 def class_names(directory: Path, split: Any, number: int) -> tuple[str, ...]:
     """Read the classes' names from the split's manifest, or number them where it has none."""
-    try:
-        content = read_file(directory / f"splits/{split}.json", LARGEST)
-        names = json.loads(content).get("classes")
-    except (OSError, ValueError, AttributeError, RecursionError):
-        names = None
-    if not isinstance(names, list) or len(names) != number:
-        names = range(number)
-    return tuple(map(str, names))
+    names = published_classes(directory, split)
+    return names if names and len(names) == number else tuple(map(str, range(number)))

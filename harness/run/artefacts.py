@@ -53,7 +53,7 @@ def find_or_make(
         every: seconds between checkpoints.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{keys.key(meaning)}.safetensors"
+    file = _file(folder, meaning)
     with FileLock(file.with_suffix(".lock")):
         remade = {}
         if file.exists():
@@ -75,6 +75,15 @@ def find_or_make(
         write_checksummed(file, {**made.state_dict(), **extras}, told)
         run.end()
         return Weights(made, told["seconds"], False)
+
+
+def is_made(folder: Path, meaning: Mapping[str, Any]) -> bool:
+    """Whether the artefact of a meaning is there."""
+    return _file(folder, meaning).exists()
+
+
+def _file(folder: Path, meaning: Mapping[str, Any]) -> Path:
+    return folder / f"{keys.key(meaning)}.safetensors"
 
 
 def _load(file: Path, backbone: Backbone) -> float:

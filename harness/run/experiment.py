@@ -41,6 +41,7 @@ from harness.run.meters import Meters
 from harness.run.misclassified import Arrays, misclassified
 from harness.run.opening import OneTask, Opening
 from harness.run.outcomes import Selected
+from harness.run.recognising import on_examples
 from harness.run.resources import Resources
 from harness.run.tested import SealedTest
 from harness.run.trials import AT_ONCE
@@ -90,7 +91,11 @@ class Experiment(Opening):
         )
         found = test.own(loaded, one.manifest)
         self.facts.metrics |= found.metrics
-        arrays = {**found.arrays, **self._validated(val, selected.predictor)}
+        arrays = {
+            **found.arrays,
+            **self._validated(val, selected.predictor),
+            **self._on_examples(backbone, task, selected.predictor),
+        }
         test.keep(loaded, arrays, loaded.data.classes)
         self._finish(selected, selected.predictor, val.measure)
         curve = self.done.trials[selected.number].curve
@@ -107,6 +112,14 @@ class Experiment(Opening):
             logits = self.trials.logits(predictor, val.inputs[0], val.tasks[0])
         found = {"val_logits": logits.numpy()}
         return found if val.tasks[0].shifted else found | {"val_labels": val.labels[0].numpy()}
+
+    def _on_examples(self, backbone: Backbone, task: Task, predictor: Predictor) -> Arrays:
+        try:
+            with self.clock.aside():
+                logits = on_examples(self.trials, self.run_context, backbone, task, predictor)
+        except Exception:  # they are noise, which a model need not stand
+            return {}
+        return {"example_logits": logits.numpy()}
 
     def _episodes(self, problem: EpisodesProblem, loaded: Loaded, backbone: Backbone) -> None:
         cell, data = self.cell, loaded.data

@@ -81,6 +81,12 @@ class Opening:
 
     def open(self) -> tuple[Backbone, Loaded]:
         """The backbone with its weights, and the data; from here on there are trials."""
+        backbone, cell = self.open_model(), self.cell
+        return backbone, self.resources.datasets.load(cell.dataset, cell.problem_spec.args)
+
+    def open_model(self) -> Backbone:
+        """The backbone with its weights; from here on there are trials. No data are loaded where
+        the weights are at hand."""
         cell, resources, facts = self.cell, self.resources, self.facts
         weights = resources.backbone(cell, self.progress)
         self.meters.restart()  # all cells share the weights: they are no part of this one
@@ -93,7 +99,6 @@ class Opening:
             second = resources.backbone(cell, self.progress, label)
             self.clock.seconds["pretrain"] += second.seconds
             models[label] = SecondModel(second.backbone, {})
-        loaded = resources.datasets.load(cell.dataset, cell.problem_spec.args)
         self.run_context = self._run_on(weights.backbone, models)
         facts.precision = self.run_context.precision
         self.trials = Trials(
@@ -110,7 +115,7 @@ class Opening:
             emit=self.emit,
             accumulate=resources.limits.accumulate,
         )
-        return weights.backbone, loaded
+        return weights.backbone
 
     def _run_on(self, backbone: Backbone, models: Mapping[str, SecondModel]) -> CellRun:
         """What the strategy is lent, as the cell's budget has it."""

@@ -29,7 +29,7 @@ from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
 from harness.record.files import write_atomically
 from harness.registry import Registry
-from harness.run.artefacts import Weights, find_or_make
+from harness.run.artefacts import Weights, find_or_make, is_made
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, OnProgress
 from harness.run.feature_cache import FeatureCache
@@ -81,6 +81,8 @@ class Resources:
         self._pools: LRU[Pool] = LRU(6)
         self._known: LRU[Weights] = LRU(4)
         self._fetched: set[str] = set()
+        self._sources: dict[str, str] = {}
+        """By model, the digest that its cell has of the source that it learns from."""
 
     # ── inputs ────────────────────────────────────────────────────────────────────────────────
 
@@ -174,15 +176,14 @@ class Resources:
         that were trained with it fit no other."""
         if not isinstance(spec.weights, SourceWeights) or not overrides(factory, "learn"):
             return {}
+        model = model_id(spec)
+        if (digest := self._sources.get(model)) is not None:
+            found = _read_json(self._learned_file(spec, digest))
+            if found is not None:
+                return found
         source = self.datasets.load(spec.weights.source, spec.weights.args)
-        meaning = {
-            "model": model_id(spec),
-            "source": source.digest,
-            "code": keys.source_digest(self.registry.backbone_for(spec.model).file),
-        }
-        folder = self.cache / "learned"
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{keys.key(meaning)}.json"
+        file = self._learned_file(spec, source.digest)
+        file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):
             found = _read_json(file)
             if found is None:
@@ -191,20 +192,37 @@ class Resources:
                 found = dict(json.loads(content))
         return found
 
+    def _learned_file(self, spec: BackboneSpec, source: str) -> Path:
+        code = keys.source_digest(self.registry.backbone_for(spec.model).file)
+        meaning = {"model": model_id(spec), "source": source, "code": code}
+        return self.cache / f"learned/{keys.key(meaning)}.json"
+
     def backbone(self, cell: Cell, progress: OnProgress, label: str | None = None) -> Weights:
         """The cell's backbone with its weights, random ones where its strategy uses none; or, by
-        its label, a second one, which always has its weights."""
+        its label, a second one, which always has its weights. The cell's own are looked for by
+        what its meaning says of them: the source is only loaded where they have to be made."""
         spec = cell.backbone_spec if label is None else cell.further_specs[label]
+        if label is None:
+            own = cell.meaning["backbone"]
+            if isinstance(spec.weights, SourceWeights):
+                self._sources[model_id(spec)] = own["weights"]["source"]
+        else:
+            own = backbone_fingerprint(self.registry, self.datasets, spec)
         uses = self.registry.get("strategy", cell.strategy).cls.uses_weights
         bare = label is None and not uses
         meaning = {
-            "backbone": backbone_fingerprint(self.registry, self.datasets, spec),
+            "backbone": own,
             "bare": bare,
             "seed": cell.seed if bare or spec.weights == "random" else 0,
             **self._rounding(),
         }
-        make = self._random if bare else self._weights
-        return self._reused(canonical(meaning), lambda: make(spec, cell.seed, progress))
+
+        def make() -> Weights:
+            if bare:
+                return self._random(spec, cell.seed)
+            return self._weights(spec, cell.seed, own, progress)
+
+        return self._reused(canonical(meaning), make)
 
     def _reused(self, key: str, make: Callable[[], Weights]) -> Weights:
         """Make once a process; whoever comes later is told that it was made before."""
@@ -212,7 +230,9 @@ class Resources:
         weights = self._known.get(key, make)
         return replace(weights, cached=True) if known else weights
 
-    def _weights(self, spec: BackboneSpec, seed: int, progress: OnProgress) -> Weights:
+    def _weights(
+        self, spec: BackboneSpec, seed: int, own: Mapping[str, Any], progress: OnProgress
+    ) -> Weights:
         match spec.weights:
             case "hub":
                 return Weights(self.build(spec, pretrained=True, seed=0), 0.0, False)
@@ -221,21 +241,26 @@ class Resources:
                 load_weights(backbone, file)
                 return Weights(backbone, 0.0, False)
             case SourceWeights() as weights:
-                return self._pretrained(spec, weights, progress)
+                return self._pretrained(spec, weights, own, progress)
             case _:
-                return self._random(spec, seed, progress)
+                return self._random(spec, seed)
 
-    def _random(self, spec: BackboneSpec, seed: int, progress: OnProgress) -> Weights:
+    def _random(self, spec: BackboneSpec, seed: int) -> Weights:
         backbone = self.build(spec, pretrained=False, seed=seed_of(seed, "weights"))
         return Weights(backbone, 0.0, False)
 
     def _pretrained(
-        self, spec: BackboneSpec, weights: SourceWeights, progress: OnProgress
+        self,
+        spec: BackboneSpec,
+        weights: SourceWeights,
+        own: Mapping[str, Any],
+        progress: OnProgress,
     ) -> Weights:
-        meaning = {
-            **backbone_fingerprint(self.registry, self.datasets, spec),
-            **self._rounding(),
-        }
+        folder, every = self.cache / "weights", self.limits.checkpoint
+        meaning = {**own, **self._rounding()}
+        if not is_made(folder, meaning):  # what they are made from may have changed since then
+            now = backbone_fingerprint(self.registry, self.datasets, spec)
+            meaning = {**now, **self._rounding()}
         method = configure.pretraining(self.registry, weights.method)
 
         def make(backbone: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
@@ -254,7 +279,6 @@ class Resources:
             self._run, weights.seed, weights.steps, weights.batch_size, "pretrain", progress
         )
         start = self.build(spec, pretrained=False, seed=seed_of(weights.seed, "weights"))
-        folder, every = self.cache / "weights", self.limits.checkpoint
         return find_or_make(folder, meaning, start, run, make, every)
 
     def prepared(
@@ -270,6 +294,7 @@ class Resources:
         if not overrides(strategy, "prepare"):
             return Weights(backbone, 0.0, False)
         source, fit = cell.source_spec, cell.problem_spec.fit
+        folder, every = self.cache / "prepared", self.limits.checkpoint
         meaning = {
             "strategy": {
                 "name": strategy.name,
@@ -278,13 +303,15 @@ class Resources:
                 "source": cell.meaning["strategy"]["source"],
             },
             "backbone": backbone.digest(),
-            "source": source_fingerprint(self.datasets, source, fit),
+            "source": cell.meaning["source"],
             "settings": settings,
             "steps": cell.budget.steps,
             "batch_size": cell.budget.batch_size,
             "seed": cell.seed,
             **self._rounding(),
         }
+        if not is_made(folder, meaning):
+            meaning["source"] = source_fingerprint(self.datasets, source, fit)
 
         def make(start: Backbone, run: CellRun) -> tuple[Backbone, dict[str, Any]]:
             model = model_id(cell.backbone_spec)
@@ -299,7 +326,6 @@ class Resources:
             run = partial(
                 self._run, cell.seed, budget.steps, budget.batch_size, "prepare", progress
             )
-            folder, every = self.cache / "prepared", self.limits.checkpoint
             return find_or_make(folder, meaning, start, run, make, every)
 
         return self._reused(canonical(meaning), found_or_made)

@@ -357,6 +357,12 @@ class Trials:
         own = self.own(chosen.settings)
         return self._strategy.restore(file, made, task.target, own, self._run)
 
+    def adapted(self, chosen: Trial, backbone: Backbone, task: Task) -> Predictor:
+        """What the settings of a finished trial make of a task that it was not tried on."""
+        made = self._prepare(backbone, chosen.settings)
+        (predictor,) = self.adapt(made, [task], chosen.settings)
+        return predictor
+
     def own(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of ``adapt``."""
         return {k: v for k, v in settings.items() if k not in self._strategy.prepare_space}

@@ -14,6 +14,7 @@ from harness.data.resident import ResidentPool
 from harness.predictor import Predictor
 from harness.ship.calibration import Calibration
 from harness.ship.new_inputs import Prepared
+from harness.ship.runtime.drift import Reference
 
 SEPARATOR = "|"
 """Between the classes of a set, in a cell of the table."""
@@ -24,26 +25,37 @@ def predicted(
     predictor: Predictor,
     classes: Sequence[str],
     calibration: Calibration,
+    reference: Reference | None,
     top: int,
 ) -> pd.DataFrame:
     """Make a row of each input, in the order given.
 
     Columns: ``input`` (its name), ``class``, ``probability`` (0–1, calibrated), ``unsure`` (whether
     other than one class can't be ruled out) and ``set`` (these classes) where sets are made, then
-    ``class_2 probability_2`` to the ``top`` classes, and ``error``: why an input could not be
-    read, whose row has nothing else.
+    ``class_2 probability_2`` to the ``top`` classes; where there is a ``reference``, ``typicality``
+    and ``drift_p``, the p-values of an input and of all of them together; and ``error``: why an
+    input could not be read, whose row has nothing else.
     """
+    every: list[np.ndarray] = []
     rows: list[dict[str, Any]] = []
     for batch in batches:
         answers: Iterator[dict[str, Any]] = iter(())
         if batch.inputs is not None:
             pool = ResidentPool(batch.inputs)
             logits = predictor.logits(Inputs(pool, torch.arange(len(pool)))).float().cpu().numpy()
+            every.append(logits)
             answers = iter(_answers(logits, classes, calibration, top))
         for item, reason in zip(batch.items, batch.reasons, strict=True):
             found = {"error": reason} if reason else {**next(answers), "error": ""}
             rows.append({"input": item.name, **found})
-    return pd.DataFrame(rows, columns=_columns(calibration, min(top, len(classes))))
+    columns = _columns(calibration, min(top, len(classes)))
+    if reference is not None and every:
+        logits = np.concatenate(every)
+        p, read = reference.drift(logits), (row for row in rows if not row["error"])
+        for row, own in zip(read, reference.typicality(logits), strict=True):
+            row |= {"typicality": float(own), "drift_p": p}
+        columns[-1:-1] = ["typicality", "drift_p"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _columns(calibration: Calibration, top: int) -> list[str]:

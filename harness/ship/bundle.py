@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,19 @@ from harness.errors import HarnessError
 from harness.model.image import ImageBackbone
 from harness.model.text import TextBackbone
 from harness.predictor import Exportable
-from harness.run.reopened import Reopened
-from harness.ship.calibration import Calibration
+from harness.run.reopened import Restored
+from harness.ship.basis import Ready
 from harness.ship.export import export
-from harness.ship.runtime import predict, resizing
+from harness.ship.runtime import drift, predict, resizing
 
 
-def write(model: Reopened, calibration: Calibration, coverage: float, folder: Path) -> None:
+def write(ready: Ready, coverage: float, folder: Path) -> None:
     """Write a bundle, but for its card and its certificate.
 
     Raises:
         HarnessError: the model can't be exported.
     """
+    model, calibration, reference = ready.model, ready.calibration, ready.reference
     if not isinstance(model.predictor, Exportable):
         raise HarnessError(
             f"{model.record.label} gives a model that is no network, which can't be exported",
@@ -35,11 +37,12 @@ def write(model: Reopened, calibration: Calibration, coverage: float, folder: Pa
     told = {
         "format": 1,
         "name": model.record.title,
-        "classes": list(model.loaded.data.classes),
+        "classes": list(model.classes),
         **_inputs(model),
         "temperature": calibration.temperature,
         "threshold": calibration.threshold,
         "coverage": coverage,
+        "drift": None if reference is None else asdict(reference),
     }
     folder.mkdir(parents=True)
     (folder / "model.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
@@ -50,12 +53,12 @@ def write(model: Reopened, calibration: Calibration, coverage: float, folder: Pa
     state = network.state_dict().items()
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state}
     save_file(tensors, folder / "model.safetensors")
-    for module in (predict, pixels, resizing):
+    for module in (predict, drift, pixels, resizing):
         source = Path(str(module.__file__))
         shutil.copyfile(source, folder / source.name)
 
 
-def _inputs(model: Reopened) -> dict[str, Any]:
+def _inputs(model: Restored) -> dict[str, Any]:
     """How inputs are prepared, for ``predict.py``."""
     backbone, fit = model.backbone, model.cell.problem_spec.fit
     if isinstance(backbone, ImageBackbone):

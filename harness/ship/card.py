@@ -3,41 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import beta
 
 from harness.record.provenance import PACKAGES
 from harness.registry import Registry
 from harness.report.format import duration, p_number, percent, settings_text, signed, size
-from harness.run.reopened import Reopened
+from harness.run.reopened import Trained
+from harness.ship.basis import Basis, Sealed
 from harness.ship.smaller import Smaller
 
 LEVEL = 0.95
 
 
-class TestAnswers(NamedTuple):
-    """What a model answered on its test: ``logits`` [N, classes] and true ``labels`` [N]."""
-
-    logits: NDArray[np.floating]
-    labels: NDArray[np.integer]
-
-
 def card(
-    model: Reopened,
-    why: str,
+    model: Trained,
+    basis: Basis,
     registry: Registry,
     told: dict[str, Any],
-    answers: TestAnswers,
     smaller: Smaller | None,
 ) -> str:
     """Write the card as Markdown."""
     record, cell = model.record, model.cell
     selected = record.trials[record.selected or 0]
-    right = int((answers.logits.argmax(1) == answers.labels).sum())
-    low, high = clopper_pearson(right, len(answers.labels))
     backbone = registry.backbone_for(cell.backbone_spec.model)
     dataset = registry.get("dataset", record.dataset)
     known = ("harness", "python", *PACKAGES)
@@ -46,7 +35,7 @@ def card(
         f"# {record.title}",
         "",
         f"Classifies {told['kind']}s as one of {len(told['classes'])} classes. Chosen by a"
-        f" comparison of transfer strategies: {why}.",
+        f" comparison of transfer strategies: {basis.why}.",
         "",
         "```sh",
         f"pip install onnxruntime numpy {'pillow' if told['kind'] == 'image' else 'tokenizers'}",
@@ -55,33 +44,29 @@ def card(
         "",
         "| | |",
         "|---|---|",
-        f"| accuracy on {len(answers.labels):,} test examples"
-        f" | {percent(right / len(answers.labels))} % (95 % interval of this model"
-        f" {percent(low)} to {percent(high)} %, Clopper and Pearson) |",
+        _accuracy(basis),
         f"| strategy | {record.strategy}: {settings_text(selected.settings)} |",
         f"| backbone | {record.backbone}, weights: {_weights(cell.backbone_spec.weights)} |",
-        f"| data | {record.problem}, {record.shots} labelled examples a class, seed"
-        f" {record.seed}, split {record.split_hash} |",
+        f"| data | {basis.data} |",
         f"| licence of the weights | {backbone.cls.licence or 'not stated'} |",
         f"| licence of the data | {dataset.cls.licence or 'not stated'} |",
         f"| made with | {versions} |",
         "",
-        "## By class",
-        "",
-        "| class | test examples | recall | precision |",
-        "|---|---:|---:|---:|",
-        *_by_class(told["classes"], answers),
-        "",
+        *([] if basis.test is None else _by_class(told["classes"], basis.test)),
         *_variants(smaller),
         "## Limits",
         "",
-        "The accuracy holds for inputs like those of the test. Probabilities are scaled by a"
-        f" temperature of {told['temperature']:.3g}."
+        (
+            "The accuracy holds for inputs like those of the test."
+            if basis.test is not None
+            else "How accurate this model is was not measured."
+        )
+        + f" Probabilities are scaled by a temperature of {told['temperature']:.3g}."
         + (
             f" `unsure` marks inputs for which more than one class, or none, fits: sets hold the"
             f" true class in {told['coverage']:.0%} of inputs like those of the validation split."
             if told["threshold"] is not None
-            else " No sets are made: there were too few validation examples."
+            else " No sets are made: no validation examples were left for them, or too few."
         ),
         "",
         "`certificate.json` tells how the exported file was compared with the model that was"
@@ -133,7 +118,19 @@ def clopper_pearson(right: int, number: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _by_class(classes: list[str], answers: TestAnswers) -> list[str]:
+def _accuracy(basis: Basis) -> str:
+    test = basis.test
+    if test is None:
+        return f"| accuracy | not known: {basis.untested} |"
+    number, right = len(test.labels), int((test.logits.argmax(1) == test.labels).sum())
+    low, high = clopper_pearson(right, number)
+    return (
+        f"| accuracy on {number:,} test examples | {percent(right / number)} % (95 % interval of"
+        f" this model {percent(low)} to {percent(high)} %, Clopper and Pearson) |"
+    )
+
+
+def _by_class(classes: list[str], answers: Sealed) -> list[str]:
     predicted = answers.logits.argmax(1)
     rows = []
     for number, name in enumerate(classes):
@@ -143,7 +140,14 @@ def _by_class(classes: list[str], answers: TestAnswers) -> list[str]:
             f"| {name} | {int(true.sum()):,} | {_share(both, int(true.sum()))} |"
             f" {_share(both, int(said.sum()))} |"
         )
-    return rows
+    return [
+        "## By class",
+        "",
+        "| class | test examples | recall | precision |",
+        "|---|---:|---:|---:|",
+        *rows,
+        "",
+    ]
 
 
 def _share(part: int, whole: int) -> str:

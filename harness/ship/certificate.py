@@ -89,7 +89,8 @@ def answers(bundle: Path, raw: RawInputs, rows: Sequence[int], variant: str = "m
             out = Path(folder) / "logits.npz"
             words = [str(bundle / "predict.py"), *map(str, files), "--logits", str(out)]
             ended = subprocess.run(
-                [sys.executable, "-c", WITHOUT_TORCH, *words, "--variant", variant],
+                # Without -B it would leave what it compiled in the bundle.
+                [sys.executable, "-B", "-c", WITHOUT_TORCH, *words, "--variant", variant],
                 capture_output=True,
                 text=True,
             )

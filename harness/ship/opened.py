@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,57 +15,111 @@ from harness.record.reading import InvalidFile
 from harness.record.schema import Record
 from harness.record.store import Store, predictions_file
 from harness.registry import Registry
-from harness.run.reopened import Reopened, kept_on_validation, reopened
+from harness.report.format import plural
+from harness.run.reopened import (
+    VALIDATION,
+    Reopened,
+    Reopening,
+    Restored,
+    Trained,
+    kept_arrays,
+    reopening,
+)
 from harness.run.resources import Resources
 from harness.run.suite import pick_workers
 from harness.ship.calibration import Calibration, calibrate
 from harness.ship.certificate import agreement
+from harness.ship.labelled import labelled
+from harness.ship.runtime.drift import Reference, learn
 
 
 @contextmanager
-def opened(
-    record: Record, store: Store, registry: Registry, device: str, say: Callable[[str], None]
-) -> Iterator[Reopened]:
-    """Open the model of a cell, and ``say`` where it had to be trained once more.
+def opened(record: Record, store: Store, registry: Registry, device: str) -> Iterator[Reopening]:
+    """Open a cell, to have a model of it."""
+    (worker,) = pick_workers(device, 1)
+    resources = Resources(registry, torch.device(worker), store.directory.parent / ".cache")
+    with reopening(record, resources, store) as cell:
+        yield cell
+
+
+def tested(cell: Reopening, say: Callable[[str], None]) -> Reopened:
+    """The model that a cell selected, with its data; ``say`` where it had to be trained once more.
 
     Raises:
         HarnessError: as ``reopened``; or the model does not answer to its validation examples what
             it answered when the cell was run.
     """
-    (worker,) = pick_workers(device, 1)
-    resources = Resources(registry, torch.device(worker), store.directory.parent / ".cache")
-    with reopened(record, resources, store) as model:
-        if not _answers_as_then(model):
-            raise HarnessError(
-                f"{record.title}: the model answers otherwise than when it was tested: its code, "
-                "its weights or this machine differ",
-                "Use the machine that it was run on, or run the suite again here",
-            )
-        if model.trained:
-            same = (
-                "" if model.before is None else ", and answers to its validation examples as then"
-            )
-            say(f"its model was not kept: it was trained once more{same}")
-        yield model
+    model = cell.reopened()
+    _require_tested(model)
+    if model.again:
+        same = "" if model.before is None else ", and answers to its validation examples as then"
+        say(f"its model was not kept: it was trained once more{same}")
+    return model
 
 
-def _answers_as_then(model: Reopened) -> bool:
-    """Whether a model is the one that was tested: what was trained once more has to answer the
-    same, bit for bit; what was kept may be rounded otherwise by another processor."""
-    now, before = model.logits.numpy(), model.before
-    if before is None:
-        return True
-    return np.array_equal(now, before) if model.trained else agreement(before, now).passes
+def usable(cell: Reopening, say: Callable[[str], None]) -> Restored:
+    """The same model, for new inputs alone: where it was kept, no data are loaded."""
+    model = cell.kept()
+    if model is None:
+        return tested(cell, say)
+    _require_tested(model)
+    return model
+
+
+def adapted(cell: Reopening, support: Path, column: str, say: Callable[[str], None]) -> Trained:
+    """What the settings that a cell of ``episodes`` selected make of a user's own task, of which
+    ``support`` is a folder a class.
+
+    Raises:
+        HarnessError: the cell is of another protocol, or the examples can't be read.
+    """
+    record = cell.record
+    if record.protocol != "episodes":
+        raise HarnessError(
+            f"{record.title} is a model of its own classes, which takes no support",
+            "Leave out --support, or choose a problem of episodes",
+        )
+    model = cell.trained_on(labelled(support, cell.backbone, column, say))
+    number = len(model.learned)
+    say(
+        f"adapted to {number:,} examples of {len(model.classes)} classes; its settings were"
+        f" selected on tasks of {record.ways} classes with {plural(int(record.shots), 'example')}"
+        " each"
+    )
+    return model
+
+
+def _require_tested(model: Restored) -> None:
+    """A model has to be the one that was tested: what was trained once more answers the same, bit
+    for bit; what was kept may be rounded otherwise by another processor."""
+    if model.now is None or model.before is None:
+        return
+    now, before = model.now.numpy(), model.before
+    if not (np.array_equal(now, before) if model.again else agreement(before, now).passes):
+        raise HarnessError(
+            f"{model.record.title}: the model answers otherwise than when it was tested: its code, "
+            "its weights or this machine differ",
+            "Use the machine that it was run on, or run the suite again here",
+        )
+
+
+def referred(store: Store, record: Record) -> Reference | None:
+    """What new inputs of a cell's model are compared with: its answers to the validation examples;
+    None where there are too few, or they are of another domain than what is tested."""
+    then = kept_arrays(store, record.cell, VALIDATION, "val_labels")
+    return learn(then[VALIDATION]) if then.keys() == {VALIDATION, "val_labels"} else None
 
 
 def calibrated(store: Store, record: Record, coverage: float) -> tuple[Calibration, list[str]]:
     """Calibrate a cell's model on its validation examples, and say of it what a user has to know:
     how often the sets held the true class on the test."""
-    kept = kept_on_validation(store, record.cell)
-    if not {"val_logits", "val_labels"} <= kept.keys():
+    then = kept_arrays(store, record.cell, VALIDATION, "val_labels")
+    if not {VALIDATION, "val_labels"} <= then.keys():
         why = "no answers to validation examples of the domain that is tested were kept"
+        if record.protocol == "episodes":
+            why = "a task that is adapted to has no validation examples"
         return Calibration(1.0, None, 0, why), [f"probabilities are not calibrated: {why}"]
-    found = calibrate(kept["val_logits"], kept["val_labels"], coverage)
+    found = calibrate(then[VALIDATION], then["val_labels"], coverage)
     told = f"probabilities are calibrated on {found.examples} validation examples"
     if found.threshold is None:
         return found, [told, f"no sets are made: {found.why}"]

@@ -41,7 +41,7 @@ def compress(
     Raises:
         HarnessError: a variant can't be made, or there is nothing to validate it on.
     """
-    manifest, data = model.one.manifest, model.loaded.data
+    manifest, data = model.one.manifest, model.data
     if model.task.shifted or not manifest.val:
         raise HarnessError(
             "there are no validation examples of the domain that is tested to choose a variant on",

@@ -92,9 +92,14 @@ def test_answers_are_those_that_the_cell_was_tested_with(used, harness, tmp_path
     chosen = ("--shots", "5", "--label", "full_finetune")
     ended = harness("predict", "results/used", "again", *chosen, "--format", "json")
     assert ended.status == 0, ended.err
-    found = {row["input"]: row["class"] for row in json.loads(ended.out)}
+    answers = json.loads(ended.out)
+    found = {row["input"]: row["class"] for row in answers}
     expected = {f"again/{r.id:05}.png": r.predicted_class for r in tested.itertuples()}
     assert found == expected
+    assert all(0 < row["typicality"] <= 1 for row in answers)
+    (p,) = {row["drift_p"] for row in answers}
+    assert p > 0.01
+    assert "drift: none is seen in these 40 inputs" in ended.err
 
 
 def test_what_was_not_kept_is_trained_again_to_the_same_answers(used, harness, tmp_path):

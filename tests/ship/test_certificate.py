@@ -1,9 +1,9 @@
 """An exported model that answers otherwise than the tested one is refused, whatever the reason."""
 
 import json
+import re
 import shutil
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,52 +14,13 @@ from harness.ship.certificate import agreement, answers
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-SUITE = """
-name = "shipped"
-seeds = [0, 1]
-strategies = ["linear_probe", "full_finetune"]
-budget = { trials = 2, steps = 20, batch_size = 16 }
-
-[[backbones]]
-model = "conv4"
-weights = "random"
-input_size = 16
-args = { width = 8, channels = 3 }
-
-[[problems]]
-dataset = "folder"
-args = { root = "photos" }
-fit = "crop"
-shots = 5
-val_fraction = 0.4
-"""
-
-
-def photos(root):
-    """Noise with a colour a class, larger and longer than what the model takes, as PNG."""
-    from PIL import Image
-
-    draw = np.random.default_rng(0)
-    for number, colour in enumerate(["red", "green", "blue"]):
-        folder = root / "photos" / colour
-        folder.mkdir(parents=True)
-        for name in range(40):
-            pixels = draw.integers(0, 150, (24, 31, 3), np.uint8)
-            pixels[..., number] += 40
-            Image.fromarray(pixels).save(folder / f"{name}.png")
-
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(compared, tmp_path_factory, run_outside):
     """The folder in which a suite was run and its model shipped."""
     folder = tmp_path_factory.mktemp("shipped")
-    photos(folder)
-    (folder / "shipped.toml").write_text(SUITE)
-    words = (("suite", "shipped.toml"), ("ship", "results/shipped", "--to", "out"))
-    for line in words:
-        program = [sys.executable, "-c", "from harness.cli import main; main()", *line]
-        ended = subprocess.run(program, cwd=folder, capture_output=True, text=True)
-        assert ended.returncode == 0, ended.stderr
+    shutil.copytree(compared, folder, dirs_exist_ok=True)
+    run_outside(folder, "ship", "results/shipped", "--to", "out")
     return folder
 
 
@@ -81,6 +42,14 @@ def test_what_passes_says_so(bundle, harness):
     assert harness("ship", "results/shipped", "--to", "out").complaint.startswith(
         "harness: out is there already"
     )
+
+
+def test_a_bundle_has_the_files_that_the_docs_name_and_no_other(bundle):
+    page = (Path(__file__).parents[2] / "docs/shipping.md").read_text()
+    table = page.partition("| file | holds |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    named = {name for row in rows for name in re.findall("`(.+?)`", row)}
+    assert {file.name for file in bundle.iterdir()} == named
 
 
 def _edit(change):

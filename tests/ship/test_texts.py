@@ -55,6 +55,17 @@ def test_texts_are_classified_alike_inside_and_outside(harness, tmp_path):
     line = [sys.executable, "predict.py", tmp_path / "new.txt"]
     outside = subprocess.run(line, cwd=tmp_path / "out", capture_output=True, text=True)
     assert outside.returncode == 0, outside.stderr
-    found = [row["class"] for row in csv.DictReader(outside.stdout.splitlines())]
-    assert found == [row["class"] for row in json.loads(inside.out)]
+    rows, expected = [*csv.DictReader(outside.stdout.splitlines())], json.loads(inside.out)
+    found = [row["class"] for row in rows]
+    assert found == [row["class"] for row in expected]
     assert found == ["glad"] * 5 + ["sad"] * 5
+    for name in ("typicality", "drift_p"):
+        own = [float(row[name]) for row in rows]
+        assert own == pytest.approx([row[name] for row in expected], rel=1e-3)
+    assert "drift: none is seen in these 10 inputs" in inside.err
+    assert "drift: none is seen in these 10 inputs" in outside.stderr
+    # A model that was kept needs neither its data nor what its weights were learned from.
+    for name in ("source", "texts"):
+        (tmp_path / f"{name}.csv").unlink()
+    without = harness("predict", "results/texts", "new.txt", "--format", "json")
+    assert (without.status, without.out) == (0, inside.out), without.err

@@ -78,6 +78,16 @@ class Model:
         found: Floats = exponents / exponents.sum(axis=1, keepdims=True)
         return found
 
+    def drift(self, logits: Floats) -> tuple[Floats, float] | None:
+        """P-values ``[n]`` of how usual an answer is, and that of all of them together; None where
+        there is nothing to compare them with."""
+        from drift import Reference
+
+        if self.told["drift"] is None:
+            return None
+        reference = Reference(**self.told["drift"])
+        return reference.typicality(logits), reference.drift(logits)
+
     def row(self, probabilities: Floats, top: int) -> dict[str, Any]:
         """What there is to say of one input."""
         order = np.argsort(-probabilities, kind="stable")
@@ -116,6 +126,14 @@ def found_in(paths: Sequence[str], kind: str, column: str) -> Iterator[tuple[str
             for line in path.read_text("utf-8-sig").splitlines():
                 if line.strip():
                     yield line, line
+
+
+def _tell_drift(rows: list[dict[str, Any]], typicality: Floats, p: float) -> None:
+    from drift import sentence
+
+    print(f"predict.py: {sentence(p, len(rows))}", file=sys.stderr)
+    for row, own in zip(rows, typicality, strict=True):
+        row |= {"typicality": f"{own:.6g}", "drift_p": f"{p:.6g}"}
 
 
 def main() -> int:
@@ -158,6 +176,8 @@ def main() -> int:
     if asked.logits:
         np.savez(asked.logits, allow_pickle=False, logits=np.concatenate(every))
         return 0
+    if every and (found := model.drift(np.concatenate(every))) is not None:
+        _tell_drift([row for row in rows if "error" not in row], *found)
     columns = dict.fromkeys([*(name for row in rows for name in row if name != "error"), "error"])
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
     writer.writeheader()
