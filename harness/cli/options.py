@@ -18,21 +18,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class _Duration(click.ParamType):
-    """Seconds, from a number with a unit."""
-
-    name = "duration"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", str(value).strip())
-        if found is None or not float(found[1]):
-            self.fail(f"'{value}' is no time: give a number with s, m, h or d, as 90m", param, ctx)
-        return float(found[1]) * SECONDS[found[2]]
-
-
-DURATION = _Duration()
+def duration(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Seconds, from a number with a unit: a callback of options."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", value.strip())
+    if found is None or not float(found[1]):
+        raise click.BadParameter(f"'{value}' is no time: give a number with s, m, h or d, as 90m")
+    return float(found[1]) * SECONDS[found[2]]
 
 
 def plugin_options(function: F) -> F:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli.options import (
-    DURATION,
+    duration,
     format_option,
     load_plugins,
     plugin_options,
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--purse",
-    type=DURATION,
+    callback=duration,
     metavar="TIME",
     help="Begin only what will end within this time, as 30m, 2h or 1d: all strategies of a setting "
     "and a seed, or none.",

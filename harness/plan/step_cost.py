@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 import torch.nn.functional as F
 
+from harness.model.threads import computing_with
 from harness.registry import Registry
-from harness.run.threads import computing_with
 from harness.suite.budget import Budget
 
 EXAMPLES = 8

@@ -14,6 +14,7 @@ import torch
 
 from harness.errors import one_line
 from harness.executor import Emit
+from harness.model.threads import computing_with
 from harness.plan.cell import Cell
 from harness.record import provenance
 from harness.record.files import CannotWrite
@@ -24,7 +25,6 @@ from harness.run.meters import Meters
 from harness.run.resources import Resources
 from harness.run.seeding import seeded
 from harness.run.status import KEPT, classify
-from harness.run.threads import computing_with
 
 
 def run_cell(

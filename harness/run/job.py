@@ -14,6 +14,7 @@ import torch
 
 from harness.data.examples import Pool
 from harness.executor import Emit
+from harness.model.threads import libraries
 from harness.plan.cell import Cell
 from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
@@ -28,7 +29,6 @@ from harness.run.heartbeat import Heartbeat
 from harness.run.malloc import keep_freed
 from harness.run.resources import LRU, Resources
 from harness.run.status import KEPT
-from harness.run.threads import libraries
 from harness.suite.budget import Limits
 
 GIB = 2**30

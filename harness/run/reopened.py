@@ -23,6 +23,7 @@ from harness.errors import HarnessError
 from harness.model.backbone import Backbone
 from harness.model.precision import products
 from harness.model.restoring import stand_in
+from harness.model.threads import computing_with
 from harness.plan.cell import Cell
 from harness.predictor import Predictor
 from harness.record.arrays import read_arrays
@@ -37,7 +38,6 @@ from harness.run.opening import OneTask, Opening
 from harness.run.recognising import on_examples
 from harness.run.resources import Resources
 from harness.run.seeding import seeded
-from harness.run.threads import computing_with
 from harness.run.trials import Trials
 from harness.suite.schema import EpisodesProblem
 

@@ -112,7 +112,7 @@ def _outcome(record: Record) -> str:
     chosen = next((t.settings for t in record.trials if t.number == record.selected), None)
     further = {name: told.metrics for name, told in record.further.items()}
     told = (record.status, record.split_hash, record.metrics, further, chosen)
-    return canonical(dict(enumerate(told)))
+    return canonical({str(place): part for place, part in enumerate(told)})
 
 
 # ── what has to be alike ──────────────────────────────────────────────────────────────────────

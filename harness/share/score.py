@@ -115,12 +115,16 @@ def _require_complete(answers: Answers, tests: Mapping[int, Tested]) -> None:
                 f"are tested with seed {seed}: {abridged(missing)}",
                 "Answer all, or say of which seed they are: --seed N, or a column 'seed'",
             )
-    known = {seed: {*test.ids.tolist()} for seed, test in tests.items()}
+    known: dict[int | None, set[int]] = {seed: {*test.ids.tolist()} for seed, test in tests.items()}
     if None in answers.by_seed:
         known = {None: set().union(*known.values())}
-    for seed, given in answers.by_seed.items():
-        if unknown := sorted(given.keys() - known[seed]):
-            of = f"seed {seed}" if seed is not None else " or ".join(f"seed {s}" for s in tests)
+    for of_seed, given in answers.by_seed.items():
+        if unknown := sorted(given.keys() - known[of_seed]):
+            of = (
+                f"seed {of_seed}"
+                if of_seed is not None
+                else " or ".join(f"seed {s}" for s in tests)
+            )
             raise HarnessError(
                 f"{answers.path} has {plural(len(unknown), 'id')} not tested with {of}: "
                 f"{abridged(unknown)}",

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import HarnessError
+from harness.model.threads import computing_with
 from harness.plan import configure
 from harness.registry import Registered, Registry
-from harness.run.threads import computing_with
 from harness.suite.schema import StrategySpec, TrickSpec
 from harness.testing.checks import BackboneChecks, DatasetChecks, PretrainingChecks
 from harness.testing.executors import ExecutorChecks

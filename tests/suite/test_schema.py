@@ -50,6 +50,7 @@ memory = 2.5
 device_headroom = 0.1
 checkpoint = 10
 accumulate = true
+failures = 5
 retries = 2
 retry = ["oom", "failed"]
 

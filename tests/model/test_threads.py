@@ -9,8 +9,8 @@ import torch
 from threadpoolctl import threadpool_info
 
 from harness.model.feature_store import numerics
+from harness.model.threads import computing_with
 from harness.run.resources import Resources
-from harness.run.threads import computing_with
 from harness.suite.schema import Budget
 
 
