@@ -223,4 +223,4 @@ def test_any_suite_that_is_read_is_planned_or_refused(file, registry, digits, wa
             cells = plan(suite, registry, digits, "here").cells
             assert len({cell.cell for cell in cells}) == len(cells)
             planned += 1
-    assert planned > 50
+    assert planned > 30  # of 150: enough that what is planned was tried too
