@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import closing
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("litserve")
+pytest.importorskip("python_multipart")
 
 PAGE = (Path(__file__).parents[2] / "docs/shipping.md").read_text()
 
@@ -45,6 +47,8 @@ def answered(server, port, image):
         assert server.poll() is None, "the server has ended"
         try:
             return posted(port, image)
+        except urllib.error.HTTPError:
+            raise
         except OSError:
             time.sleep(0.5)
     pytest.fail("the server does not answer")
