@@ -24,6 +24,9 @@ from harness.record.monitor import Monitor
 from harness.record.schema import Record
 from harness.record.store import Store
 
+EVERY = 2.0
+"""Seconds between two looks at what is left: a look reads the plan, however many cells it has."""
+
 
 class ProgressBar:
     """A tracker that shows cells done, what runs now, and elapsed and expected time."""
@@ -37,6 +40,8 @@ class ProgressBar:
         self._cells: frozenset[str] = frozenset()
         self._monitor: Monitor | None = None
         self._started = 0.0
+        self._looked = -EVERY
+        self._end: float | None = None
 
     @hookimpl
     def harness_suite_started(
@@ -48,7 +53,7 @@ class ProgressBar:
         )
         self._total, self._started = todo, time.monotonic()
         self._cells = frozenset(cell.cell for cell in cells)
-        self._monitor = Monitor(Store(directory))
+        self._monitor, self._looked = Monitor(Store(directory)), -EVERY
         if self._console.is_terminal and todo:
             self._bar = Progress(
                 BarColumn(24),
@@ -99,9 +104,14 @@ class ProgressBar:
 
     def _expected(self) -> str:
         """Seconds so far, and those that are left by what cells like them took."""
-        elapsed = f"{_clock(time.monotonic() - self._started)} elapsed"
-        left = self._monitor.look(self._cells).left if self._monitor else None
-        return elapsed if left is None else f"{elapsed}, about {_clock(left)} left"
+        now = time.monotonic()
+        if self._monitor is not None and now - self._looked >= EVERY:
+            left = self._monitor.look(self._cells).left
+            self._looked, self._end = now, None if left is None else now + left
+        elapsed = f"{_clock(now - self._started)} elapsed"
+        if self._end is None:
+            return elapsed
+        return f"{elapsed}, about {_clock(max(self._end - now, 0.0))} left"
 
 
 def _clock(seconds: float) -> str:

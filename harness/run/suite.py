@@ -208,7 +208,7 @@ class _Rounds:
         self._events.emit(hook, arguments)
 
     def _judge(self, record: Record) -> None:
-        """Whether it is worth to go on: a full disk or a broken plugin fails every cell."""
+        """Count bad ends: a full disk or a broken plugin fails every cell, and going on is idle."""
         if record.status not in BAD:
             self._bad.clear()
             return
