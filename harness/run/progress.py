@@ -109,7 +109,7 @@ class ProgressBar:
             left = self._monitor.look(self._cells).left
             self._looked, self._end = now, None if left is None else now + left
         elapsed = f"{_clock(now - self._started)} elapsed"
-        if self._end is None:
+        if self._end is None or len(self._ended) == self._total:
             return elapsed
         return f"{elapsed}, about {_clock(max(self._end - now, 0.0))} left"
 

@@ -64,4 +64,5 @@ def test_the_plan_is_not_read_for_each_of_many_cells(run, monkeypatch):
     monkeypatch.setattr(Store, "plan", lambda store: looks.append(1) or plan(store))
     lines = run([1.0] * 6)
     assert len(lines) == 7
+    assert lines[-1].endswith("(0:00 elapsed)")  # nothing is left
     assert len(looks) == 1
