@@ -15,7 +15,8 @@ from harness.model.regulariser import Regulariser
 def parameter_groups(
     model: Classifier, recipe: Recipe, regularisers: Sequence[Regulariser]
 ) -> list[dict[str, Any]]:
-    """What trains, in groups of one rate and one weight decay.
+    """What trains, in groups of one rate and one weight decay. An optimiser finds in each, besides
+    its ``params``, their ``names``: those of the new head are in ``head``.
 
     Raises:
         ValueError: there is no rate or decay for a parameter, or one for what is not there.
@@ -32,14 +33,14 @@ def parameter_groups(
     known = {prefix for name in head | body | others for prefix in _prefixes(name)}
     rates = _by_name("lr", recipe.lr, training, known)
     decays = _by_name("weight_decay", recipe.weight_decay, training, known)
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float], dict[str, nn.Parameter]] = {}
     for name, parameter in training.items():
         (_, rate), (said, decay) = rates[name], decays[name]
         if parameter.ndim <= 1 and said != name:
             decay = 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+        groups.setdefault((rate, decay), {})[name] = parameter
     return [
-        {"params": parameters, "lr": rate, "weight_decay": decay}
+        {"params": [*parameters.values()], "names": [*parameters], "lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in groups.items()
     ]
 

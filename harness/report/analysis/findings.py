@@ -109,7 +109,8 @@ def _over_all(decisions: Decisions) -> list[Markup]:
     found: dict[str, list[Markup]] = {}
     for row in rows:
         if row.right not in equal:
-            found.setdefault(row.outcome, []).append(_b(row.right))
+            alone = row.outcome == "unclear" and row.p < stats.ALPHA
+            found.setdefault("alone" if alone else row.outcome, []).append(_b(row.right))
     lead, *more = _standing(first, equal, "highest mean accuracy", found)
     return [where + lead, *more]
 
@@ -130,6 +131,10 @@ def _standing(
     if below := told.get("better"):
         text = "{} ahead of {}."
         sentences.append(Markup(text).format(subject if equal else "It is", _and(below)))
+    if alone := told.get("alone"):
+        text = "By a test of that pair alone, which decides nothing among {}, {} ahead of {}."
+        given = ("as many as a report tests", subject if equal else "it is", _and(alone))
+        sentences.append(Markup(text).format(*given))
     if untested := told.get("untested"):
         sentences.append(Markup("Not tested against {}: {}.").format(_b(first), _and(untested)))
     return sentences
@@ -251,7 +256,8 @@ def _lead(standing: Standing, groups: Groups) -> list[Markup]:
     for label in others:
         if label not in equal:
             named = _b(label) + f" ({_score(groups[label])})"
-            told.setdefault(standing.outcome(label), []).append(named)
+            kind = "alone" if label in standing.alone else standing.outcome(label)
+            told.setdefault(kind, []).append(named)
     mean = f"highest mean, {_unbroken(format.percent(means[first]) + ' %') if equal else score}"
     lead, *more = _standing(first, equal, mean, told)
     return [Markup("No winner{}: ").format(where) + lead, *more, *_settled(standing)]

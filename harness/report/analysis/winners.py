@@ -15,7 +15,7 @@ from harness.report.analysis.pairwise import seen_from
 from harness.report.analysis.races import Race
 from harness.report.analysis.results import Group, by_setting
 from harness.report.analysis.scores import Scores, Whole
-from harness.report.analysis.stats import SAME, t_quantile
+from harness.report.analysis.stats import ALPHA, SAME, t_quantile
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Standing:
     accuracy, ``low`` to ``high`` its interval (0–1). ``winner``: the leader, where it is shown to
     be ahead of every other: ``p``, corrected for settings and looks, is below ``alpha`` by
     ``test``. Of the others, ``tied`` can't be told apart from the leader, and ``untested`` could
-    not be tested against it. ``points`` ± ``half`` is how far it is above the second.
-    ``examples``: how many are tested, where every seed is tested on the same ones, else NaN.
+    not be tested against it; ``alone`` are those of ``tied`` that a test of this one pair would
+    tell from it, which decides nothing among as many pairs as a report tests. ``points`` ±
+    ``half`` is how far it is above the second. ``examples``: how many are tested, where every seed is tested on the same ones, else NaN.
     ``within_margin``: all that were left are shown to be within the suite's margin of it.
     ``cheapest``: what takes the least time of the leader and those tied with it that are at most
     the margin below; None where times are not known. ``missing``: labels, and what is missing.
@@ -45,6 +46,7 @@ class Standing:
     test: str
     tied: tuple[str, ...]
     untested: tuple[str, ...]
+    alone: tuple[str, ...]
     points: float
     half: float
     examples: float
@@ -86,15 +88,15 @@ def standings(
     }
     leaders = {setting: ranking[0] for setting, ranking in rankings.items() if ranking}
     margins = _margins(pairwise, leaders)
-    unknown = (np.nan, np.nan, "untested", "none")
+    unknown = _Margin(np.nan, np.nan, np.nan, "untested", "none")
     margin = MARGIN if design.margin is None else design.margin
     found = []
     for setting, groups in settings.items():
         ranking, race = rankings[setting], race_of.get(setting)
         others = {label: margins.get((setting, label), unknown) for label in ranking[1:]}
-        points, half, _, test = next(iter(others.values()), unknown)
+        next_best = next(iter(others.values()), unknown)
         first: Mapping[str, Any] = groups[ranking[0]] if ranking else {}
-        tied = tuple(label for label, (*_, kind, _) in others.items() if kind == "unclear")
+        tied = tuple(label for label, one in others.items() if one.outcome == "unclear")
         found.append(
             Standing(
                 setting=setting,
@@ -105,13 +107,12 @@ def standings(
                 winner=ranking[0] if race is not None and race.won and ranking else None,
                 p=race.p if race is not None else np.nan,
                 alpha=WINNERS,
-                test=test,
+                test=next_best.test,
                 tied=tied,
-                untested=tuple(
-                    label for label, (*_, kind, _) in others.items() if kind == "untested"
-                ),
-                points=points,
-                half=half,
+                untested=tuple(label for label, one in others.items() if one.outcome == "untested"),
+                alone=tuple(label for label in tied if others[label].p < ALPHA),
+                points=next_best.points,
+                half=next_best.half,
                 examples=first["examples"] if first.get("shared") else np.nan,
                 within_margin=race is not None and race.equal,
                 cheapest=cheapest(groups, [*ranking[:1], *tied], margin),
@@ -148,18 +149,30 @@ def _ranking(groups: Mapping[str, Group], leader: str | None) -> tuple[str, ...]
     return tuple(sorted(whole, key=lambda label: (label != leader, -whole[label])))
 
 
-def _margins(
-    pairwise: pd.DataFrame, leaders: dict[int, str]
-) -> dict[tuple[int, str], tuple[float, float, str, str]]:
-    """Map each setting and each label but the first's to how far the first is above it, in points,
-    the half width of the interval, what the test says (``stats.outcome``), and its name."""
+@dataclass(frozen=True)
+class _Margin:
+    """How far the leader is above another: ``points`` ± ``half``; ``p`` of this pair alone, what is
+    decided of it (``stats.outcome``), and the name of the test."""
+
+    points: float
+    half: float
+    p: float
+    outcome: str
+    test: str
+
+
+def _margins(pairwise: pd.DataFrame, leaders: dict[int, str]) -> dict[tuple[int, str], _Margin]:
+    """Map each setting and each label but the leader's to how far the leader is above it."""
     rows = seen_from(pairwise, pd.Series(leaders, dtype=object))
     points, half = 100 * rows["difference"], 100 * rows["half"]
-    columns = (rows["setting"], rows["right"], points, half, rows["outcome"], rows["test"])
+    columns = (points, half, rows["p"], rows["outcome"], rows["test"])
     return {
-        (setting, other): (ahead, around, outcome, test)
-        for setting, other, ahead, around, outcome, test in zip(
-            *(column.tolist() for column in columns), strict=True
+        (setting, other): _Margin(*row)
+        for setting, other, *row in zip(
+            rows["setting"].tolist(),
+            rows["right"].tolist(),
+            *(column.tolist() for column in columns),
+            strict=True,
         )
     }
 

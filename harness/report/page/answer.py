@@ -25,6 +25,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "winner": ("★", "shown to be ahead of every other"),
     "leader": ("●", "the highest mean, not shown to be ahead of every other"),
     "tied": ("○", "not distinguishable from the highest mean"),
+    "alone": ("◐", "behind it by a test of this pair alone, which decides nothing among so many"),
     "untested": ("?", "could not be tested against the highest mean"),
     "behind": ("", "shown to be behind the highest mean"),
     "bound": ("", "a bound: it was shown the labels of the target"),
@@ -153,6 +154,8 @@ def _kind(label: str, standing: Standing) -> str:
         return "winner"
     if label == standing.ranking[0]:
         return "leader"
+    if label in standing.alone:
+        return "alone"
     return {"unclear": "tied", "untested": "untested", "better": "behind"}[standing.outcome(label)]
 
 

@@ -71,6 +71,21 @@ def test_over_all_settings_the_leader_is_told_with_whom_it_ties(frame_of: FrameO
     )
 
 
+def test_a_pair_that_only_its_own_test_tells_apart_is_told_from_one_that_nothing_does(
+    frame_of: FrameOf,
+) -> None:
+    """Of as few seeds little is decided, which must not be read as if all else were alike."""
+    far = [x - 0.3 + d for x, d in zip(BASE, (0.01, -0.012, 0.004), strict=True)]
+    near = [x - 0.002 + d for x, d in zip(BASE, (0.01, -0.012, 0.004), strict=True)]
+    middle = [x - 0.05 + d for x, d in zip(BASE, (0.02, -0.018, 0.004), strict=True)]
+    words = told(frame_of({"best": BASE, "near": near, "middle": middle, "far": far}))
+    assert "but is not distinguishable from near" in words
+    assert (
+        "It is ahead of far (20.3 ± 1.5 %). By a test of that pair alone, which decides nothing"
+        " among as many as a report tests, it is ahead of middle (45.4 ± 3.4 %)." in words
+    )
+
+
 def test_too_few_problems_are_not_ranked(frame_of: FrameOf) -> None:
     words = told(several(frame_of, 2, from_scratch=BASE, a=BASE, b=BASE))
     assert "Average ranks are for 5 problems or more, and this suite has 2." in words
