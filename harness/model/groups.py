@@ -40,7 +40,12 @@ def parameter_groups(
             decay = 0.0
         groups.setdefault((rate, decay), {})[name] = parameter
     return [
-        {"params": [*parameters.values()], "names": [*parameters], "lr": rate, "weight_decay": decay}
+        {
+            "params": [*parameters.values()],
+            "names": [*parameters],
+            "lr": rate,
+            "weight_decay": decay,
+        }
         for (rate, decay), parameters in groups.items()
     ]
 

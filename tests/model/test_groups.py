@@ -31,10 +31,11 @@ def settings(first=0, regularisers=(), **values):
         for owner, module in owners.items()
         for name, p in module.named_parameters()
     }
+    groups = parameter_groups(model, recipe, regularisers)
+    for group in groups:
+        assert group["names"] == [name_of[id(p)] for p in group["params"]]
     return {
-        name_of[id(p)]: (group["lr"], group["weight_decay"])
-        for group in parameter_groups(model, recipe, regularisers)
-        for p in group["params"]
+        name: (group["lr"], group["weight_decay"]) for group in groups for name in group["names"]
     }
 
 

@@ -29,7 +29,8 @@ class Standing:
     ``test``. Of the others, ``tied`` can't be told apart from the leader, and ``untested`` could
     not be tested against it; ``alone`` are those of ``tied`` that a test of this one pair would
     tell from it, which decides nothing among as many pairs as a report tests. ``points`` ±
-    ``half`` is how far it is above the second. ``examples``: how many are tested, where every seed is tested on the same ones, else NaN.
+    ``half`` is how far it is above the second. ``examples``: how many are tested, where every seed
+    is tested on the same ones, else NaN.
     ``within_margin``: all that were left are shown to be within the suite's margin of it.
     ``cheapest``: what takes the least time of the leader and those tied with it that are at most
     the margin below; None where times are not known. ``missing``: labels, and what is missing.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
@@ -28,10 +28,11 @@ class SharpnessAware:
     is highest: ``rho`` away along the gradient (equation 2 of the paper, with p = 2).
 
     Its groups and its state are the other's: nothing is left of a step but what that one keeps.
+    Without ``head``, what groups name as the head's stays where it is while the others move.
     """
 
-    def __init__(self, inner: Optimizer, rho: float) -> None:
-        self._inner, self._rho = inner, rho
+    def __init__(self, inner: Optimizer, rho: float, head: bool = True) -> None:
+        self._inner, self._rho, self._head = inner, rho, head
         self.param_groups = inner.param_groups
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -44,8 +45,7 @@ class SharpnessAware:
         """Leave the gradients of the highest loss near by; gives the loss where the weights are."""
         with torch.enable_grad():
             loss = closure()
-        parameters = [p for group in self.param_groups for p in group["params"]]
-        moved = [(p, p.detach().clone(), p.grad) for p in parameters if p.grad is not None]
+        moved = [(p, p.detach().clone(), p.grad) for p in self._moving() if p.grad is not None]
         with torch.no_grad():
             norm = torch.stack([slope.norm() for _, _, slope in moved]).norm()
             for parameter, _, slope in moved:
@@ -56,6 +56,12 @@ class SharpnessAware:
             for parameter, value, _ in moved:
                 parameter.copy_(value)
         return loss
+
+    def _moving(self) -> Iterator[Tensor]:
+        for group in self.param_groups:
+            for place, parameter in enumerate(group["params"]):
+                if self._head or not group["names"][place].startswith("head."):
+                    yield parameter
 
     def state_dict(self) -> dict[str, Any]:
         return self._inner.state_dict()
@@ -72,6 +78,10 @@ class Sam(Trick):
     A step costs two passes, both of which batch norm's running statistics see. The paper finds a
     ``rho`` of 0.05 good on CIFAR-10 and ImageNet, of those from 0.01 to 0.5. The optimiser that
     the training has without it takes the steps.
+
+    The paper moves all weights. Here a head that starts from zeros stays while the body moves: so
+    few steps old, it is smaller than ``rho``, whose move would turn its answers round and teach the
+    body the opposite. It moves where it starts from something, and where nothing else trains.
     """
 
     name: ClassVar[str] = "sam"
@@ -81,8 +91,10 @@ class Sam(Trick):
     defaults: ClassVar[Settings] = {"rho": 0.05}
 
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        head = recipe.head is not None or not recipe.trainable
+
         def optimizer(groups: list[dict[str, Any]]) -> Optimizer:
-            return SharpnessAware(recipe.optimizer(groups), hp["rho"])
+            return SharpnessAware(recipe.optimizer(groups), hp["rho"], head)
 
         return replace(recipe, optimizer=optimizer)
 

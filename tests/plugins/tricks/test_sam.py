@@ -65,12 +65,49 @@ def test_the_radius_is_of_all_parameters_together():
     assert [p.item() for p in parameters] == [3.0, 4.0, 5.0]
 
 
-def test_without_a_radius_nothing_changes_bit_for_bit():
+def test_what_groups_name_as_the_heads_can_be_left_where_it_is():
+    parameters = [torch.nn.Parameter(torch.tensor(value)) for value in (3.0, 4.0)]
+    groups = [{"params": parameters, "names": ["body.weight", "head.weight"]}]
+    sharp = SharpnessAware(torch.optim.SGD(groups, lr=0.0), rho=0.5, head=False)
+    seen = []
+
+    def closure():
+        sharp.zero_grad()
+        seen.append([p.item() for p in parameters])
+        loss = (parameters[0] ** 2 + parameters[1] ** 2) / 2
+        loss.backward()
+        return loss
+
+    sharp.step(closure)
+    assert seen == [[3.0, 4.0], [3.5, 4.0]]
+
+
+@pytest.mark.parametrize(
+    ("first", "head", "plain"), [(0, False, True), (0, True, False), (3, False, False)]
+)
+def test_a_head_of_zeros_moves_only_where_nothing_else_does(first, head, plain):
+    """It gives the body no gradient, so a body alone does not move, and the step is a plain one."""
+    backbone = still_norms()
+    task = Task(shots(digits(backbone), 4, 5), OneClass.of(5))
+    given = torch.nn.Linear(backbone.num_features, 5) if head else None
+    recipe = Recipe(backbone, backbone.parameters_from(first), lr=1e-2, head=given)
+    sharp = Sam().amend(recipe, task, {"rho": 0.5}, a_run())
+    found, expected = (fit(each, task, a_run(steps=1)).trained for each in (sharp, recipe))
+    assert plain == all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def still_norms():
+    """A backbone without batch norms, which would see both passes."""
+
     def edit(body):
         for block in range(3):
-            body[block][1] = torch.nn.Identity()  # batch norm sees both passes
+            body[block][1] = torch.nn.Identity()
 
-    backbone = small_backbone().edited(edit).eval()
+    return small_backbone().edited(edit).eval()
+
+
+def test_without_a_radius_nothing_changes_bit_for_bit():
+    backbone = still_norms()
     task = Task(shots(digits(backbone), 4, 5), OneClass.of(5))
     plain = Recipe(backbone, backbone.parameters_from(0), lr=1e-2, schedule=constant)
     sharp = Sam().amend(plain, task, {"rho": 0.0}, a_run())
