@@ -68,10 +68,11 @@ def command(
     Exit status: 0 all agree, 1 some cell does not, 2 wrong usage, 130 interrupted.
     """
     from harness.record.store import Store
+    from harness.report.status_text import lines
     from harness.run import stopping
     from harness.run.events import Events
     from harness.run.job import Place
-    from harness.run.progress import ProgressBar
+    from harness.run.progress import ProgressTracker
     from harness.run.suite import pick_workers, readers_each, room_for, run_suite
     from harness.share.reproduce import claim, opened
 
@@ -92,7 +93,7 @@ def command(
         readers=readers_each(len(workers)),
         limits=suite.limits,
     )
-    registry.manager.register(ProgressBar(sys.stderr), name="progress")
+    registry.manager.register(ProgressTracker(sys.stderr, lines), name="progress")
     events = Events(registry.manager, say)
     try:
         with stopping.at_signals(lambda: say("stopping: the same command goes on")):

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 EVERY = 2.0
 """Seconds between two looks."""
 
-WIDEST = 120
-"""Characters of a line, at most, on a wider terminal."""
-
 
 @click.command("status")
 @click.argument("directory", metavar="DIR/NAME", type=click.Path(path_type=Path))
@@ -87,5 +84,4 @@ def _shown(found: Snapshot, cells: bool, output: str) -> str:
 
     if output == "json":
         return json.dumps(as_json(found), indent=1, ensure_ascii=False)
-    width = min(shutil.get_terminal_size().columns, WIDEST)
-    return "\n".join(lines(found, width, cells))
+    return "\n".join(lines(found, shutil.get_terminal_size().columns, cells))

@@ -163,9 +163,10 @@ def command(
         _show_stale(todo, Store(directory))
         return 0
 
+    from harness.report.status_text import lines
     from harness.run import stopping
     from harness.run.events import Events
-    from harness.run.progress import ProgressBar
+    from harness.run.progress import ProgressTracker
     from harness.run.purse import Purse
 
     def expected(cells: Sequence[Cell]) -> float:
@@ -175,7 +176,7 @@ def command(
 
     for title, sentence in notes_told(datasets, chosen):
         _say(f"problem '{title}': {sentence}")
-    followers["progress"] = ProgressBar(sys.stderr)
+    followers["progress"] = ProgressTracker(sys.stderr, lines)
     for name, follower in followers.items():
         registry.manager.register(follower, name=name)
     events = Events(registry.manager, _say)

@@ -13,11 +13,16 @@ from harness.record.monitor import CellState, Snapshot, State
 from harness.report import format
 from harness.report.analysis.faults import Faults, in_order, note
 
+WIDEST = 120
+"""Characters of a line, at most, on a wider terminal."""
+
 STATES: tuple[State, ...] = get_args(State)
 
 
-def lines(snapshot: Snapshot, width: int, every: bool) -> Iterator[str]:
-    """The whole in lines of at most ``width`` characters; with ``every``, a line a cell too."""
+def lines(snapshot: Snapshot, width: int, every: bool = False) -> Iterator[str]:
+    """The whole in lines for a terminal of ``width`` characters; with ``every``, a line a cell
+    too."""
+    width = min(width, WIDEST)
     yield from _headlines(snapshot)
     yield ""
     yield from _by_strategy(snapshot, width)

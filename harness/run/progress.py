@@ -1,47 +1,46 @@
-"""Progress on a stream: a live line on a terminal, a line a cell elsewhere."""
+"""Progress on a stream: a line a cell that has ended, and on a terminal a live view below them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from threading import Lock
+from typing import IO, TypeAlias
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.live import Live
+from rich.text import Text
 
 from harness.markers import hookimpl
 from harness.plan.cell import Cell
-from harness.record.monitor import Monitor
+from harness.record.monitor import Monitor, Snapshot
 from harness.record.schema import Record
 from harness.record.store import Store
 
 EVERY = 2.0
 """Seconds between two looks at what is left: a look reads the plan, however many cells it has."""
 
+View: TypeAlias = Callable[[Snapshot, int], Iterable[str]]
+"""Puts a look into lines of at most so many characters."""
 
-class ProgressBar:
-    """A tracker that shows cells done, what runs now, and elapsed and expected time."""
 
-    def __init__(self, stream: IO[str]) -> None:
+class ProgressTracker:
+    """A tracker that tells each cell that has ended, with the time left in all, and on a terminal
+    shows the ``view`` of what runs, waits and went wrong meanwhile."""
+
+    def __init__(self, stream: IO[str], view: View) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
-        self._bar: Progress | None = None
-        self._running: dict[str, TaskID] = {}
+        self._view = view
+        self._live: Live | None = None
         self._total = 0
         self._ended: set[str] = set()
         self._cells: frozenset[str] = frozenset()
         self._monitor: Monitor | None = None
+        self._snapshot: Snapshot | None = None
+        self._looking = Lock()  # the live view is drawn in a thread of its own
         self._started = 0.0
         self._looked = -EVERY
-        self._end: float | None = None
 
     @hookimpl
     def harness_suite_started(
@@ -55,33 +54,13 @@ class ProgressBar:
         self._cells = frozenset(cell.cell for cell in cells)
         self._monitor, self._looked = Monitor(Store(directory)), -EVERY
         if self._console.is_terminal and todo:
-            self._bar = Progress(
-                BarColumn(24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.description}"),
+            self._live = Live(
                 console=self._console,
+                get_renderable=self._drawn,
+                refresh_per_second=1,
                 transient=True,
             )
-            self._whole = self._bar.add_task("", total=todo)
-            self._bar.start()
-
-    @hookimpl
-    def harness_cell_started(self, cell: Cell) -> None:
-        if self._bar is not None:
-            self._running[cell.cell] = self._bar.add_task(escape(cell.title), total=None)
-
-    @hookimpl
-    def harness_cell_progress(self, cell: Cell, stage: str, done: int, total: int) -> None:
-        if self._bar is None or cell.cell not in self._running:
-            return
-        known = f"{done}/{total}" if total else f"{done}"
-        self._bar.update(
-            self._running[cell.cell],
-            description=escape(f"{cell.title}: {stage} {known}"),
-            completed=done,
-            total=total or None,
-        )
+            self._live.start(refresh=True)
 
     @hookimpl
     def harness_cell_finished(self, cell: Cell, record: Record) -> None:
@@ -93,25 +72,33 @@ class ProgressBar:
             f"{record.seconds.get('total', 0.0):.1f} s  ({self._expected()})"
         )
         self._console.print(line, markup=False)
-        if self._bar is not None and cell.cell in self._running:
-            self._bar.remove_task(self._running.pop(cell.cell))
-            self._bar.update(self._whole, completed=len(self._ended), description=self._expected())
 
     @hookimpl
     def harness_suite_finished(self, suite: str, directory: Path) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _drawn(self) -> Text:
+        found = self._look()
+        return Text("" if found is None else "\n".join(self._view(found, self._console.width)))
 
     def _expected(self) -> str:
         """Seconds so far, and those that are left by what cells like them took."""
-        now = time.monotonic()
-        if self._monitor is not None and now - self._looked >= EVERY:
-            left = self._monitor.look(self._cells).left
-            self._looked, self._end = now, None if left is None else now + left
-        elapsed = f"{_clock(now - self._started)} elapsed"
-        if self._end is None or len(self._ended) == self._total:
+        elapsed = f"{_clock(time.monotonic() - self._started)} elapsed"
+        found = self._look()
+        if found is None or found.left is None or len(self._ended) == self._total:
             return elapsed
-        return f"{elapsed}, about {_clock(max(self._end - now, 0.0))} left"
+        since = time.monotonic() - self._looked
+        return f"{elapsed}, about {_clock(max(found.left - since, 0.0))} left"
+
+    def _look(self) -> Snapshot | None:
+        """How far the suite is, seen at most :data:`EVERY` seconds ago."""
+        with self._looking:
+            if self._monitor is not None and time.monotonic() - self._looked >= EVERY:
+                self._snapshot = self._monitor.look(self._cells)
+                self._looked = time.monotonic()
+            return self._snapshot
 
 
 def _clock(seconds: float) -> str:

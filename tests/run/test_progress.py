@@ -1,4 +1,4 @@
-"""What a run shows where its progress is no terminal: a line a cell, and the time left."""
+"""What a run shows: a line a cell and the time left, and on a terminal what status shows."""
 
 import io
 
@@ -6,7 +6,8 @@ import pytest
 
 from harness.record.schema import Coordinates, Plan, Record
 from harness.record.store import Store
-from harness.run.progress import ProgressBar
+from harness.report.status_text import lines
+from harness.run.progress import ProgressTracker
 
 
 def cell(key, label, seed=0):
@@ -24,20 +25,27 @@ def cell(key, label, seed=0):
     )
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
 def run(tmp_path):
     """Ends cells one by one, each after so many seconds of its own; gives the lines shown."""
     cells = [cell(f"{label}{seed}", label, seed) for seed in range(3) for label in ("fast", "slow")]
-    store, shown = Store(tmp_path), io.StringIO()
+    store = Store(tmp_path)
     store.write_plan(Plan(suite="small", cells=cells))
-    progress = ProgressBar(shown)
 
-    def ended(seconds, only=cells):
+    def ended(seconds, only=cells, stream=io.StringIO):
+        shown = stream()
+        progress = ProgressTracker(shown, lines)
         progress.harness_suite_started("small", tmp_path, only, len(only))
         for each, took in zip(only, seconds, strict=False):
             record = Record(**each.model_dump(), status="ok", seconds={"total": took})
             store.write_record(record)
             progress.harness_cell_finished(each, record)
+        progress.harness_suite_finished("small", tmp_path)
         return shown.getvalue().splitlines()
 
     return ended
@@ -66,3 +74,12 @@ def test_the_plan_is_not_read_for_each_of_many_cells(run, monkeypatch):
     assert len(lines) == 7
     assert lines[-1].endswith("(0:00 elapsed)")  # nothing is left
     assert len(looks) == 1
+
+
+def test_a_terminal_shows_below_the_lines_what_status_shows(run, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("harness.run.progress.EVERY", 0.0)
+    shown = "\n".join(run([10.0, 1000.0], stream=Terminal))
+    before, after = shown.index("small: 6 cells, 6 waiting"), shown.index("2 ok, 4 waiting")
+    assert before < shown.index("[1/6] ok") < shown.index("[2/6] ok") < after
+    assert "strategy      ok    failed    running    waiting" in shown
