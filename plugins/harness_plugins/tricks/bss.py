@@ -40,7 +40,11 @@ class SpectralShrinkage(Regulariser):
 class Bss(Trick):
     """Batch spectral shrinkage: penalise the ``count`` smallest singular values of the features.
 
-    The paper takes one of them, at a weight of 1e-3.
+    The paper takes one of them, at a weight of 1e-3, where the gradient of the loss at its random
+    head is ten times that of the penalty. A head of zeros gives the backbone none at first, and
+    AdamW makes a full step of whatever there is: on ImageNet's weights 1e-3 halves the accuracy
+    that there is with 20 photographs a class, and 1e-5 costs some points. ``lp_ft``, whose head is
+    solved for, stands the paper's weight.
     """
 
     count: int = 1
@@ -48,8 +52,8 @@ class Bss(Trick):
     name: ClassVar[str] = "bss"
     family: ClassVar[str] = "regularisation"
     citation: ClassVar[str] = "Chen et al. 2019, Catastrophic forgetting meets negative transfer"
-    space: ClassVar[Space] = {"weight": FloatDistribution(1e-4, 1.0, log=True)}
-    defaults: ClassVar[Settings] = {"weight": 1e-3}
+    space: ClassVar[Space] = {"weight": FloatDistribution(1e-6, 1e-2, log=True)}
+    defaults: ClassVar[Settings] = {"weight": 1e-5}
 
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
         shrinkage = SpectralShrinkage(hp["weight"], self.count)
