@@ -93,7 +93,10 @@ def test_the_report_shows_them_and_that_their_cost_is_not_known(harness, results
     ended = harness("score", results, named, "--label", "raters", "--seed", "0")
     assert ended.status == 0, ended.err
     assert harness("report", results).status == 0
-    assert "raters (made elsewhere)" in (results / "report/index.html").read_text()
+    page = (results / "report/index.html").read_text()
+    assert "raters (made elsewhere)" in page
+    assert "4 cells ok" in page
+    assert "1 result of predictions made elsewhere" in page
     for name in ("results", "cost", "cells", "metrics"):
         assert "raters (made elsewhere)" in (results / f"report/tables/{name}.md").read_text()
     cost = pd.read_csv(results / "report/tables/cost.csv").set_index("label")

@@ -11,6 +11,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from harness.record.elsewhere import ELSEWHERE
 from harness.report import format
 from harness.report.analysis import advice, claims, design, importance, stats
 from harness.report.analysis.faults import Fault
@@ -105,8 +106,10 @@ def _template() -> jinja2.Template:
 def _lead(report: Report) -> dict[str, Any]:
     """Tell what was compared, and how many of its cells have which status."""
     frame = report.frame
-    counts = Counter(frame["status"])
+    given = frame["strategy"] == ELSEWHERE
+    counts = Counter(frame.loc[~given, "status"])
     return {
+        "elsewhere": int(given.sum()),
         "strategies": report.strategies.labels,
         "problems": [str(problem) for problem in frame["problem"].unique()],
         "backbones": [str(backbone) for backbone in frame["backbone"].unique()],
