@@ -117,7 +117,9 @@ class Experiment(Opening):
         try:
             with self.clock.aside():
                 logits = on_examples(self.trials, self.run_context, backbone, task, predictor)
-        except Exception:  # they are noise, which a model need not stand
+        except Exception as error:  # they are noise, which a model need not stand
+            told = "its model will be known again by its data, not by made-up examples"
+            print(f"harness: {told}: {one_line(error)}", file=sys.stderr)
             return {}
         return {"example_logits": logits.numpy()}
 
