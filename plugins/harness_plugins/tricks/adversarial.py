@@ -78,7 +78,7 @@ class Adversarial(Trick):
     In one ``steps``, the fast gradient sign method; in more, projected gradient descent from a
     random start (Madry et al. 2018), of which each step costs as much as a step of training. They
     take 8 levels on all of CIFAR-10, which with 20 photographs a class costs a third of what
-    ImageNet's weights know; 1 costs few points. What is raised is the loss of the task, without
+    ImageNet's weights know, and 1 costs 5 points. What is raised is the loss of the task, without
     other tricks'. Name it after all that changes images.
     """
 
