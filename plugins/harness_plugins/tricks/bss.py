@@ -43,8 +43,8 @@ class Bss(Trick):
     The paper takes one of them, at a weight of 1e-3, where the gradient of the loss at its random
     head is ten times that of the penalty. A head of zeros gives the backbone none at first, and
     AdamW makes a full step of whatever there is: on ImageNet's weights 1e-3 halves the accuracy
-    that there is with 20 photographs a class, and 1e-5 costs 1 or 2 points. ``lp_ft``, whose head is
-    solved for, stands the paper's weight.
+    that there is with 20 photographs a class, and 1e-5 costs 1 or 2 points. ``lp_ft``, whose head
+    is solved for, stands the paper's weight.
     """
 
     count: int = 1
