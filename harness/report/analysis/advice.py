@@ -26,28 +26,29 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     best, cheap = overall.leader, overall.cheapest
     within = margin_text(decisions.design)
     cost = _cost(seconds[best])
+    take = "To take" if len(decisions.standings) == 1 else "To take one for all settings"
     if overall.winner is not None:
-        text = "To take: <b>{}</b>, the winner over all problems{}."
-        return [Markup(text).format(best, cost)]
+        text = "{}: <b>{}</b>, the winner over all problems{}."
+        return [Markup(text).format(take, best, cost)]
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
-            "To take: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
+            "{}: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
             " at most {} below it and takes {} of its time: {} a cell instead of {}."
         )
         times = format.duration(seconds[cheap]), format.duration(seconds[best])
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + " %"
-        return [Markup(text).format(cheap, best, within, share, *times)]
+        return [Markup(text).format(take, cheap, best, within, share, *times)]
     if cheap is not None and pd.isna(seconds[best]):
         text = (
-            "To take: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
+            "{}: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
             " at most {} below it and takes {} a cell."
         )
-        return [Markup(text).format(cheap, best, within, format.duration(seconds[cheap]))]
+        return [Markup(text).format(take, cheap, best, within, format.duration(seconds[cheap]))]
     text = (
-        "To take: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
+        "{}: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
         " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
     )
-    return [Markup(text).format(best, cost, within)]
+    return [Markup(text).format(take, best, cost, within)]
 
 
 def margin_text(design: Design) -> str:
@@ -60,19 +61,30 @@ def _cost(seconds: float) -> str:
     return "" if pd.isna(seconds) else f", at {format.duration(seconds)} a cell"
 
 
-def deciding_more(decisions: Decisions, suite: str) -> list[Markup]:
-    """Tell the command that would add seeds where a setting has no winner."""
-    open_ = sum(
-        one.winner is None and not one.within_margin
+def deciding_more(decisions: Decisions, table: pd.DataFrame, suite: str) -> list[Markup]:
+    """Tell the command that would add seeds where a setting has no winner, and what it costs."""
+    open_ = [
+        one
         for one in decisions.standings
-        if len(one.ranking) > 1
-    )
+        if one.winner is None and not one.within_margin and len(one.ranking) > 1
+    ]
     most = max(MORE_SEEDS)
     if not open_ or decisions.design.looks or not 0 < decisions.seeds < most:
         return []
     first = max(decisions.seeds, 2)
+    seconds = table.set_index(["setting", "label"])["seconds_total"]
+    each = [
+        seconds[one.setting, label]
+        for one in open_
+        for label in (one.ranking[0], *one.tied, *one.untested)
+    ]
+    known = [cost for cost in each if not pd.isna(cost)]
     added = f"seeds={{ from = {first}, to = {most}, margin = 1.0 }}"
-    text = "{} no winner. To add seeds to {} alone: <code>harness suite {} --set '{}'</code>"
-    have, those = ("has", "it") if open_ == 1 else ("have", "those")
-    settings = f"{format.plural(open_, 'setting')} {have}"
-    return [Markup(text).format(settings, those, suite, added)]
+    text = (
+        "{} no winner. To add seeds to {} alone, until one is named or all that are left are within"
+        " 1 point, in at most {}, one cell at a time: <code>harness suite {} --set '{}'</code>"
+    )
+    have, those = ("has", "it") if len(open_) == 1 else ("have", "those")
+    settings = f"{format.plural(len(open_), 'setting')} {have}"
+    longest = format.duration(sum(known) * (most - decisions.seeds))
+    return [Markup(text).format(settings, those, longest, suite, added)]

@@ -98,7 +98,7 @@ def _over_all(decisions: Decisions) -> list[Markup]:
     first, settings = rows[0].left, max(row.settings for row in rows)
     same = any(standing.examples > 0 for standing in decisions.standings)
     where = Markup("Over all {} together{}, ").format(
-        format.plural(settings, "setting"), " and on these test examples" if same else ""
+        format.plural(settings, "setting"), ", on these test examples" if same else ""
     )
     if overall.winner is not None:
         text = "{}{} has the highest mean accuracy, and is ahead of every other strategy{}."
@@ -132,9 +132,8 @@ def _standing(
         text = "{} ahead of {}."
         sentences.append(Markup(text).format(subject if equal else "It is", _and(below)))
     if alone := told.get("alone"):
-        text = "By a test of that pair alone, which decides nothing among {}, {} ahead of {}."
-        given = ("as many as a report tests", subject if equal else "it is", _and(alone))
-        sentences.append(Markup(text).format(*given))
+        text = "By a test of that pair alone, not after correction for all tests, {} ahead of {}."
+        sentences.append(Markup(text).format(subject if equal else "it is", _and(alone)))
     if untested := told.get("untested"):
         sentences.append(Markup("Not tested against {}: {}.").format(_b(first), _and(untested)))
     return sentences
@@ -174,13 +173,15 @@ def _harm(table: pd.DataFrame, reference: str | None) -> list[Markup]:
         if group["gain_outcome"] == "worse"
     ]
     compared = format.plural(len(gains), "comparison")
+    helped = sum(group["gain_outcome"] == "better" for group in gains)
+    helps = f"It is shown to help in {helped or 'none'}."
     if not hurt:
-        text = "Transfer is shown to hurt in none of {} with {}."
-        return [Markup(text).format(compared, _b(reference))]
-    text = '<strong class="bad">Transfer hurts</strong> in {} of {} with {}: {}.'
+        text = "Transfer is shown to hurt in none of {} with {}. {}"
+        return [Markup(text).format(compared, _b(reference), helps)]
+    text = '<strong class="bad">Transfer hurts</strong> in {} of {} with {}: {}. {}'
     more = [Markup("{} more").format(len(hurt) - MOST_NAMED)] if len(hurt) > MOST_NAMED else []
     listed = _and([*hurt[:MOST_NAMED], *more])
-    return [Markup(text).format(len(hurt), compared, _b(reference), listed)]
+    return [Markup(text).format(len(hurt), compared, _b(reference), listed, helps)]
 
 
 def _power(decisions: Decisions, settings: int) -> list[Markup]:

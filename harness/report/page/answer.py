@@ -25,13 +25,19 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "winner": ("★", "shown to be ahead of every other"),
     "leader": ("●", "the highest mean, not shown to be ahead of every other"),
     "tied": ("○", "not distinguishable from the highest mean"),
-    "alone": ("◐", "behind it by a test of this pair alone, which decides nothing among so many"),
+    "alone": (
+        "◐",
+        "behind it in a test of this pair alone, not after correction for all tests of the page",
+    ),
     "untested": ("?", "could not be tested against the highest mean"),
     "behind": ("", "shown to be behind the highest mean"),
     "bound": ("", "a bound: it was shown the labels of the target"),
     "gap": ("", "a result is missing"),
 }
 """For each decision on a strategy in a setting, its mark and what it means."""
+
+OPEN = ("leader", "tied", "alone", "untested")
+"""Decisions on those that may be the best of a setting."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,11 @@ def answer(report: Report) -> dict[str, Any]:
         "columns": [_column(standings[setting], groups) for setting, groups in settings.items()],
         "rows": rows,
         "within": margin_text(report.decisions.design),
+        "open": [MARKS[kind][0] for kind in OPEN if kind in kinds],
         "marks": [
-            (mark, meaning) for kind, (mark, meaning) in MARKS.items() if mark and kind in kinds
+            (mark or "no mark", meaning)
+            for kind, (mark, meaning) in MARKS.items()
+            if kind in kinds and (mark or kind == "behind")
         ],
     }
 
@@ -176,4 +185,4 @@ def _decided(standing: Standing) -> str:
         return "no: one seed"
     if standing.within_margin:
         return "equal within the margin"
-    return f"no: {len(standing.tied) + len(standing.untested) + 1} not told apart"
+    return f"no: {len(standing.tied) + len(standing.untested) + 1} may be the best"

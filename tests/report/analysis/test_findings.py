@@ -81,8 +81,8 @@ def test_a_pair_that_only_its_own_test_tells_apart_is_told_from_one_that_nothing
     words = told(frame_of({"best": BASE, "near": near, "middle": middle, "far": far}))
     assert "but is not distinguishable from near" in words
     assert (
-        "It is ahead of far (20.3 ± 1.5 %). By a test of that pair alone, which decides nothing"
-        " among as many as a report tests, it is ahead of middle (45.4 ± 3.4 %)." in words
+        "It is ahead of far (20.3 ± 1.5 %). By a test of that pair alone, not after"
+        " correction for all tests, it is ahead of middle (45.4 ± 3.4 %)." in words
     )
 
 
