@@ -73,6 +73,12 @@ if TYPE_CHECKING:
     help="Begin only what will end within this time, as 30m, 2h or 1d: all strategies of a setting "
     "and a seed, or none.",
 )
+@click.option(
+    "--share-trials",
+    is_flag=True,
+    help="Let workers without a cell of their own do trials of the cells that run: for few cells of"
+    " many trials. With [budget] sampler = 'random' and no pruner, results are the same.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the cells and what they cost; run nothing.")
 @plugin_options
 @format_option
@@ -87,6 +93,7 @@ def command(
     tracker: tuple[str, ...],
     retry: str,
     purse: float | None,
+    share_trials: bool,
     dry_run: bool,
     plugin: tuple[Path, ...],
     plugins_dir: tuple[Path, ...],
@@ -111,6 +118,7 @@ def command(
       harness suite mine.toml --inline --only label=mine
       harness suite quickstart --tracker tensorboard
       harness suite mine.toml --purse 2h
+      harness suite mine.toml --only label=lora --device cuda:0,1 --share-trials
 
     \b
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
@@ -146,6 +154,7 @@ def command(
         workers=workers,
         readers=readers_each(len(workers)),
         limits=limits,
+        share=share_trials,
     )
     followers = {name: registry.get("tracker", name).cls() for name in tracker}
 

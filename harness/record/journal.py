@@ -59,7 +59,7 @@ class Journal:
     @property
     def checkpoint(self) -> Path:
         """The file for the state of a training that is under way."""
-        return self._file.with_suffix(".safetensors")
+        return self._file.with_name(f"{self._cell}.safetensors")
 
     def read(self, threads: int | None = None) -> Partial:
         """What was done with so many threads; nothing where there is no journal that can be
@@ -86,8 +86,8 @@ class Journal:
             os.replace(new, self._file)
 
     def drop(self) -> None:
-        """Forget it: the cell has ended, or is to start anew."""
-        for file in (self._file, self._new, self.checkpoint):
+        """Forget it, and the journals of single trials: the cell has ended, or is to start anew."""
+        for file in self._file.parent.glob(f"{self._cell}.*"):
             with suppress(OSError):
                 file.unlink()
 
@@ -103,12 +103,12 @@ class Journal:
 
     @property
     def _new(self) -> Path:
-        return self._file.with_suffix(".new")
+        return self._file.with_name(f"{self._cell}.new")
 
 
 def begun(directory: Path) -> set[str]:
     """The cells that have a journal in a results folder."""
-    return {path.stem for path in (directory / "partial").glob("*")}
+    return {path.name.partition(".")[0] for path in (directory / "partial").glob("*")}
 
 
 def _seal(content: bytes) -> bytes:

@@ -5,30 +5,42 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import torch
 
 from harness.errors import one_line
 from harness.executor import Emit
+from harness.model.precision import products
 from harness.model.threads import computing_with
 from harness.plan.cell import Cell
 from harness.record import provenance
 from harness.record.files import CannotWrite
+from harness.record.journal import Journal
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
+from harness.record.trial_files import TrialFiles
 from harness.run.experiment import Experiment
 from harness.run.meters import Meters
+from harness.run.opening import Opening
 from harness.run.resources import Resources
 from harness.run.seeding import seeded
+from harness.run.shared_trials import SharedTrials
 from harness.run.status import KEPT, classify
+from harness.suite.schema import EpisodesProblem
 
 
 def run_cell(
-    cell: Cell, resources: Resources, store: Store, emit: Emit, attempts: int = 1
+    cell: Cell,
+    resources: Resources,
+    store: Store,
+    emit: Emit,
+    attempts: int = 1,
+    files: TrialFiles | None = None,
 ) -> Record:
     """Run a cell, or go on with it, and write its record, whatever happens in it.
 
@@ -37,12 +49,13 @@ def run_cell(
 
     Args:
         attempts: how often the cell was begun, this time included.
+        files: of its trials, where other processes do some of them.
     """
     emit("harness_cell_started", {"cell": cell})
     started = datetime.now(UTC)
     process = os.getpid()
     meters = Meters(resources.device)
-    experiment = Experiment(cell, resources, store, meters, emit)
+    experiment = Experiment(cell, resources, store, meters, emit, files)
     reason, trace = None, None
     status: Status
     interrupt: KeyboardInterrupt | None = None
@@ -113,6 +126,28 @@ def run_cell(
     if interrupt is not None:
         raise interrupt
     return record
+
+
+def help_cell(
+    cell: Cell, resources: Resources, files: TrialFiles, over: Callable[[], bool]
+) -> None:
+    """Do trials of a cell that another process runs, until it is ``over``; what comes of them is in
+    ``files``, and the record is the other's."""
+    meters = Meters(resources.device)
+    journal = Journal(files.directory, f"{cell.cell}.help-{os.getpid()}")
+    opening = Opening(cell, resources, journal, meters, _silent, files)
+    with _seeded(cell.seed, resources.device), computing_with(cell.budget.threads), meters:
+        backbone, loaded = opening.open()
+        problem = cell.problem_spec
+        assert not isinstance(problem, EpisodesProblem)
+        with products(opening.run_context.precision):
+            trials = opening.trials
+            assert isinstance(trials, SharedTrials)
+            trials.help(backbone, opening.one_task(problem, loaded, backbone).val, over)
+
+
+def _silent(hook: str, arguments: Mapping[str, Any]) -> None:
+    """What a helper does is told by the process that takes it over."""
 
 
 def _written(record: Record, store: Store) -> Record:

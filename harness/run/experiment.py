@@ -35,6 +35,7 @@ from harness.predictor import Predictor
 from harness.record.files import CannotWrite
 from harness.record.journal import Journal
 from harness.record.store import Store
+from harness.record.trial_files import TrialFiles
 from harness.run import costs, stopping
 from harness.run.facts import Tested
 from harness.run.meters import Meters
@@ -54,9 +55,16 @@ class Experiment(Opening):
     :func:`harness.run.cell.run_cell` makes the record."""
 
     def __init__(
-        self, cell: Cell, resources: Resources, store: Store, meters: Meters, emit: Emit
+        self,
+        cell: Cell,
+        resources: Resources,
+        store: Store,
+        meters: Meters,
+        emit: Emit,
+        files: TrialFiles | None = None,
     ) -> None:
-        super().__init__(cell, resources, Journal(store.directory, cell.cell), meters, emit)
+        journal = Journal(store.directory, cell.cell)
+        super().__init__(cell, resources, journal, meters, emit, files)
         self.store = store
         self.tested: Tested | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,13 +24,16 @@ from harness.record.journal import Journal
 from harness.record.locks import is_locked, locked
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
+from harness.record.trial_files import TrialFiles
 from harness.registry import Sources, load_once
-from harness.run.cell import run_cell
+from harness.run.cell import help_cell, run_cell
 from harness.run.heartbeat import Heartbeat
 from harness.run.malloc import keep_freed
 from harness.run.resources import LRU, Resources
+from harness.run.shared_trials import divisible
 from harness.run.status import KEPT
 from harness.suite.budget import Limits
+from harness.suite.schema import EpisodesProblem
 
 GIB = 2**30
 
@@ -37,7 +41,8 @@ GIB = 2**30
 @dataclass(frozen=True)
 class Place:
     """Where cells run and where what they leave goes. ``workers`` has the device of each, and
-    ``readers`` threads read what a cell asks for and does not fit into memory."""
+    ``readers`` threads read what a cell asks for and does not fit into memory. With ``share``,
+    workers without a cell of their own do trials of others'."""
 
     sources: Sources
     directory: Path
@@ -45,6 +50,7 @@ class Place:
     workers: tuple[str, ...]
     readers: int
     limits: Limits
+    share: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,13 +121,26 @@ class CellJob:
         with locked(self.place.directory, self.cell.cell) as ours:
             if not ours or self.settled() is not None:
                 return
-            keep_freed()
-            if device.startswith("cuda"):
-                share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
-                torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
+            self._divide(device)
             with Heartbeat(self.place.directory, self.cell.cell, device, emit) as alive:
-                resources = self._resources(device)
-                run_cell(self.cell, resources, self._store, alive.emit, self.attempts + 1)
+                resources, attempts = self._resources(device), self.attempts + 1
+                run_cell(self.cell, resources, self._store, alive.emit, attempts, self.files)
+
+    @property
+    def files(self) -> TrialFiles | None:
+        """Those of its trials, if other workers may do some of them."""
+        cell, limits = self.cell, self.place.limits
+        one_task = not isinstance(cell.problem_spec, EpisodesProblem)
+        if not (self.place.share and one_task and divisible(cell.budget) and not limits.accumulate):
+            return None
+        return TrialFiles(self.place.directory, cell.cell, cell.budget.threads)
+
+    def _divide(self, device: str) -> None:
+        """Take of this process's memory and of the device what is its own."""
+        keep_freed()
+        if device.startswith("cuda"):
+            share = (1 - self.place.limits.device_headroom) / self._neighbours(device)
+            torch.cuda.set_per_process_memory_fraction(share, torch.device(device))
 
     def _resources(self, device: str) -> Resources:
         place = self.place
@@ -154,6 +173,37 @@ class CellJob:
             if record.status not in KEPT:  # it may have been killed just after its record
                 self._journal.drop()
         emit("harness_cell_finished", {"cell": cell, "record": record})
+
+
+@dataclass(frozen=True)
+class HelpJob(CellJob):
+    """Trials of a cell that another process runs, and writes the record of; one of several
+    helpers, which are numbered."""
+
+    helper: int = 0
+
+    @property
+    def title(self) -> str:
+        return f"trials of {self.cell.title}"
+
+    @property
+    def log(self) -> Path:
+        return super().log.with_suffix(f".help-{self.helper}.log")
+
+    def wanted(self) -> bool:
+        return self.settled() is None
+
+    def run(self, emit: Emit, device: str) -> None:
+        if self.files is None or not self.wanted():
+            return
+        self._divide(device)
+        try:
+            help_cell(self.cell, self._resources(device), self.files, lambda: not self.wanted())
+        except Exception:  # the cell's own process meets it too, and its record tells
+            traceback.print_exc()
+
+    def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
+        """What it was at is done by the cell's own process."""
 
 
 @cache

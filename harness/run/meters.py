@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -122,8 +122,15 @@ class Meters:
         self._memory.__exit__()
         self._cpu = cpu_seconds() - self._cpu_before
 
-    def add(self, earlier: Partial) -> None:
-        self._earlier = earlier
+    def add(self, other: Partial) -> None:
+        """Count what another process took of the cell, too."""
+        known = self._earlier
+        self._earlier = Partial(
+            peak_host_bytes=max(known.peak_host_bytes, other.peak_host_bytes),
+            peak_device_bytes=_most(known.peak_device_bytes, other.peak_device_bytes),
+            joules=_sum(known.joules, other.joules),
+            cpu_seconds=known.cpu_seconds + other.cpu_seconds,
+        )
 
     def look(self) -> None:
         """Note what was taken so far."""
@@ -134,14 +141,29 @@ class Meters:
     def read(self) -> dict[str, Any]:
         """What was noted last, by the names it has in a record."""
         memory, earlier = self._memory, self._earlier
-        devices = [n for n in (memory.on_device, earlier.peak_device_bytes) if n is not None]
-        joules = [n for n in (self._energy.joules, earlier.joules) if n is not None]
         return {
             "peak_host_bytes": max(memory.host, earlier.peak_host_bytes),
-            "peak_device_bytes": max(devices, default=None),
-            "joules": sum(joules) if joules else None,
+            "peak_device_bytes": _most(memory.on_device, earlier.peak_device_bytes),
+            "joules": _sum(self._energy.joules, earlier.joules),
             "cpu_seconds": self._cpu + earlier.cpu_seconds,
         }
+
+
+def since(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """What was taken between two readings of meters: peaks are those of the later one."""
+    spent = {"cpu_seconds": after["cpu_seconds"] - before["cpu_seconds"], "joules": None}
+    if before["joules"] is not None and after["joules"] is not None:
+        spent["joules"] = after["joules"] - before["joules"]
+    return {**after, **spent}
+
+
+def _most(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _sum(*values: float | None) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _millijoules(device: torch.device) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,13 @@ from harness.plan import configure, keys
 from harness.plan.cell import Cell
 from harness.plan.targets import cell_manifest, source_manifest
 from harness.record.journal import Journal
+from harness.record.trial_files import TrialFiles
 from harness.run.checkpoint import Checkpoint
 from harness.run.context import CellRun, OnProgress
 from harness.run.facts import CellFacts
 from harness.run.meters import Clock, Meters
 from harness.run.resources import Resources
+from harness.run.shared_trials import SharedTrials
 from harness.run.trials import Trials
 from harness.run.validation import Validation
 from harness.suite.schema import AdaptationProblem, TransferProblem
@@ -49,12 +52,18 @@ class OneTask:
 
 class Opening:
     """Reads what a cell has done so far, and gives it what it takes. What becomes known of it is
-    in ``facts``."""
+    in ``facts``; ``files`` are those of its trials, where other processes do some of them."""
 
     def __init__(
-        self, cell: Cell, resources: Resources, journal: Journal, meters: Meters, emit: Emit
+        self,
+        cell: Cell,
+        resources: Resources,
+        journal: Journal,
+        meters: Meters,
+        emit: Emit,
+        files: TrialFiles | None = None,
     ) -> None:
-        self.cell, self.resources, self.journal = cell, resources, journal
+        self.cell, self.resources, self.journal, self.files = cell, resources, journal, files
         self.meters, self.emit = meters, emit
         self.done = journal.read(cell.budget.threads)
         self.meters.add(self.done)
@@ -101,7 +110,8 @@ class Opening:
             models[label] = SecondModel(second.backbone, {})
         self.run_context = self._run_on(weights.backbone, models)
         facts.precision = self.run_context.precision
-        self.trials = Trials(
+        kind = Trials if self.files is None else partial(SharedTrials, files=self.files)
+        self.trials = kind(
             cell,
             self.configured,
             self.run_context,

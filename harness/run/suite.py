@@ -28,7 +28,7 @@ from harness.record.store import Store
 from harness.registry import load_once
 from harness.run import stopping
 from harness.run.events import Events
-from harness.run.job import GIB, CellJob, Place
+from harness.run.job import GIB, CellJob, HelpJob, Place
 from harness.run.order import Making
 from harness.run.purse import Purse
 from harness.run.status import KEPT
@@ -177,6 +177,16 @@ class _Rounds:
             elif job.wanted():
                 self._making.begin(job.cell)
                 yield job
+        yield from self._helping()
+
+    def _helping(self) -> Iterator[HelpJob]:
+        """For workers that are free when there is no cell to begin: trials of those that run."""
+        for job in self._left.values():
+            others = range(1, len(self._place.workers)) if job.files is not None else ()
+            for number in others:
+                helper = HelpJob(job.cell, self._place, job.attempts, number)
+                if helper.wanted() and not self._ends:
+                    yield helper
 
     def _affords(self, job: CellJob) -> bool:
         if self._purse is None:

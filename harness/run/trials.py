@@ -91,28 +91,38 @@ class Trials:
             Diverged, HarnessError: no trial came to an end; the first one's reason.
             KeyboardInterrupt: this process was asked to stop.
         """
-        tried, budget = self._done.trials, self._cell.budget
-        together = single(val) and overrides(self._strategy, "adapt_batch")
-        together = together and not self._strategy.prepare_space
-        # Neither views of inputs nor the moment at which training ends are shared.
-        together = together and budget.augment is None and budget.patience is None
-        tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=single(val))
         outcomes = Outcomes(keeps=self._concludes(val))
+        self._try_all(backbone, val, outcomes)
+        self._run.end()
+        return self._selected(outcomes, backbone, val)
+
+    def _try_all(self, backbone: Backbone, val: Validation, outcomes: Outcomes) -> None:
+        tried, budget, together = self._done.trials, self._cell.budget, self._together(val)
+        tuner = Tuner(self._configured, budget, self._cell.seed, tried, curves=single(val))
         for opened in tuner.rounds(self.spent, at_once=AT_ONCE if together else 1):
             if stopping.asked():
                 raise KeyboardInterrupt
             self._tell(opened[0][0].number, budget.trials or 0)
             if len(opened) == 1 or not self._try_together(opened, backbone, val, outcomes):
                 for trial, settings in opened:
-                    self._try_alone(trial, settings, backbone, val, outcomes)
+                    self._try_alone(trial.number, settings, backbone, val, outcomes, trial)
             for trial, _ in opened:
                 record = outcomes.ended.pop(trial.number)
                 tuner.tell(trial, record)
-                tried.append(record)
-                self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
+                self._add(record)
             self._write_journal()
-        self._run.end()
-        return self._selected(outcomes, backbone, val)
+
+    def _together(self, val: Validation) -> bool:
+        """Whether several trials can be one computation."""
+        together = single(val) and overrides(self._strategy, "adapt_batch")
+        together = together and not self._strategy.prepare_space
+        # Neither views of inputs nor the moment at which training ends are shared.
+        budget = self._cell.budget
+        return together and budget.augment is None and budget.patience is None
+
+    def _add(self, record: Trial) -> None:
+        self._done.trials.append(record)
+        self._emit("harness_trial_finished", {"cell": self._cell, "trial": record})
 
     def again(self, backbone: Backbone, val: Validation) -> Selected:
         """Select of what was tried, trying nothing more: the selected trial is done again."""
@@ -127,16 +137,17 @@ class Trials:
 
     def _try_alone(
         self,
-        trial: optuna.Trial,
+        number: int,
         settings: dict[str, Any],
         backbone: Backbone,
         val: Validation,
         outcomes: Outcomes,
+        trial: optuna.Trial | None = None,
     ) -> None:
         made = self._prepare(backbone, settings)
-        record = Trial(number=trial.number, state="complete", settings=settings)
+        record = Trial(number=number, state="complete", settings=settings)
         curve: Curve = []
-        self._run.begin(trial.number, trial if single(val) else None, curve)
+        self._run.begin(number, trial if single(val) else None, curve)
         before, fitted = self.spent(), self._clock.read("fit")
         try:
             score, predictor = self._try_within_memory(made, settings, val, record)
@@ -145,18 +156,18 @@ class Trials:
             record.state, record.reason = "pruned", str(pruned)
         except Diverged as error:
             record.state, record.reason = "diverged", str(error)
-            outcomes.failures[trial.number] = error
+            outcomes.failures[number] = error
         except Unsupported:
             raise
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             record.state, record.reason = "failed", classify(error, self._plugin)[1]
-            outcomes.failures[trial.number] = error
+            outcomes.failures[number] = error
         record.curve = curves_of_each(curve, 1)[0]
         record.fit_seconds = self._clock.read("fit") - fitted
         record.seconds = self.spent() - before
-        outcomes.ended[trial.number] = record
+        outcomes.ended[number] = record
 
     def _try_together(
         self,
@@ -216,7 +227,7 @@ class Trials:
                 made = self._prepare(backbone, chosen.settings)
                 at_once = chosen.at_once or self._run.batch_size
                 self._run.begin(chosen.number, None, [], at_once)
-                predictor = self._again(chosen, made, val) if single(val) else None
+                predictor = self._predictor_of(chosen, backbone, made, val) if single(val) else None
                 self._run.end()
             best = Selected(score_of(chosen), chosen.number, chosen.settings, made, predictor, 0.0)
         best.fit_seconds = chosen.fit_seconds
@@ -243,6 +254,12 @@ class Trials:
             logits = self.logits(concluded, val.inputs[0], val.tasks[0])
             score = val.score([logits], concluded)
         return replace(best, score=score, predictor=concluded, fit_seconds=best.fit_seconds + took)
+
+    def _predictor_of(
+        self, chosen: Trial, backbone: Backbone, made: Backbone, val: Validation
+    ) -> Predictor:
+        """What a trial of an earlier process came to; ``made`` is what it started from."""
+        return self._again(chosen, made, val)
 
     def _again(self, chosen: Trial, backbone: Backbone, val: Validation) -> Predictor:
         """What a finished trial came to, in the company that it had."""

@@ -130,6 +130,13 @@ class Tuner:
             yield opened
             number += len(opened)
 
+    def drawn(self, number: int) -> dict[str, Any]:
+        """The settings of any trial where none depends on others: those that :meth:`rounds` gives
+        it under the random sampler, without a pruner."""
+        defaults, space = self._configured.defaults(), self._configured.space
+        own = {n: draw(self._seed, number, n, space[n]) for n in space} if number else {}
+        return {**defaults, **self._prepare_settings(number), **own}
+
     def _ahead(self, number: int) -> int:
         """How many trials can be drawn from this one on before it has ended."""
         budget = self._budget

@@ -67,6 +67,15 @@ def test_the_same_name_and_range_are_drawn_alike_whatever_the_strategy(seed, cou
     assert [hp["lr"] for hp in one[1:]] == [hp["lr"] for hp in other[1:]]
 
 
+@settings(max_examples=20)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 3))
+def test_a_trial_that_is_drawn_alone_is_as_it_is_in_its_turn(seed, count, prepared):
+    budget = {"trials": count, "prepare_trials": prepared}
+    tuner = Tuner(ConfiguredStrategy(Other(), {}), Budget(**budget), seed)
+    alone = [tuner.drawn(number) for number in range(count)]
+    assert alone == trials(Other(), seed=seed, **budget)
+
+
 names = st.sampled_from(["lr", "decay", "depth", "kind"])
 ranges = st.one_of(
     st.tuples(st.floats(1e-6, 1e-3), st.floats(1e-2, 1), st.booleans()).map(
