@@ -27,14 +27,9 @@ from harness.plan.revisions import revisions
 from harness.plan.targets import groups_meaning
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
-from harness.suite.schema import (
-    AdaptationProblem,
-    BackboneSpec,
-    EpisodesProblem,
-    Problem,
-    SourceSpec,
-    Suite,
-)
+from harness.suite.backbones import BackboneSpec
+from harness.suite.problems import AdaptationProblem, EpisodesProblem, Problem, SourceSpec
+from harness.suite.schema import Suite
 
 
 @dataclass(frozen=True)
