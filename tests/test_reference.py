@@ -1,17 +1,21 @@
 """The reference of suites and records: each key has a docstring, and all of them are told."""
 
+import re
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from pydantic import BaseModel
 
+from harness.cli import COMMANDS, cli
 from harness.record import schema as records
 from harness.suite.schema import Suite
 
 pytest.importorskip("sphinx")
 
 sys.path.append(str(Path(__file__).parent.parent / "docs/_ext"))
+import commands
 import keys
 
 RECORDS = [records.Trial, records.Coordinates, records.Further, records.Record, records.Plan]
@@ -76,3 +80,15 @@ def test_what_a_key_takes_is_told_in_words(table, name, allowed, default):
     schema = model.model_json_schema()["properties"]
     assert keys.kind(schema[name]) == allowed
     assert keys.default(model.model_fields[name]) == default
+
+
+def test_every_option_of_every_command_is_told():
+    text = "\n".join(commands.told())
+    assert re.findall(r"^### harness ([\w-]+)$", text, flags=re.MULTILINE) == list(COMMANDS)
+    parent = click.Context(cli, info_name="harness")
+    for name in COMMANDS:
+        section = text.partition(f"### harness {name}\n")[2].partition("\n### ")[0]
+        command = cli.get_command(parent, name)
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert max(option.opts, key=len) in section

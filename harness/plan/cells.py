@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from harness import __version__
 from harness.contract import Strategy
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
 from harness.model.batch_norm import BatchNorm, has_batch_norm
@@ -30,6 +29,7 @@ from harness.registry import Registry
 from harness.suite.backbones import BackboneSpec
 from harness.suite.problems import AdaptationProblem, EpisodesProblem, Problem, SourceSpec
 from harness.suite.schema import Suite
+from harness.version import __version__
 
 
 @dataclass(frozen=True)
