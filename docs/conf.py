@@ -20,4 +20,4 @@ autodoc_typehints = "signature"
 smartquotes = False  # "--" of an option is two hyphens
 html_theme = "furo"
 html_title = f"harness {__version__}"
-html_show_sphinx = False
+html_show_copyright = html_show_sphinx = False

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from harness.cli import COMMANDS, cli
 from harness.record import schema as records
+from harness.record.store import COLUMNS
 from harness.suite.schema import Suite
 
 pytest.importorskip("sphinx")
@@ -92,3 +93,10 @@ def test_every_option_of_every_command_is_told():
         for option in command.params:
             if isinstance(option, click.Option):
                 assert max(option.opts, key=len) in section
+
+
+def test_every_column_of_the_export_is_told_and_no_other():
+    page = (Path(__file__).parent.parent / "docs/reference/records.md").read_text()
+    rows = re.findall(r"^\| (`.*`) \|", page, flags=re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert told | set(records.Coordinates.model_fields) - {"tests"} == set(COLUMNS)
