@@ -97,6 +97,6 @@ def test_every_option_of_every_command_is_told():
 
 def test_every_column_of_the_export_is_told_and_no_other():
     page = (Path(__file__).parent.parent / "docs/reference/records.md").read_text()
-    rows = re.findall(r"^\| (`.*`) \|", page, flags=re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \|", page, flags=re.MULTILINE)
     told = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert told | set(records.Coordinates.model_fields) - {"tests"} == set(COLUMNS)
