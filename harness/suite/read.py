@@ -112,7 +112,10 @@ def override(table: dict[str, Any], change: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         value = text
-    put(table, key, value)
+    try:
+        put(table, key, value)
+    except HarnessError:
+        raise HarnessError(f"--set {change}: there is no '{key}' to set", remedy) from None
 
 
 def put(table: dict[str, Any], key: str, value: object) -> None:
