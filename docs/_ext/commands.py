@@ -15,7 +15,7 @@ from harness.cli import GROUPS, cli
 
 def told() -> Iterator[str]:
     """All commands in Markdown, grouped as in ``harness --help``."""
-    parent = click.Context(cli, info_name="harness")
+    parent = click.Context(cli, info_name="harness", **cli.context_settings)
     for title, names in GROUPS.items():
         yield f"## {title}\n"
         for name in names:
