@@ -136,7 +136,8 @@ def test_the_core_names_no_plugin() -> None:
         ("harness.cli.suite", "local"),  # the default of --executor
         ("harness.cli.reproduce", "local"),
         ("harness.cli.suite", "inline"),  # what --inline is short for
-        ("harness.suite.schema", "supervised"),  # the default way to make weights
+        ("harness.running", "local"),  # the same, from Python
+        ("harness.suite.backbones", "supervised"),  # the default way to make weights
         ("harness.record.provenance", "timm"),  # a package, of which the version is noted
         ("harness.record.provenance", "torchvision"),
         ("harness.registry", "folder"),  # where a plugin comes from

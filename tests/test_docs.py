@@ -22,6 +22,7 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 SHIPPING = (ROOT / "docs/shipping.md").read_text()
 SHARING = (ROOT / "docs/sharing.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
+PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
 
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
 """Makes a suite short; what it is made of stays as shown."""
@@ -48,24 +49,34 @@ def test_ci_runs_the_readmes_own_test_command():
     assert blocks("sh")[0].splitlines()[1] in (ROOT / ".ci/run").read_text()
 
 
+def test_the_readme_stays_short():
+    assert len(README.splitlines()) <= 120
+
+
 def test_every_suite_that_comes_with_the_harness_is_in_the_table():
     shipped = {path.stem for path in (ROOT / "suites").glob("*.toml")}
-    table = README.partition("| suite |")[2].partition("\n\n")[0]
+    table = (ROOT / "docs/reference/suites.md").read_text().partition("| suite |")[2]
     assert set(re.findall(r"^\| `([\w-]+)` \|", table, flags=re.MULTILINE)) == shipped
 
 
-def test_every_file_that_the_readme_links_to_is_there():
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert links
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+@pytest.mark.parametrize("page", [Path("README.md"), *PAGES], ids=str)
+def test_every_file_that_a_page_links_to_is_there(page):
+    text = (ROOT / page).read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)[^)]*\)", text) if "://" not in link]
+    folder = (ROOT / page).parent
+    assert [link for link in links if not (folder / link).is_file()] == []
 
 
-def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, monkeypatch):
-    """In order, in one folder, as a reader would: with less training than shown."""
-    suite, limits = blocks("toml")
-    (tmp_path / "mine.toml").write_text(suite + limits)
-    (plugin,) = [block for block in blocks("python") if "only_biases" in block]
-    (tmp_path / "only_biases.py").write_text(plugin)
+def test_every_page_is_in_the_contents():
+    listed = re.findall(r"^[\w/]+$", (ROOT / "docs/index.md").read_text(), flags=re.MULTILINE)
+    assert sorted(f"docs/{name}.md" for name in listed) == sorted(
+        str(page) for page in PAGES if page.name != "index.md"
+    )
+
+
+@pytest.fixture
+def leaves(tmp_path):
+    """``data/leaves``: a folder of images a class, of noise."""
     noise = torch.Generator().manual_seed(0)
     for kind in ("birch", "oak"):
         folder = tmp_path / "data/leaves" / kind
@@ -74,18 +85,66 @@ def test_the_commands_the_suite_and_the_plugin_work_as_shown(harness, tmp_path, 
             pixels = torch.randint(0, 256, (32, 32, 3), dtype=torch.uint8, generator=noise)
             Image.fromarray(pixels.numpy()).save(folder / f"{number}.png")
 
-    small = ["--set", "backbones.0.model=test_resnet", "--set", "backbones.0.weights.steps=2"]
+
+SMALL = ["--set", "backbones.0.model=test_resnet", "--set", "backbones.0.input_size=32"]
+
+
+def shortened(words):
+    """The words of a command, with less training than shown where it runs a suite."""
+    if words[0] != "suite" or "--dry-run" in words:
+        return words
+    if words[1] == "quickstart":
+        only = [] if "shots=5" in words else ["--only", "shots=1"]
+        return [*words, *QUICK, "--set", "backbones.0.weights.steps=2", *only]
+    weights = "weights.steps=2" if words[1] == "mine.toml" else "weights=random"
+    words = [*words, *QUICK, *SMALL, "--set", f"backbones.0.{weights}"]
+    words += ["--set", "problems.0.shots=[5]"]
+    return [*words, "--set", 'strategies=["from_scratch", "linear_probe", "full_finetune"]']
+
+
+def follow(harness, text):
+    """Runs all commands of a page in their order, and tells which there were."""
     ran = []
-    for _, *words in commands("harness"):
-        if words[:2] == ["suite", "quickstart"]:
-            words += [*QUICK, "--set", "backbones.0.weights.steps=2", "--only", "shots=1"]
-        elif words[0] == "suite" and "--dry-run" not in words:
-            words += [*QUICK, *small, "--set", "problems.0.shots=[5]"]
-            words += ["--set", 'strategies=["linear_probe", "full_finetune"]']
-        ended = harness(*words)
+    for _, *words in commands("harness", text):
+        ended = harness(*shortened(words))
         assert ended.status == 0, (words, ended.err)
         ran.append(words[0])
-    assert {"validate", "suite", "report", "export", "plugins", "describe"} <= set(ran)
+    return ran
+
+
+def test_the_readme_can_be_followed(harness, leaves, tmp_path):
+    (tmp_path / "mine.toml").write_text("".join(blocks("toml")))
+    (plugin,) = blocks("python")
+    (tmp_path / "only_biases.py").write_text(plugin)
+    ran = follow(harness, README.partition("## Begin")[2])
+    assert ran == ["validate", "suite", "predict", "check", "suite"]
+
+
+def test_the_tutorial_can_be_followed(harness, leaves):
+    ran = follow(harness, (ROOT / "docs/tutorial.md").read_text())
+    assert ran == "data init validate suite suite status compare predict".split()
+
+
+def test_the_how_to_pages_can_be_followed(harness, leaves, tmp_path):
+    """All in one folder, so that what was computed for one serves the others."""
+    suite = (ROOT / "docs/howto/suite.md").read_text()
+    limits = (ROOT / "docs/howto/trouble.md").read_text()
+    (tmp_path / "mine.toml").write_text("".join(blocks("toml", suite) + blocks("toml", limits)))
+    ran = {}
+    for page in sorted((ROOT / "docs/howto").glob("*.md")):
+        ran[page.stem] = follow(harness, page.read_text())
+    assert {"suite", "cache"} <= set(ran["trouble"])
+    assert {"validate", "suite", "report", "export"} <= set(ran["suite"])
+
+
+def test_the_page_on_notebooks_can_be_followed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = "".join(blocks("python", (ROOT / "docs/howto/notebook.md").read_text()))
+    short = '"budget.trials": 1, "budget.steps": 2, "backbones.0.weights.steps": 2'
+    names = {}
+    exec(code.replace('"budget.trials": 2, "budget.steps": 20', short), names)
+    assert set(names["r"].cells["status"]) == {"ok", "pending"}
+    assert (tmp_path / "accuracy.pdf").is_file()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda p: p.stem)

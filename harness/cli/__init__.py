@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from harness import __version__
 from harness.errors import HarnessError, did_you_mean
+from harness.version import __version__
 
 GROUPS = {
     "Compare strategies": {

@@ -19,9 +19,9 @@ def command(directory: Path, plugin: tuple[Path, ...], plugins_dir: tuple[Path, 
     Examples:
       harness report results/quickstart
     """
-    from harness.cli.reporting import report
     from harness.record.store import Store
     from harness.report.format import plural
+    from harness.reporting import report
 
     store = Store(directory)
     if strays := store.strays():

@@ -49,8 +49,8 @@ def command(
     from harness.plan.datasets import Datasets
     from harness.plan.targets import target_manifest
     from harness.record.files import write_atomically
+    from harness.suite.problems import AdaptationProblem, EpisodesProblem
     from harness.suite.read import find, read
-    from harness.suite.schema import AdaptationProblem, EpisodesProblem
 
     registry = load_plugins(plugin, plugins_dir)
     path = find(suite)

@@ -190,7 +190,7 @@ def command(
         registry.manager.register(follower, name=name)
     events = Events(registry.manager, _say)
     try:
-        with stopping.at_signals(lambda: _say(STOPPING)):
+        with stopping.at_signals(lambda: _say(stopping.STOPPING)):
             store = run_suite(
                 planned,
                 chosen,
@@ -212,12 +212,6 @@ def command(
     if spared := len(planned.cells) - len(so_far().now):
         _say(f"{spared} of {len(planned.cells)} cells were not needed")
     return _conclude(store, planned.suite, chosen, registry, output)
-
-
-STOPPING = (
-    "stopping: running cells go on to the end of their trial, or to a checkpoint. "
-    "Ctrl-C again stops at once"
-)
 
 
 def _say(line: str) -> None:
@@ -304,8 +298,8 @@ def _conclude(
     store: Store, suite: Suite, chosen: list[Cell], registry: Registry, output: str
 ) -> int:
     """Write the report, print the results, and tell by the exit status whether all is well."""
-    from harness.cli.reporting import report
     from harness.report.format import STATES
+    from harness.reporting import report
     from harness.ship.kept import prune
 
     page, found = report(store, lambda: registry)

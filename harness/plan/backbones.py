@@ -20,7 +20,7 @@ from harness.model.image import ImageBackbone
 from harness.model.weights import fitting_prefix
 from harness.plan.datasets import Datasets
 from harness.registry import Registered, Registry
-from harness.suite.schema import BackboneSpec, FileWeights, SourceWeights
+from harness.suite.backbones import BackboneSpec, FileWeights, SourceWeights
 
 LARGEST = 2**22
 """Values of two examples that a model is shown at most: two colour images of 836 pixels. More

@@ -11,8 +11,10 @@ from harness.model.batch_norm import BatchNorm
 from harness.plan.keys import key
 from harness.record.migrate import earlier
 from harness.record.schema import Coordinates
+from harness.suite.backbones import BackboneSpec
 from harness.suite.budget import Budget
-from harness.suite.schema import BackboneSpec, Problem, SourceSpec, StrategySpec
+from harness.suite.problems import Problem, SourceSpec
+from harness.suite.schema import StrategySpec
 
 
 class Cell(Coordinates):

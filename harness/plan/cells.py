@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from harness import __version__
 from harness.contract import Strategy
 from harness.errors import HarnessError, Mistakes, abridged, did_you_mean
 from harness.model.batch_norm import BatchNorm, has_batch_norm
@@ -27,14 +26,10 @@ from harness.plan.revisions import revisions
 from harness.plan.targets import groups_meaning
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
-from harness.suite.schema import (
-    AdaptationProblem,
-    BackboneSpec,
-    EpisodesProblem,
-    Problem,
-    SourceSpec,
-    Suite,
-)
+from harness.suite.backbones import BackboneSpec
+from harness.suite.problems import AdaptationProblem, EpisodesProblem, Problem, SourceSpec
+from harness.suite.schema import Suite
+from harness.version import __version__
 
 
 @dataclass(frozen=True)

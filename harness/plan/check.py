@@ -35,15 +35,10 @@ from harness.plan.targets import (
 )
 from harness.registry import Registry
 from harness.shots import Shots, shots_asked
+from harness.suite.backbones import BackboneSpec, SourceWeights
 from harness.suite.groups import GroupsSpec
-from harness.suite.schema import (
-    AdaptationProblem,
-    BackboneSpec,
-    EpisodesProblem,
-    SourceWeights,
-    Suite,
-    TransferProblem,
-)
+from harness.suite.problems import AdaptationProblem, EpisodesProblem, TransferProblem
+from harness.suite.schema import Suite
 
 OTHERS = "Choose another: 'harness plugins' tells what each takes"
 """What helps where two plugins don't go together."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.errors import did_you_mean
-from harness.suite.schema import EpisodesProblem, Suite
+from harness.suite.problems import EpisodesProblem
+from harness.suite.schema import Suite
 
 
 def mistakes(suite: Suite) -> Iterator[str]:

@@ -23,7 +23,8 @@ from harness.suite.messages import in_words
 if TYPE_CHECKING:
     from harness.contract import Pretraining, Strategy, Trick
     from harness.model.batch_norm import BatchNorm
-    from harness.suite.schema import MethodSpec, StrategySpec, TrickSpec
+    from harness.suite.backbones import MethodSpec
+    from harness.suite.schema import StrategySpec, TrickSpec
 
 
 @dataclass(frozen=True)

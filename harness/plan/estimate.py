@@ -12,7 +12,8 @@ from harness.plan.datasets import Datasets
 from harness.plan.step_cost import EACH, Sizes, StepCost, measure
 from harness.record.schema import Record
 from harness.record.typical import Typical, took
-from harness.suite.schema import AdaptationProblem, BackboneSpec, EpisodesProblem, TransferProblem
+from harness.suite.backbones import BackboneSpec
+from harness.suite.problems import AdaptationProblem, EpisodesProblem, TransferProblem
 
 if TYPE_CHECKING:
     from harness.registry import Registry

@@ -13,17 +13,9 @@ from harness.plan.resolve import ResolvedStrategy
 from harness.plan.targets import split_meaning
 from harness.registry import Kind, Registry
 from harness.shots import Shots
-from harness.suite.schema import (
-    BackboneSpec,
-    EpisodesProblem,
-    FileWeights,
-    Problem,
-    SourceSpec,
-    SourceWeights,
-    StrategySpec,
-    Suite,
-    TrickSpec,
-)
+from harness.suite.backbones import BackboneSpec, FileWeights, SourceWeights
+from harness.suite.problems import EpisodesProblem, Problem, SourceSpec
+from harness.suite.schema import StrategySpec, Suite, TrickSpec
 
 if TYPE_CHECKING:
     from harness.contract import Strategy, Trick

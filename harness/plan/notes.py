@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.data.loaded import Loaded
 from harness.plan.datasets import Datasets
-from harness.suite.schema import SourceWeights
+from harness.suite.backbones import SourceWeights
 
 if TYPE_CHECKING:
     from harness.data.examples import Fit

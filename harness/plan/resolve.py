@@ -15,18 +15,9 @@ from harness.plan import configure
 from harness.plan.configure import ConfiguredStrategy
 from harness.plan.datasets import Datasets
 from harness.registry import Registered, Registry
-from harness.suite.schema import (
-    AdaptationProblem,
-    BackboneSpec,
-    FileWeights,
-    FurtherTest,
-    Problem,
-    SourceDomain,
-    SourceSpec,
-    SourceWeights,
-    StrategySpec,
-    Suite,
-)
+from harness.suite.backbones import BackboneSpec, FileWeights, SourceWeights
+from harness.suite.problems import AdaptationProblem, FurtherTest, Problem, SourceDomain, SourceSpec
+from harness.suite.schema import StrategySpec, Suite
 
 T = TypeVar("T")
 

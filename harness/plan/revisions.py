@@ -19,7 +19,7 @@ from harness.plan.resolve import ResolvedProblem, ResolvedStrategy
 from harness.plan.targets import source_manifest, target_manifest
 from harness.shots import Shots
 from harness.suite.budget import Budget
-from harness.suite.schema import AdaptationProblem, EpisodesProblem
+from harness.suite.problems import AdaptationProblem, EpisodesProblem
 
 POOLED = "batch norm pooled over slices"
 """Where batch norm was recalibrated by more training inputs than a batch has, each slice of them

@@ -17,7 +17,7 @@ from harness.errors import HarnessError, abridged, did_you_mean, located
 from harness.record.files import read_file
 from harness.shots import VTAB_TRAIN, VTAB_VAL, shots_asked
 from harness.suite.messages import in_words, written
-from harness.suite.schema import TransferShots
+from harness.suite.problems import TransferShots
 from harness.suite.seeds import Seed
 
 REMEDY = "'harness splits SUITE' writes such files"

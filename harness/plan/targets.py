@@ -16,7 +16,8 @@ from harness.data.splits import Manifest
 from harness.errors import HarnessError
 from harness.plan.datasets import Datasets
 from harness.shots import Shots, shots_order
-from harness.suite.schema import AdaptationProblem, Problem, SourceWeights, TransferProblem
+from harness.suite.backbones import SourceWeights
+from harness.suite.problems import AdaptationProblem, Problem, TransferProblem
 
 if TYPE_CHECKING:
     from harness.plan.cell import Cell

@@ -26,12 +26,14 @@ PLACE = "cell label strategy dataset problem protocol ways shots backbone seed".
 
 TRIAL = "number state selected value loss seconds fit_seconds at_once together reason".split()
 
+CURVE = "cell label seed trial step value".split()
+
 GROUP = "cell label problem shots backbone".split()
 """What a row of ``predictions`` says of its cell in categories; ``seed`` is a number."""
 
 
-class Results:
-    """The results folder of a suite as three frames, each read when it is first asked for.
+class Frames:
+    """The results folder of a suite as frames, each read when it is first asked for.
 
     ``cells``: one row a planned cell, with the columns of ``harness export``, and one more for each
     further test of it, whose name is ``test`` (NA in the first); what a cell cost stands in all of
@@ -50,6 +52,10 @@ class Results:
       :class:`harness.record.schema.Trial`;
     - ``params_NAME`` for each hyperparameter that any strategy has: boolean, Int64 or float64 where
       all its values are, else string; NA where a strategy does not have it.
+
+    ``curves``: one row a point of a trial's learning curve, in the order of ``trials``:
+    ``cell label`` (string), ``seed trial step`` (Int64) and ``value`` (float64: the validation
+    accuracy as a fraction at that step, or what else ``value`` of a trial is).
 
     ``predictions``: one row a test example of each cell that is ok and whose predictions were kept:
 
@@ -88,6 +94,16 @@ class Results:
         names = dict.fromkeys(name for each in settings for name in each)
         params = {f"params_{name}": _values(name, settings) for name in names}
         return pd.concat([frame, pd.DataFrame(params, index=frame.index)], axis=1)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        rows = [
+            (cell.cell, cell.label, cell.seed, trial.number, step, value)
+            for cell, record in self._records()
+            for trial in record.trials
+            for step, value in trial.curve
+        ]
+        return typed(pd.DataFrame(rows, columns=CURVE)).astype({"trial": "Int64", "step": "Int64"})
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -16,7 +16,7 @@ PACKAGES = ("torch", "torchvision", "timm", "optuna", "numpy", "scikit-learn", "
 @cache
 def environment() -> dict[str, Any]:
     """Versions of the harness, Python and the packages that results depend on; the machine."""
-    from harness import __version__
+    from harness.version import __version__
 
     return {
         "harness": __version__,

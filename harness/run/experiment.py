@@ -47,7 +47,7 @@ from harness.run.resources import Resources
 from harness.run.tested import SealedTest
 from harness.run.trials import AT_ONCE
 from harness.run.validation import Validation
-from harness.suite.schema import EpisodesProblem
+from harness.suite.problems import EpisodesProblem
 
 
 class Experiment(Opening):

@@ -11,7 +11,7 @@ from harness.errors import Unsupported
 from harness.hashing import canonical
 from harness.model.backbone import Backbone
 from harness.model.image import ImageBackbone
-from harness.suite.schema import BackboneSpec, SourceWeights
+from harness.suite.backbones import BackboneSpec, SourceWeights
 
 
 def preparation(backbone: Backbone, fit: Fit | None) -> Preprocess:

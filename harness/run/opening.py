@@ -35,7 +35,7 @@ from harness.run.resources import Resources
 from harness.run.shared_trials import SharedTrials
 from harness.run.trials import Trials
 from harness.run.validation import Validation
-from harness.suite.schema import AdaptationProblem, TransferProblem
+from harness.suite.problems import AdaptationProblem, TransferProblem
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from harness.contract import overrides
 from harness.plan.cell import Cell
 from harness.registry import Registry
-from harness.suite.schema import SourceWeights
+from harness.suite.backbones import SourceWeights
 
 Shared: TypeAlias = "tuple[object, ...]"
 """Something that the first cell to need it makes, and all others find made."""

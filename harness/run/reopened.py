@@ -39,7 +39,7 @@ from harness.run.recognising import on_examples
 from harness.run.resources import Resources
 from harness.run.seeding import seeded
 from harness.run.trials import Trials
-from harness.suite.schema import EpisodesProblem
+from harness.suite.problems import EpisodesProblem
 
 VALIDATION, EXAMPLES = "val_logits", "example_logits"
 """What is kept of a selected predictor, by which it is known again: its answers to the validation

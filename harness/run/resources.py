@@ -35,8 +35,9 @@ from harness.run.context import CellRun, OnProgress
 from harness.run.feature_cache import FeatureCache
 from harness.run.inputs import inputs_of, model_id, preparation, reading
 from harness.run.meters import Clock
+from harness.suite.backbones import BackboneSpec, FileWeights, SourceWeights
 from harness.suite.budget import Limits
-from harness.suite.schema import BackboneSpec, FileWeights, SourceSpec, SourceWeights
+from harness.suite.problems import SourceSpec
 
 V = TypeVar("V")
 

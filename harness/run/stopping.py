@@ -10,6 +10,12 @@ from types import FrameType
 
 _asked = threading.Event()
 
+STOPPING = (
+    "stopping: running cells go on to the end of their trial, or to a checkpoint. "
+    "Ctrl-C again stops at once"
+)
+"""What the user is told at the first signal."""
+
 
 def ask() -> None:
     """Ask this process to stop at the next point from which it can go on."""

@@ -6,7 +6,8 @@ from harness.plan.step_cost import EACH, Sizes, StepCost
 from harness.registry import Registry
 from harness.run.suite import room_for
 from harness.start.looking import Found
-from harness.suite.schema import Suite, TransferProblem
+from harness.suite.problems import TransferProblem
+from harness.suite.schema import Suite
 
 
 def at_once(suite: Suite, device: str) -> int:

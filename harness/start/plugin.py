@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from harness import __version__
 from harness.errors import HarnessError
 from harness.record.files import write_atomically
+from harness.version import __version__
 
 if TYPE_CHECKING:
     from harness.registry import Registry

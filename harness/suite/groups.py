@@ -32,16 +32,20 @@ class GroupsSpec(Table):
     """Examples that belong together, such as those of one animal, patient, camera or plate: no
     group is on both sides of a split that the harness draws.
 
-    ``groups = "patient"`` is a ``column`` of a CSV file. ``pattern`` is a regular expression whose
-    one group is found in the name of each image file, without its folders: ``'^([^_]+)_'`` is what
-    comes before the first ``_``. ``groups = true`` takes those that the data tell themselves, such
-    as ``groups_train`` of an npz file. Where a test split or a file of splits is given and shares
-    groups with what is learned from, this is told, or with ``shared = "refuse"`` refused.
+    ``groups = "patient"`` is short for a ``column``; ``groups = true`` takes those that the data
+    tell themselves, such as ``groups_train`` of an npz file.
     """
 
     column: Annotated[str, Field(min_length=1)] | None = None
+    """The column of a CSV file that names each example's group."""
+
     pattern: Annotated[str, AfterValidator(one_group)] | None = None
+    """A regular expression whose one group is found in the name of each image file, without its
+    folders: ``'^([^_]+)_'`` is what comes before the first ``_``."""
+
     shared: Literal["warn", "refuse"] = "warn"
+    """What is done where a given test split or file of splits shares groups with what is learned
+    from: it is told, or refused."""
 
     @model_validator(mode="after")
     def _by_one(self) -> GroupsSpec:

@@ -12,24 +12,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from harness.errors import did_you_mean
+from harness.suite.backbones import BackboneSpec, FileWeights, MethodSpec, SourceWeights
 from harness.suite.budget import Budget
 from harness.suite.claims import Claim, ClaimPlace
 from harness.suite.groups import GroupsSpec
-from harness.suite.schema import (
+from harness.suite.problems import (
     AdaptationProblem,
-    BackboneSpec,
     EpisodesProblem,
-    FileWeights,
     FurtherTest,
-    MethodSpec,
     SourceDomain,
     SourceSpec,
-    SourceWeights,
-    StrategySpec,
-    Suite,
     TransferProblem,
-    TrickSpec,
 )
+from harness.suite.schema import StrategySpec, Suite, TrickSpec
 from harness.suite.seeds import AddedSeeds
 
 Location: TypeAlias = tuple[int | str, ...]

@@ -50,15 +50,24 @@ def read(path: Path, overrides: Sequence[str] = (), registry: Registry | None = 
     Raises:
         Mistakes: everything that is wrong with its keys and types, at once.
     """
+    table = load_table(path)
+    for each in overrides:
+        override(table, each)
+    return parse(table, where=str(path), registry=registry)
+
+
+def load_table(path: Path) -> dict[str, Any]:
+    """Read a suite's keys, as they stand in its file.
+
+    Raises:
+        HarnessError: it can't be read, or is not valid TOML.
+    """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:  # also of bytes and numbers that can't be read
         raise HarnessError(f"{path} is not valid TOML: {error}", "Mend that line") from error
     except OSError as error:
         raise HarnessError(f"cannot read {path}: {error.strerror}", "Check the path") from error
-    for each in overrides:
-        override(table, each)
-    return parse(table, where=str(path), registry=registry)
 
 
 def parse(table: Mapping[str, Any], where: str, registry: Registry | None = None) -> Suite:
@@ -103,6 +112,18 @@ def override(table: dict[str, Any], change: str) -> None:
         value = tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
         value = text
+    try:
+        put(table, key, value)
+    except HarnessError:
+        raise HarnessError(f"--set {change}: there is no '{key}' to set", remedy) from None
+
+
+def put(table: dict[str, Any], key: str, value: object) -> None:
+    """Set a key of a suite's table by its path, such as ``backbones.0.input_size``, in place.
+
+    Raises:
+        HarnessError: there is no such key.
+    """
     here: Any = table
     *parents, last = key.split(".")
     try:
@@ -110,4 +131,6 @@ def override(table: dict[str, Any], change: str) -> None:
             here = here[int(name)] if isinstance(here, list) else here.setdefault(name, {})
         here[int(last) if isinstance(here, list) else last] = value
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise HarnessError(f"--set {change}: there is no '{key}' to set", remedy) from None
+        raise HarnessError(
+            f"there is no key '{key}' to set", "Name it from the top, as backbones.0.input_size"
+        ) from None

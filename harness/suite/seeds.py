@@ -20,18 +20,22 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class AddedSeeds(Table):
-    """Seeds where they are needed: ``from`` so many for every cell, up to ``to`` for some.
+    """Seeds where they are needed.
 
     After each look at the results seeds are added to those settings that have no winner, and in
     them to the strategies that are not beaten; looks are at 3, 5, 7, 10, 14, 20, … seeds between
-    ``from`` and ``to``, and what they decide is what the report decides. A setting takes no more
-    seeds either where all that are left are shown to be within ``margin`` points of accuracy of the
-    best.
+    ``from`` and ``to``, and what they decide is what the report decides.
     """
 
     first: Annotated[int, Field(ge=2, alias="from")]
+    """Seeds that every cell has."""
+
     to: Annotated[int, Field(ge=3, le=1000)]
+    """Seeds that a cell may come to."""
+
     margin: PositiveFloat | None = None
+    """Points of accuracy: a setting takes no more seeds either where all strategies that are left
+    are shown to be within so many of the best."""
 
     @model_validator(mode="after")
     def _adds(self) -> AddedSeeds:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_info
 from harness.model.feature_store import numerics
 from harness.model.threads import computing_with
 from harness.run.resources import Resources
-from harness.suite.schema import Budget
+from harness.suite.budget import Budget
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from harness.errors import Mistakes
 from harness.plan import backbones
-from harness.suite.schema import BackboneSpec
+from harness.suite.backbones import BackboneSpec
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from harness.errors import HarnessError
 from harness.plan.cells import select
 from harness.record.schema import Coordinates, Plan
-from harness.suite.schema import SourceSpec
+from harness.suite.problems import SourceSpec
 
 # ── cells ─────────────────────────────────────────────────────────────────────────────────────
 

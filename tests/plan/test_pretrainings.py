@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import Mistakes
-from harness.suite.schema import BackboneSpec
+from harness.suite.backbones import BackboneSpec
 
 WEIGHTS = {"source": "digits", "steps": 2}
 

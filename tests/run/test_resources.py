@@ -25,8 +25,8 @@ from harness.registry import Registered, Sources, load_once
 from harness.run.checksummed import read_checksummed, write_checksummed
 from harness.run.resources import Resources
 from harness.run.resuming import Resuming
+from harness.suite.budget import Limits
 from harness.suite.read import parse
-from harness.suite.schema import Limits
 from harness.testing import small_backbone
 
 
@@ -368,7 +368,7 @@ class TestFiles:
 
     def test_of_the_model_within_the_body_fit_too(self, tmp_path, bench):
         from harness.run.resources import Resources
-        from harness.suite.schema import BackboneSpec
+        from harness.suite.backbones import BackboneSpec
 
         spec = BackboneSpec(model="test_resnet", weights="random", input_size=32)
         resources = Resources(bench.registry, torch.device("cpu"), tmp_path)

@@ -21,8 +21,8 @@ from harness.run import stopping
 from harness.run import suite as rounds
 from harness.run.job import Place
 from harness.run.suite import GIB, pick_workers, readers_each, room_for, run_suite
+from harness.suite.budget import Limits
 from harness.suite.read import parse
-from harness.suite.schema import Limits
 
 SUITE = {
     "name": "three",

@@ -19,7 +19,7 @@ from harness.api import (
 from harness.plan.configure import ConfiguredStrategy
 from harness.record.schema import Trial
 from harness.run.tune import Tuner
-from harness.suite.schema import Budget
+from harness.suite.budget import Budget
 
 RATE = FloatDistribution(1e-4, 1e-1, log=True)
 

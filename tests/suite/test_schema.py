@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from harness.errors import HarnessError, Mistakes
-from harness.suite import schema
+from harness.suite import budget, problems
 from harness.suite.plugin_names import unknown_names
 from harness.suite.read import find, parse, read
 from harness.suite.schema import Suite
@@ -198,8 +198,8 @@ def test_every_key_can_be_given():
     given = {}
     for part in parts(suite):
         given.setdefault(type(part), set()).update(part.model_fields_set)
-    given[schema.Budget].add("seconds")  # instead of trials
-    given[schema.EpisodesProblem].add("tests")  # which it refuses in words
+    given[budget.Budget].add("seconds")  # instead of trials
+    given[problems.EpisodesProblem].add("tests")  # which it refuses in words
     assert given == {kind: set(kind.model_fields) for kind in given}
     assert {kind.__name__ for kind in given} == {
         "AdaptationProblem",

@@ -18,6 +18,9 @@ from harness.report.plots.style import Look
 from harness.report.workers import Submit, serial
 
 Looks = Mapping[str, Look]
+RANKS = "ranks"
+"""Name of the diagram of average ranks."""
+
 Files = Callable[[], dict[str, bytes]]
 
 
@@ -48,7 +51,7 @@ class Renderings:
         drawn = [*self.linked, *(one for plots in self.chapters.values() for one in plots)]
         named = {one.plot.name: one.files for one in drawn}
         if self.ranks:
-            named["ranks"] = self.ranks
+            named[RANKS] = self.ranks
         return {
             f"{name}.{ending}": content
             for name, files in named.items()
@@ -58,20 +61,8 @@ class Renderings:
 
 def render_plots(report: Report, submit: Submit = serial) -> Renderings:
     """Begin to draw every plot that has something to show."""
-    table, tuned, looks = report.table, report.tuning, style.looks(report.strategies)
-    plots = {
-        "results": [accuracy.by_shots(table)],
-        "tuning": [
-            curves.best_by_trials(table, tuned.by_trials, as_run=tuned.as_run),
-            curves.best_by_seconds(table, tuned.by_seconds),
-            curves.learning(table, tuned.learning),
-        ],
-        "predictions": [reliability(report.predicted, table, report.unread)],
-    }
-    against_costs = [
-        accuracy.by_seconds(table, report.by_seconds),
-        accuracy.by_memory(table, report.by_memory),
-    ]
+    looks = style.looks(report.strategies)
+    plots, against_costs = _plots(report)
 
     def files(plot: Plot) -> Files:
         return submit(_formats, partial(plot.figure, looks), plot.told)
@@ -89,8 +80,39 @@ def render_plots(report: Report, submit: Submit = serial) -> Renderings:
     if ranking.ranks is None:
         return Renderings(looks, chapters, linked, None, None)
     draw, told = partial(average_ranks, ranking, apart, looks), describe(ranking, apart)
-    diagram = images.inline_svg(draw(), "ranks", told)
+    diagram = images.inline_svg(draw(), RANKS, told)
     return Renderings(looks, chapters, linked, submit(_formats, draw, told), diagram)
+
+
+def _plots(report: Report) -> tuple[dict[str, list[Plot]], list[Plot]]:
+    """The plots by chapter, and those against costs."""
+    table, tuned = report.table, report.tuning
+    plots = {
+        "results": [accuracy.by_shots(table)],
+        "tuning": [
+            curves.best_by_trials(table, tuned.by_trials, as_run=tuned.as_run),
+            curves.best_by_seconds(table, tuned.by_seconds),
+            curves.learning(table, tuned.learning),
+        ],
+        "predictions": [reliability(report.predicted, table, report.unread)],
+    }
+    against_costs = [
+        accuracy.by_seconds(table, report.by_seconds),
+        accuracy.by_memory(table, report.by_memory),
+    ]
+    return plots, against_costs
+
+
+def figures(report: Report) -> Mapping[str, Callable[[], Figure]]:
+    """What draws each plot that has something to show, by the name of its file."""
+    looks = style.looks(report.strategies)
+    plots, against_costs = _plots(report)
+    drawn = [*against_costs, *(plot for chapter in plots.values() for plot in chapter)]
+    found = {plot.name: partial(plot.figure, looks) for plot in drawn if plot.facets}
+    ranking = report.decisions.ranking
+    if ranking.ranks is not None:
+        found[RANKS] = partial(average_ranks, ranking, report.decisions.apart, looks)
+    return found
 
 
 def _formats(draw: Callable[[], Figure], told: str) -> dict[str, bytes]:

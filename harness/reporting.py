@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
 
 from harness.record.provenance import cores
 from harness.record.store import Store
@@ -40,6 +39,11 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+def say(line: str) -> None:
+    """Tell the user something that is no result."""
+    print(f"harness: {line}", file=sys.stderr)
+
+
 @_uncollected()
 def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, Report]:
     """Write the report of a results folder; a plugin whose section fails is named and left out.
@@ -59,7 +63,7 @@ def report(store: Store, load: Callable[[], Registry]) -> tuple[Path, Report]:
         found = analyse(store, submit)
 
         def sections() -> list[Section]:
-            events = Events(load().manager, lambda line: click.echo(f"harness: {line}", err=True))
+            events = Events(load().manager, say)
             rows = found.records[found.records["test"].isna()]  # a row a cell
             given = {"frame": rows, "directory": store.directory}
             return events.collect("harness_report_sections", given)
