@@ -16,12 +16,13 @@ from harness.plan.notes import notes_told
 from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.report.analysis.looks import needed
+from harness.report.status_text import lines
 from harness.reporting import report, say
 from harness.results import Results
 from harness.run import stopping
 from harness.run.events import Events
 from harness.run.job import Place
-from harness.run.progress import ProgressBar
+from harness.run.progress import ProgressTracker
 from harness.run.suite import pick_workers, readers_each, room_for, run_suite
 from harness.ship.kept import prune
 from harness.suite.read import find, load_table, parse, put
@@ -94,7 +95,7 @@ def run(
     )
     followers = {name: registry.get("tracker", name).cls() for name in trackers}
     if progress:
-        followers["progress"] = ProgressBar(sys.stderr)
+        followers["progress"] = ProgressTracker(sys.stderr, lines)
         for title, sentence in notes_told(datasets, chosen):
             say(f"problem '{title}': {sentence}")
     for name, follower in followers.items():

@@ -31,7 +31,7 @@ from harness.run.resources import Resources
 from harness.run.seeding import seeded
 from harness.run.shared_trials import SharedTrials
 from harness.run.status import KEPT, classify
-from harness.suite.schema import EpisodesProblem
+from harness.suite.problems import EpisodesProblem
 
 
 def run_cell(

@@ -33,7 +33,7 @@ from harness.run.resources import LRU, Resources
 from harness.run.shared_trials import divisible
 from harness.run.status import KEPT
 from harness.suite.budget import Limits
-from harness.suite.schema import EpisodesProblem
+from harness.suite.problems import EpisodesProblem
 
 GIB = 2**30
 
