@@ -105,7 +105,9 @@ class CellJob:
         provenance.environment()
         libraries()
         with suppress(Exception):  # it will fail in the cell, and be told there
-            datasets.load(cell.dataset, cell.problem_spec.args)
+            loaded = datasets.load(cell.dataset, cell.problem_spec.args)
+            if cell.protocol != "episodes":
+                datasets.near_duplicates(loaded)  # which all splits are looked through for
             source_fingerprint(datasets, cell.source_spec, cell.problem_spec.fit)
             backbone_fingerprint(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.

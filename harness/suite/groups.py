@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -34,19 +35,24 @@ class GroupsSpec(Table):
 
     ``groups = "patient"`` is a ``column`` of a CSV file. ``pattern`` is a regular expression whose
     one group is found in the name of each image file, without its folders: ``'^([^_]+)_'`` is what
-    comes before the first ``_``. ``groups = true`` takes those that the data tell themselves, such
-    as ``groups_train`` of an npz file. Where a test split or a file of splits is given and shares
-    groups with what is learned from, this is told, or with ``shared = "refuse"`` refused.
+    comes before the first ``_``. ``file`` is a CSV file that says which examples belong together by
+    their content, such as copies of each other, as ``harness data --groups-to`` writes it.
+    ``groups = true`` takes those that the data tell themselves, such as ``groups_train`` of an npz
+    file. Where a test split or a file of splits is given and shares groups with what is learned
+    from, this is told, or with ``shared = "refuse"`` refused.
     """
 
     column: Annotated[str, Field(min_length=1)] | None = None
     pattern: Annotated[str, AfterValidator(one_group)] | None = None
+    file: Annotated[Path | None, Field(strict=False)] = None
     shared: Literal["warn", "refuse"] = "warn"
 
     @model_validator(mode="after")
     def _by_one(self) -> GroupsSpec:
-        if self.column is not None and self.pattern is not None:
-            raise ValueError("groups are by 'column' or by 'pattern': leave one out")
+        given = [name for name in ("column", "pattern", "file") if getattr(self, name) is not None]
+        if len(given) > 1:
+            told = " or by ".join(repr(name) for name in given)
+            raise ValueError(f"groups are by {told}: leave one out")
         return self
 
 
