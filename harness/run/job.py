@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,7 +37,8 @@ GIB = 2**30
 @dataclass(frozen=True)
 class Place:
     """Where cells run and where what they leave goes. ``workers`` has the device of each, and
-    ``readers`` threads read what a cell asks for and does not fit into memory."""
+    ``readers`` threads read what a cell asks for and does not fit into memory. Without ``locks``
+    nobody else is at its cells, as the file system has none."""
 
     sources: Sources
     directory: Path
@@ -45,6 +46,15 @@ class Place:
     workers: tuple[str, ...]
     readers: int
     limits: Limits
+    locks: bool = True
+
+    def lock(self, cell: str) -> AbstractContextManager[bool]:
+        """Lock a cell; gives whether it is ours."""
+        return locked(self.directory, cell) if self.locks else nullcontext(True)
+
+    def is_locked(self, cell: str) -> bool:
+        """Whether another has locked a cell."""
+        return self.locks and is_locked(self.directory, cell)
 
 
 @dataclass(frozen=True)
@@ -96,7 +106,7 @@ class CellJob:
 
     def wanted(self) -> bool:
         """Whether it is to be done, and nobody is at it."""
-        return not is_locked(self.place.directory, self.cell.cell) and self.settled() is None
+        return not self.place.is_locked(self.cell.cell) and self.settled() is None
 
     def warm(self) -> None:
         cell = self.cell
@@ -114,7 +124,7 @@ class CellJob:
             self._resources("cpu").warm(cell, provenance.cores() or 1)
 
     def run(self, emit: Emit, device: str) -> None:
-        with locked(self.place.directory, self.cell.cell) as ours:
+        with self.place.lock(self.cell.cell) as ours:
             if not ours or self.settled() is not None:
                 return
             keep_freed()
@@ -135,7 +145,7 @@ class CellJob:
 
     def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
         cell = self.cell
-        with locked(self.place.directory, cell.cell) as ours:
+        with self.place.lock(cell.cell) as ours:
             if not ours:  # another runner goes on with it
                 return
             owners.remove(self.place.directory, cell.cell)
