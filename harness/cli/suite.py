@@ -179,6 +179,7 @@ def command(
     known = Store(directory).records()
     room = 1 if runner.alone else room_for(threads, limits, known)
     workers = pick_workers(device, jobs, room)
+    followers = {name: registry.get("tracker", name).cls() for name in tracker}
     locks = dry_run or has_locks(directory, shard)
     place = Place(
         sources=sources(plugin, plugins_dir),
@@ -189,7 +190,6 @@ def command(
         limits=limits,
         locks=locks,
     )
-    followers = {name: registry.get("tracker", name).cls() for name in tracker}
 
     if dry_run:
         found = so_far()
