@@ -17,11 +17,6 @@ Leaks = dict[str, int]
 Shown: TypeAlias = "tuple[Loaded, Sequence[int]]"
 """What a source shows: a dataset, and rows of its training data."""
 
-COPIES = (
-    "such as a recompressed or cropped copy: 'harness data PATH --groups-to FILE' tells which, and "
-    "groups = {{ file = FILE }} keeps them on one side of a split that is drawn"
-)
-
 WORDS = {
     "train-test": "{} test examples are identical to a training example",
     "val-test": "{} test examples are identical to a validation example",
@@ -29,8 +24,10 @@ WORDS = {
     "train-val": "{} validation examples are identical to a training example",
     "ambiguous": "{} examples are identical to one of another class",
     "near-test": "{} test examples are nearly the same as one that is trained or validated on, "
-    + COPIES,
-    "near-val": "{} validation examples are nearly the same as one that is trained on, " + COPIES,
+    "such as a recompressed or cropped copy: 'harness data PATH --groups-to FILE' tells which, "
+    "and groups = {{ file = FILE }} keeps them on one side of a split that is drawn",
+    "near-val": "{} validation examples are nearly the same as one that is trained on "
+    "('harness data PATH --groups-to FILE' tells which)",
     "group-test": "{} test examples are of a group that is trained or validated on too",
     "group-val": "{} validation examples are of a group that is trained on too",
 }
