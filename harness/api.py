@@ -51,7 +51,7 @@ from harness.errors import (
     located,
     one_line,
 )
-from harness.executor import Emit, Executor, Job
+from harness.executor import Emit, Executor, Job, SubmittingExecutor
 from harness.hashing import seed_of
 from harness.markers import hookimpl
 from harness.model.augment import DRAWS, Augment
@@ -135,6 +135,7 @@ __all__ = [
     "Split",
     "StandardisedLinear",
     "Strategy",
+    "SubmittingExecutor",
     "Target",
     "Task",
     "TextBackbone",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from harness.contract import Plugin
+from harness.errors import HarnessError
 
 Emit = Callable[[str, Mapping[str, Any]], None]
 """Fires an event hook: takes its name and arguments."""
@@ -75,4 +76,31 @@ class Executor(Plugin):
         do it. Pass each job's events on to ``emit``, which may only be called in this process.
         Once :func:`harness.api.stopping.asked`, let running jobs come to a point from which they
         can go on, and return.
+        """
+
+
+class SubmittingExecutor(Executor):
+    """Hands the whole suite to a queue, such as a cluster's, whose machines run it later: the
+    command ends when it is submitted. Subclass it as a dataclass, whose fields are what
+    ``--executor-arg`` gives."""
+
+    def run(self, jobs: Iterable[Job], emit: Emit, *, workers: Sequence[str]) -> None:
+        raise HarnessError(f"executor '{self.name}' runs no cells itself", "Use --executor local")
+
+    @abstractmethod
+    def submit(self, command: Sequence[str], directory: Path, *, threads: int) -> str:
+        """Have ``command`` run, in the current folder, by as many machines as there are to be.
+
+        It runs the suite's cells that nobody else is at, and ends with the exit status of ``harness
+        suite``; on SIGTERM it comes to a point from which the same command goes on.
+
+        Args:
+            directory: the suite's results, for what the queue leaves.
+            threads: that the command computes with.
+
+        Returns:
+            What was submitted, for the user.
+
+        Raises:
+            HarnessError: the queue refuses.
         """

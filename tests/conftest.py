@@ -8,6 +8,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import contextlib
 import copy
+import errno
+import fcntl
 import functools
 import io
 import multiprocessing
@@ -150,6 +152,23 @@ def fresh_process(tmp_path, monkeypatch):
 
     yield forget
     forget()
+
+
+@pytest.fixture
+def no_locks(monkeypatch):
+    """Makes a folder one of a file system without locks, as the system call for them says."""
+    own = fcntl.flock
+
+    def of(folder):
+        def flock(file, operation):
+            number = file if isinstance(file, int) else file.fileno()
+            if os.readlink(f"/proc/self/fd/{number}").startswith(str(folder)):
+                raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+            own(file, operation)
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    return of
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from harness import __version__
+from harness.record.store import Store
 from harness.registry import KINDS
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "docs/plugins.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 SHIPPING = (ROOT / "docs/shipping.md").read_text()
+CLUSTER = (ROOT / "docs/cluster.md").read_text()
 SHARING = (ROOT / "docs/sharing.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
@@ -232,6 +235,29 @@ def test_the_page_on_sharing_can_be_followed(harness, tmp_path):
         assert ended.status == 0, (words, ended.err)
         ran.append(words[0])
     assert ran == "splits suite suite merge report score bundle reproduce".split()
+
+
+@pytest.mark.filterwarnings("ignore:.*Popen.__del__:pytest.PytestUnraisableExceptionWarning")
+def test_the_page_on_clusters_can_be_followed(harness, tmp_path):
+    """Its Slurm is submitit's stand-in on this machine, of one job."""
+    pytest.importorskip("submitit")
+    short = ["--set", "budget.trials=1", "--set", "budget.steps=2"]
+    short += ["--set", "backbones.0.weights.steps=2", "--set", "seeds=[0]"]
+    short += ["--only", "shots=5", "--only", "label=linear_probe"]
+    local = ["--executor-arg", "cluster=local", "--executor-arg", "runners=1"]
+    ran = []
+    for _, *words in commands("harness", CLUSTER):
+        with_slurm = "slurm" in words
+        ended = harness(*words, *(short if words[0] == "suite" else ()), *(local * with_slurm))
+        deadline = time.monotonic() + 200
+        while words[0] == "status" and ended.status == 3 and time.monotonic() < deadline:
+            time.sleep(1)
+            ended = harness(*words)
+        if words[0] == "suite":
+            assert ended.status == 0, (words, ended.err)
+        ran.append(words[0])
+    assert ran == "suite suite suite status".split()
+    assert len(Store(tmp_path / "results/quickstart").records()) == 1
 
 
 # ── performance ───────────────────────────────────────────────────────────────────────────────

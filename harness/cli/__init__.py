@@ -14,7 +14,7 @@ from harness.version import __version__
 
 GROUPS = {
     "Compare strategies": {
-        "data": "Look at data: classes, sizes, duplicates, groups.",
+        "data": "Look at data: classes, sizes, duplicates, groups, label errors.",
         "init": "Look at data, and write a suite for them.",
         "validate": "Check a suite without running it.",
         "suite": "Run a suite, or go on with it, and write its report.",

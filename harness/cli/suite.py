@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     help="Run just the cells with, say, label=maml or shots=1,5.",
 )
 @click.option(
+    "--shard",
+    metavar="I/N",
+    help="Run just the I-th of N parts of the cells, as 1/4: for a file system without locks.",
+)
+@click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change an entry of the suite."
 )
 @click.option(
@@ -54,6 +59,12 @@ if TYPE_CHECKING:
     "and memory for. A cell computes with [budget] threads, whatever is said here.",
 )
 @click.option("--executor", default="local", show_default=True, help="The executor plugin.")
+@click.option(
+    "--executor-arg",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An argument of the executor, as runners=8 of slurm. May be repeated.",
+)
 @click.option(
     "--inline",
     "executor",
@@ -79,6 +90,12 @@ if TYPE_CHECKING:
     help="Let workers without a cell of their own do trials of the cells that run: for few cells of"
     " many trials. With [budget] sampler = 'random' and no pruner, results are the same.",
 )
+@click.option(
+    "--no-wait",
+    is_flag=True,
+    help="End when all cells that are left are at work elsewhere: the last command to end writes "
+    "the report.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the cells and what they cost; run nothing.")
 @plugin_options
 @format_option
@@ -86,14 +103,17 @@ def command(
     suite: str,
     results: Path,
     only: tuple[str, ...],
+    shard: str | None,
     overrides: tuple[str, ...],
     device: str,
     jobs: int | None,
     executor: str,
+    executor_arg: tuple[str, ...],
     tracker: tuple[str, ...],
     retry: str,
     purse: float | None,
     share_trials: bool,
+    no_wait: bool,
     dry_run: bool,
     plugin: tuple[Path, ...],
     plugins_dir: tuple[Path, ...],
@@ -119,14 +139,21 @@ def command(
       harness suite quickstart --tracker tensorboard
       harness suite mine.toml --purse 2h
       harness suite mine.toml --only label=lora --device cuda:0,1 --share-trials
+      harness suite mine.toml --shard 1/4
+      harness suite mine.toml --executor slurm --executor-arg runners=8 --executor-arg gpus=1
 
     \b
     Exit status: 0 all cells ok, 1 some cell is not, 2 wrong usage, 130 interrupted.
     """
+    from harness.cli.submitting import executor_args, submit
+    from harness.executor import SubmittingExecutor
     from harness.plan.cells import plan, select
+    from harness.plan.configure import configure
     from harness.plan.datasets import Datasets
     from harness.plan.estimate import estimate
     from harness.plan.notes import notes_told
+    from harness.plan.shards import cells_of, parse
+    from harness.record.caches import caches
     from harness.record.store import Store
     from harness.report.analysis.looks import needed
     from harness.run.job import Place
@@ -134,32 +161,44 @@ def command(
     from harness.suite.read import find, read
 
     registry = load_plugins(plugin, plugins_dir)
-    runner = registry.get("executor", executor).cls()
+    runner = configure(registry.get("executor", executor), executor_args(executor_arg))
     if not dry_run:
         runner.start()
     path = find(suite)
     datasets = Datasets(registry)
     planned = plan(read(path, overrides, registry), registry, datasets, where=str(path))
     chosen = select(planned.cells, only)
+    if shard is not None:
+        mine = {cell.cell for cell in cells_of(parse(shard), planned.cells)}
+        chosen = [cell for cell in chosen if cell.cell in mine]
+        if not chosen:
+            _say(f"there are no cells in part {shard} of {len(planned.cells)} cells")
+            return 0
     directory = (results / planned.suite.name).resolve()
     retried = _statuses(retry)
+
+    def so_far() -> Needed:
+        return needed(planned.cells, Store(directory), planned.to_json().config)
+
+    if isinstance(runner, SubmittingExecutor) and not dry_run:
+        submit(runner, planned, Store(directory), so_far().now, jobs or 1)
+        return 0
     limits, threads = planned.suite.limits, planned.suite.budget.threads
     known = Store(directory).records()
     room = 1 if runner.alone else room_for(threads, limits, known)
     workers = pick_workers(device, jobs, room)
+    followers = {name: registry.get("tracker", name).cls() for name in tracker}
+    locks = dry_run or has_locks(directory, shard)
     place = Place(
         sources=sources(plugin, plugins_dir),
         directory=directory,
-        cache=directory.parent / ".cache",
+        cache=directory.parent / ".cache" if locks else caches(results)[1] / "without-locks",
         workers=workers,
         readers=readers_each(len(workers)),
         limits=limits,
         share=share_trials,
+        locks=locks,
     )
-    followers = {name: registry.get("tracker", name).cls() for name in tracker}
-
-    def so_far() -> Needed:
-        return needed(planned.cells, Store(directory), planned.to_json().config)
 
     if dry_run:
         found = so_far()
@@ -199,6 +238,7 @@ def command(
                 events,
                 retry=retried,
                 needed=lambda: so_far().now,
+                waits=not no_wait,
                 purse=None if purse is None else Purse(purse, expected, len(workers)),
                 warn=_say,
             )
@@ -209,9 +249,37 @@ def command(
         raise KeyboardInterrupt
     if purse is not None and (left := unfinished(chosen, Store(directory), retried)):
         _say(f"{len(left)} of {len(chosen)} cells were left undone: the same command goes on")
+    if no_wait and (left := unfinished(chosen, Store(directory), retried)):
+        _say(f"{len(left)} of {len(chosen)} cells are at work elsewhere: no report is written yet")
+        return 0
     if spared := len(planned.cells) - len(so_far().now):
         _say(f"{spared} of {len(planned.cells)} cells were not needed")
     return _conclude(store, planned.suite, chosen, registry, output)
+
+
+def has_locks(directory: Path, shard: str | None) -> bool:
+    """Whether cells can be locked in a results folder.
+
+    Raises:
+        HarnessError: they can't, and no shard says that nobody else is at them.
+    """
+    from harness.errors import HarnessError
+    from harness.record.files import make_folder
+    from harness.record.locks import why_none
+
+    make_folder(directory)
+    try:
+        why = why_none(directory)
+    except OSError:  # writing the plan says so
+        return True
+    if why and shard is None:
+        raise HarnessError(
+            f"the file system of {directory} has no locks ({why}), by which commands would divide "
+            "the cells",
+            "Give each of n commands a part, --shard 1/n to n/n (1/1 for one alone), or choose "
+            "another folder by --results",
+        )
+    return not why
 
 
 def _say(line: str) -> None:

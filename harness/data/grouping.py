@@ -1,15 +1,18 @@
-"""Which examples belong together: as the data say, by a column of a table, or by names of files."""
+"""Which examples belong together: as the data say, by a column of a table, by names of files, or as
+a file of groups says."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from harness.data.examples import Data, FileInputs, RawInputs, Split, tensor_digest
+from harness.data.group_file import names_by_file
 from harness.data.splits import Manifest
 from harness.errors import HarnessError, abridged, did_you_mean
 
@@ -42,14 +45,22 @@ class Groups:
         return {where: count for where, count in found.items() if count}
 
 
-def groups_of(data: Data, column: str | None = None, pattern: str | None = None) -> Groups:
+def groups_of(
+    data: Data,
+    column: str | None = None,
+    pattern: str | None = None,
+    file: Path | None = None,
+) -> Groups:
     """Find the groups of data: by the texts in a ``column``, by what the one group of a regular
-    expression finds in the names of files, without their folders, or else those of the data.
+    expression finds in the names of files, without their folders, by a file of groups, or else
+    those of the data.
 
     Raises:
         HarnessError: the data have no such column, no groups, or no names of files, or the pattern
-            is not in some of them.
+            is not in some of them, or the file is of no use.
     """
+    if file is not None:
+        return _numbered_parts(names_by_file(data, file))
     if column is None and pattern is None:
         if data.train.groups is None:
             raise HarnessError(
@@ -63,9 +74,14 @@ def groups_of(data: Data, column: str | None = None, pattern: str | None = None)
         for split in (data.train, data.test)
         if split is not None
     ]
+    return _numbered_parts(named)
+
+
+def _numbered_parts(named: Sequence[Sequence[object]]) -> Groups:
+    """Groups by names: of the training data, and of the official test split where there is one."""
     numbers = _numbered([name for names in named for name in names])
-    count = len(data.train.labels)
-    return Groups(numbers[:count], None if data.test is None else numbers[count:])
+    count = len(named[0])
+    return Groups(numbers[:count], numbers[count:] if len(named) > 1 else None)
 
 
 def by_name(inputs: RawInputs, pattern: str) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:  # a report needs the words, and none of the PyTorch that comes with these
     from harness.data.episodes import Episode
     from harness.data.loaded import Loaded
+    from harness.data.near_duplicates import Pair
     from harness.data.splits import Manifest
 
 Leaks = dict[str, int]
@@ -22,6 +23,11 @@ WORDS = {
     "source-test": "{} test examples are identical to an example of the source",
     "train-val": "{} validation examples are identical to a training example",
     "ambiguous": "{} examples are identical to one of another class",
+    "near-test": "{} test examples are nearly the same as one that is trained or validated on, "
+    "such as a recompressed or cropped copy: 'harness data PATH --groups-to FILE' tells which, "
+    "and groups = {{ file = FILE }} keeps them on one side of a split that is drawn",
+    "near-val": "{} validation examples are nearly the same as one that is trained on "
+    "('harness data PATH --groups-to FILE' tells which)",
     "group-test": "{} test examples are of a group that is trained or validated on too",
     "group-val": "{} validation examples are of a group that is trained on too",
 }
@@ -53,6 +59,23 @@ def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -
             **of_sources,
             "train-val": twins(val, train),
             "ambiguous": _ambiguous([*train, *val, *test], answers),
+        }
+    )
+
+
+def near_leakage(loaded: Loaded, pairs: Sequence[Pair], manifest: Manifest) -> Leaks:
+    """Count near duplicates, given those of the data: tested examples that are
+    nearly one that is trained or validated on (``near-test``), and examples that validate and are
+    nearly one that is trained on (``near-val``)."""
+    learned = len(loaded.data.train.labels)
+    test = {row + learned * manifest.official for row in manifest.test}
+    train, val = {*manifest.train}, {*manifest.val}
+    known = train | val
+    both = [*((p.one, p.other) for p in pairs), *((p.other, p.one) for p in pairs)]
+    return _found(
+        {
+            "near-test": len({one for one, other in both if one in test and other in known}),
+            "near-val": len({one for one, other in both if one in val and other in train}),
         }
     )
 
@@ -93,8 +116,8 @@ def episode_leakage(
 
 def told(leaks: Mapping[str, int], *, test: int, val: int) -> Iterator[str]:
     """A sentence for each kind of leak, given how many examples are tested and validate."""
-    of = dict.fromkeys(("train-test", "val-test", "source-test", "group-test"), test)
-    of |= dict.fromkeys(("train-val", "group-val"), val)
+    of = dict.fromkeys(("train-test", "val-test", "source-test", "near-test", "group-test"), test)
+    of |= dict.fromkeys(("train-val", "near-val", "group-val"), val)
     for where, count in leaks.items():
         share = f"{count:,} of {of[where]:,}" if where in of else f"{count:,}"
         yield WORDS[where].format(share)

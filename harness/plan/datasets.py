@@ -9,10 +9,12 @@ from typing import Any
 
 from harness.contract import Dataset
 from harness.data.classes import one_name
+from harness.data.copies import near_at_once
 from harness.data.examples import Data, FileInputs, Split, TextInputs
 from harness.data.grouping import Groups, groups_of
 from harness.data.inspection import listed
 from harness.data.loaded import Loaded
+from harness.data.near_duplicates import Pair
 from harness.dataset_wrapper import DatasetWrapper
 from harness.errors import HarnessError, Mistakes
 from harness.hashing import canonical
@@ -31,6 +33,7 @@ class Datasets:
         self._loaded: dict[str, Loaded] = {}
         self._splits: dict[Path, SplitFile] = {}
         self._groups: dict[str, Groups] = {}
+        self._near: dict[str, list[Pair] | None] = {}
 
     def load(self, name: str, args: Mapping[str, Any]) -> Loaded:
         """The data of a dataset plugin, or what a wrapper makes of those of another.
@@ -58,11 +61,18 @@ class Datasets:
         """
         if spec is None:
             return None
-        by = {"column": spec.column, "pattern": spec.pattern}
-        key = canonical({"dataset": name, "args": args, **by})
+        key = canonical({"dataset": name, "args": args, **spec.model_dump(mode="json")})
         if key not in self._groups:
-            self._groups[key] = groups_of(self.load(name, args).data, **by)
+            data = self.load(name, args).data
+            self._groups[key] = groups_of(data, spec.column, spec.pattern, spec.file)
         return self._groups[key]
+
+    def near_duplicates(self, loaded: Loaded) -> list[Pair] | None:
+        """Pairs of images that are nearly the same, by place (see :mod:`harness.data.copies`);
+        ``None`` where these are not known, and too many to be looked through now."""
+        if loaded.digest not in self._near:
+            self._near[loaded.digest] = near_at_once(loaded)
+        return self._near[loaded.digest]
 
     def _load(self, dataset: Dataset | DatasetWrapper) -> Loaded:
         if isinstance(dataset, Dataset):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.data.copies import MOST_IMAGES, MOST_PIXELS
 from harness.data.loaded import Loaded
 from harness.plan.datasets import Datasets
 from harness.suite.backbones import SourceWeights
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 MOST_CROPPED = 0.2
 """Of an image's area, what a crop may leave out without a word."""
+
+NOT_COMPARED = (
+    "near duplicates across its splits were not looked for, as it has more than "
+    f"{MOST_IMAGES:,} images, or {MOST_PIXELS / 1e9:g} billion pixels: they are told once "
+    "'harness data PATH' has"
+)
 
 
 def notes(datasets: Datasets, cell: Cell) -> list[str]:
@@ -33,6 +40,9 @@ def notes(datasets: Datasets, cell: Cell) -> list[str]:
         (test.dataset, test.args, problem.fit, f"test '{test.title}': ") for test in problem.tests
     ]
     told: dict[str, None] = {}
+    data = datasets.load(problem.dataset, problem.args)
+    if problem.protocol != "episodes" and datasets.near_duplicates(data) is None:
+        told[NOT_COMPARED] = None
     for dataset, args, fit, prefix in shown:
         loaded = datasets.load(dataset, args)
         told |= {prefix + note: None for note in (*loaded.notes, *_cropped(loaded, fit))}

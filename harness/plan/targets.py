@@ -152,7 +152,8 @@ def target_leaks(datasets: Datasets, cell: Cell, manifest: Manifest) -> Leaks:
     """What leaks into the test of a cell under ``transfer`` or ``adaptation``."""
     loaded = datasets.load(cell.dataset, cell.problem_spec.args)
     found = leakage.leakage(loaded, manifest, shown_before(datasets, cell))
-    return found | shared_groups(datasets, cell.problem_spec, manifest)
+    near = leakage.near_leakage(loaded, datasets.near_duplicates(loaded) or (), manifest)
+    return found | near | shared_groups(datasets, cell.problem_spec, manifest)
 
 
 def further_tests(

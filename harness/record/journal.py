@@ -95,7 +95,8 @@ class Journal:
         """Forget it, as the cell's record was written after it and says that the cell has ended:
         whoever wrote that was killed before :meth:`drop`. A journal that is newer is of another
         attempt."""
-        with locked(self._directory, self._cell) as ours, suppress(OSError):
+        # Where nothing can be locked, it stays, and is dropped when the cell is run again.
+        with suppress(OSError, NotImplementedError), locked(self._directory, self._cell) as ours:
             files = [*self._file.parent.glob(f"{self._cell}.*")]
             written = record.stat().st_mtime_ns
             if ours and all(file.stat().st_mtime_ns <= written for file in files):

@@ -7,6 +7,8 @@ what goes on without its runner is not begun a second time.
 
 from __future__ import annotations
 
+import fcntl
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +43,19 @@ def is_locked(directory: Path, cell: str) -> bool:
 
 def _lock(directory: Path, cell: str) -> Path:
     return directory / "locks" / f"{cell}.lock"
+
+
+def why_none(directory: Path) -> str:
+    """Why nothing in a folder can be locked, as the system says; empty where it can be.
+
+    That locks are seen by other machines too is more than one machine can find out.
+
+    Raises:
+        OSError: no file can be written in it.
+    """
+    with tempfile.TemporaryFile(prefix=".lock-", dir=directory) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.strerror or str(error)
+    return ""

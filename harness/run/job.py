@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,7 +42,8 @@ GIB = 2**30
 class Place:
     """Where cells run and where what they leave goes. ``workers`` has the device of each, and
     ``readers`` threads read what a cell asks for and does not fit into memory. With ``share``,
-    workers without a cell of their own do trials of others'."""
+    workers without a cell of their own do trials of others'. Without ``locks`` nobody else is at
+    its cells, as the file system has none."""
 
     sources: Sources
     directory: Path
@@ -51,6 +52,15 @@ class Place:
     readers: int
     limits: Limits
     share: bool = False
+    locks: bool = True
+
+    def lock(self, cell: str) -> AbstractContextManager[bool]:
+        """Lock a cell; gives whether it is ours."""
+        return locked(self.directory, cell) if self.locks else nullcontext(True)
+
+    def is_locked(self, cell: str) -> bool:
+        """Whether another has locked a cell."""
+        return self.locks and is_locked(self.directory, cell)
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ class CellJob:
 
     def wanted(self) -> bool:
         """Whether it is to be done, and nobody is at it."""
-        return not is_locked(self.place.directory, self.cell.cell) and self.settled() is None
+        return not self.place.is_locked(self.cell.cell) and self.settled() is None
 
     def warm(self) -> None:
         cell = self.cell
@@ -111,14 +121,16 @@ class CellJob:
         provenance.environment()
         libraries()
         with suppress(Exception):  # it will fail in the cell, and be told there
-            datasets.load(cell.dataset, cell.problem_spec.args)
+            loaded = datasets.load(cell.dataset, cell.problem_spec.args)
+            if cell.protocol != "episodes":
+                datasets.near_duplicates(loaded)  # which all splits are looked through for
             source_fingerprint(datasets, cell.source_spec, cell.problem_spec.fit)
             backbone_fingerprint(registry, datasets, cell.backbone_spec)
             # On the CPU whatever the device is: a fork can't use one that was opened before it.
             self._resources("cpu").warm(cell, provenance.cores() or 1)
 
     def run(self, emit: Emit, device: str) -> None:
-        with locked(self.place.directory, self.cell.cell) as ours:
+        with self.place.lock(self.cell.cell) as ours:
             if not ours or self.settled() is not None:
                 return
             self._divide(device)
@@ -152,7 +164,7 @@ class CellJob:
 
     def lost(self, status: str, reason: str, emit: Emit, device: str) -> None:
         cell = self.cell
-        with locked(self.place.directory, cell.cell) as ours:
+        with self.place.lock(cell.cell) as ours:
             if not ours:  # another runner goes on with it
                 return
             owners.remove(self.place.directory, cell.cell)

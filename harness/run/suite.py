@@ -21,7 +21,6 @@ from harness.plan.cell import Cell
 from harness.plan.cells import Planned
 from harness.record.files import remove_leftovers
 from harness.record.journal import Journal, begun
-from harness.record.locks import is_locked
 from harness.record.provenance import cores
 from harness.record.schema import Record, Status
 from harness.record.store import Store
@@ -68,6 +67,7 @@ def run_suite(
     retry: Collection[str] = (),
     needed: Callable[[], frozenset[str]] | None = None,
     purse: Purse | None = None,
+    waits: bool = True,
     warn: Callable[[str], None],
 ) -> Store:
     """Run the chosen cells that are not done, and leave a record of each.
@@ -78,6 +78,7 @@ def run_suite(
     Args:
         needed: tells the keys of the cells that are needed so far, where that is not all of them.
         purse: the time that there is, if it is limited: what does not fit is left undone.
+        waits: whether cells that other runners are at are waited for, to do them where these fail.
         warn: is told, in a line each, what was found in the folder and set aside.
     """
     store = Store(place.directory)
@@ -98,7 +99,7 @@ def run_suite(
         known |= wanted
         told = {"suite": planned.suite.name, "directory": place.directory}
         events.emit("harness_suite_started", {**told, "cells": cells, "todo": len(todo)})
-        rounds = _Rounds(todo, executor, place, events, purse)
+        rounds = _Rounds(todo, executor, place, events, purse, waits)
         try:
             rounds.run()
         finally:
@@ -129,10 +130,11 @@ class _Rounds:
         place: Place,
         events: Events,
         purse: Purse | None,
+        waits: bool,
     ) -> None:
         store = Store(place.directory)
         self._executor, self._place, self._events = executor, place, events
-        self._purse = purse
+        self._purse, self._waits = purse, waits
         self._left: dict[str, CellJob] = {}
         for cell in todo:
             record, _ = store.judged(cell)
@@ -149,8 +151,10 @@ class _Rounds:
             moved = self._settle()
             if not self._left or self._ends:
                 return
-            others = any(is_locked(self._place.directory, key) for key in self._left)
-            idle = 0 if others or moved else idle + 1
+            others = [self._place.is_locked(key) for key in self._left]
+            if all(others) and not moved and not self._waits:
+                return
+            idle = 0 if any(others) or moved else idle + 1
             if idle == IDLE_ROUNDS:
                 job = next(iter(self._left.values()))
                 raise HarnessError(

@@ -18,7 +18,7 @@ import torch
 from harness.errors import one_line
 from harness.record.caches import caches, entries
 from harness.record.files import reason, remedy
-from harness.record.locks import locked
+from harness.record.locks import locked, why_none
 from harness.record.provenance import PACKAGES, cores, environment
 from harness.registry import Registry
 from harness.report.format import plural, size
@@ -35,12 +35,38 @@ NO_DISK = 1e9
 HOLDER = """
 import sys
 from pathlib import Path
-from harness.record.locks import locked
+from harness.record.locks import locked, why_none
 with locked(Path(sys.argv[1]), "doctor") as ours:
     print("locked" if ours else "refused", flush=True)
     sys.stdin.read()
 """
 """What the other process does: lock, tell, and hold until it is killed."""
+
+
+READER = """
+import sys
+from pathlib import Path
+file = Path(sys.argv[1])
+print("reading", flush=True)
+while True:
+    try:
+        text = file.read_text()
+    except FileNotFoundError:
+        sys.exit("a file that was replaced was not there for a moment")
+    except OSError as error:
+        sys.exit(f"a file that was replaced could not be read: {error}")
+    if len(text) != int(sys.argv[2]) or text != text[0] * len(text):
+        sys.exit("a file that was replaced was seen half written")
+    if text[0] == "z":
+        break
+"""
+"""What a process does that looks at a file while it is replaced, until its last version."""
+
+VERSIONS, LENGTH, PATIENCE = "ab" * 50 + "z", 2**16, 10.0
+"""What is written of a file, each letter as often as its length, and seconds in which the last has
+to be seen."""
+
+SHARDS = "Divide the cells by --shard 1/n to n/n, or choose a file system that {}"
 
 
 @dataclass(frozen=True)
@@ -185,6 +211,7 @@ def folder_findings(name: str, folder: Path) -> Iterator[Finding]:
         with tempfile.TemporaryDirectory(prefix=".harness-doctor-", dir=place) as probe:
             yield Finding(topic, "writable", "ok", f"files can be written in {place}")
             yield locks(topic, Path(probe))
+            yield renames(topic, Path(probe))
     except OSError as error:
         yield Finding(topic, "writable", "wrong", f"{place}: {reason(error)}", remedy(error))
 
@@ -192,7 +219,9 @@ def folder_findings(name: str, folder: Path) -> Iterator[Finding]:
 def locks(topic: str, folder: Path) -> Finding:
     """Whether what another process has locked is refused to this one, and is free when the other
     has been killed: without that, two runners would do the same cells."""
-    wrong = "Run one command at a time on it, or choose a file system that has locks"
+    wrong = SHARDS.format("has locks")
+    if why := why_none(folder):
+        return Finding(topic, "locks", "wrong", f"nothing can be locked: {why}", wrong)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)],
         stdin=subprocess.PIPE,
@@ -217,3 +246,36 @@ def locks(topic: str, folder: Path) -> Finding:
         if not ours:
             return Finding(topic, "locks", "wrong", "the lock of a killed process stays", wrong)
     return Finding(topic, "locks", "ok", "one process at a time, and the next when it is killed")
+
+
+def renames(topic: str, folder: Path) -> Finding:
+    """Whether another process sees a file that is replaced, whole at any moment, and the new one
+    soon: so records and plans are written."""
+    file = folder / "versions"
+
+    def write(letter: str) -> None:
+        new = file.with_suffix(".new")
+        new.write_text(letter * LENGTH)
+        os.replace(new, file)
+
+    write(VERSIONS[0])
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, str(file), str(LENGTH)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        for letter in VERSIONS:
+            write(letter)
+        try:
+            _, error = other.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            other.kill()
+            other.communicate()
+            error = f"a file that was replaced was still seen as it was after {PATIENCE:g} s"
+    if last := error.strip().splitlines()[-1:]:
+        wrong = "Choose a file system that replaces files at once, and 'harness merge' the results"
+        return Finding(topic, "renames", "wrong", last[0], wrong)
+    return Finding(topic, "renames", "ok", "a file that is replaced is seen whole, and at once")

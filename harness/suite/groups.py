@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -43,14 +44,20 @@ class GroupsSpec(Table):
     """A regular expression whose one group is found in the name of each image file, without its
     folders: ``'^([^_]+)_'`` is what comes before the first ``_``."""
 
+    file: Annotated[Path | None, Field(strict=False)] = None
+    """A CSV file that says which examples belong together by their content, such as copies of each
+    other, as ``harness data --groups-to`` writes it."""
+
     shared: Literal["warn", "refuse"] = "warn"
     """What is done where a given test split or file of splits shares groups with what is learned
     from: it is told, or refused."""
 
     @model_validator(mode="after")
     def _by_one(self) -> GroupsSpec:
-        if self.column is not None and self.pattern is not None:
-            raise ValueError("groups are by 'column' or by 'pattern': leave one out")
+        given = [name for name in ("column", "pattern", "file") if getattr(self, name) is not None]
+        if len(given) > 1:
+            told = " or by ".join(repr(name) for name in given)
+            raise ValueError(f"groups are by {told}: leave one out")
         return self
 
 

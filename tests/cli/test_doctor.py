@@ -2,7 +2,9 @@
 
 import json
 import os
+import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import pytest
@@ -105,3 +107,41 @@ def test_a_gpu_that_pytorch_cannot_use_is_wrong(monkeypatch):
     monkeypatch.setattr(doctor, "_gpus", lambda: 2)
     *_, found = doctor.devices()
     assert (found.state, found.seen[:7]) == ("wrong", "2 GPUs ")
+
+
+def test_a_file_system_without_locks_is_wrong_and_shards_are_the_remedy(tmp_path, no_locks):
+    no_locks(tmp_path)
+    found = doctor.locks("results", tmp_path)
+    assert (found.state, found.seen) == ("wrong", "nothing can be locked: No locks available")
+    assert "--shard 1/n to n/n" in found.remedy
+
+
+def test_a_file_that_is_replaced_is_seen_whole(tmp_path):
+    found = doctor.renames("results", tmp_path)
+    assert (found.state, found.remedy) == ("ok", "")
+
+
+@pytest.mark.parametrize(
+    ("replace", "seen"),
+    [
+        (lambda new, old: (os.unlink(old), time.sleep(0.2), os.rename(new, old)), "not there"),
+        (lambda new, old: Path(old).write_text(Path(new).read_text()[:4096]), "seen half written"),
+        (lambda new, old: None, "still seen as it was after 0.5 s"),
+    ],
+    ids=["removed first", "written in place", "not seen"],
+)
+def test_renames_that_are_none_are_wrong(tmp_path, monkeypatch, replace, seen):
+    """A reader in a process of its own finds out what such a file system would do to records."""
+    monkeypatch.setattr(doctor, "PATIENCE", 0.5)
+    first = []
+    monkeypatch.setattr(
+        doctor.os,
+        "replace",
+        lambda new, old, own=os.replace: (
+            replace(new, old) if first else first.append(own(new, old))
+        ),
+    )
+    found = doctor.renames("results", tmp_path)
+    assert found.state == "wrong"
+    assert seen in found.seen
+    assert "harness merge" in found.remedy

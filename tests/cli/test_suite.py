@@ -8,6 +8,7 @@ import re
 import pytest
 
 from harness.record.store import Store
+from harness.report import write
 
 
 def rows(harness, results):
@@ -410,3 +411,30 @@ def test_a_run_whose_cells_all_fail_stops(harness, edited, plugin_file, no_repor
     rest = harness(*line, "--set", "limits.failures=0")
     assert "stopped" not in rest.err
     assert "2 done before, 3 to do" in rest.err
+
+
+def test_without_locks_cells_are_divided_by_shards(
+    harness, tmp_path, tiny_suite, no_locks, monkeypatch
+):
+    monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
+    no_locks(tmp_path / "results")
+    ended = harness("suite", tiny_suite, "--inline")
+    assert ended.status == 2
+    assert "results/tiny has no locks (No locks available)" in ended.complaint
+    assert "--shard 1/n to n/n" in ended.complaint
+    done = []
+    for part in ("2/2", "1/2"):
+        ended = harness("suite", tiny_suite, "--inline", "--shard", part)
+        assert ended.status == 0, ended.err
+        done.append(len(Store(tmp_path / "results/tiny").records()))
+    assert done == [2, 4]
+    assert [record.status for record in Store(tmp_path / "results/tiny").records()] == ["ok"] * 4
+    assert not (tmp_path / "results/.cache").exists()
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "x", "1/0"])
+def test_a_shard_that_is_none_is_refused(harness, tmp_path, tiny_suite, part):
+    ended = harness("suite", tiny_suite, "--shard", part)
+    assert ended.status == 2
+    assert f"--shard {part}: no such part. Write i/n" in ended.complaint
+    assert not (tmp_path / "results").exists()

@@ -8,6 +8,11 @@ import os
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_images
+
+from harness.record.store import Store
+from harness.report import write
+from harness.report.analysis.report import analyse
 
 
 def test_a_good_suite_says_how_much_it_is(harness, tiny_suite):
@@ -214,3 +219,45 @@ def test_an_override_that_fits_nothing_is_refused(harness, tiny_suite, override)
     assert ended.complaint.endswith(
         "Write KEY=VALUE with a TOML value, such as --set budget.trials=2"
     )
+
+
+@pytest.fixture
+def copied(tmp_path, tiny_suite):
+    """Parts of two photographs as a folder, each with a recompressed copy, and a suite on them."""
+    for label, photo in zip(("china", "flower"), load_sample_images().images, strict=True):
+        folder = tmp_path / "photos" / label
+        folder.mkdir(parents=True)
+        for number in range(12):
+            left, top = 64 * (number % 6), 192 + 64 * (number // 6)
+            part = Image.fromarray(photo[top : top + 64, left : left + 64])
+            part.save(folder / f"{number}.png")
+            part.resize((80, 80)).save(folder / f"{number}_copy.jpg", quality=85)
+    (tmp_path / "copied.toml").write_text(
+        tiny_suite.read_text()
+        .replace('"tiny"', '"copied"')
+        .replace('dataset = "digits"\nshots = 2', 'dataset = "folder"\nargs = { root = "photos" }')
+    )
+
+
+def test_near_duplicates_across_a_drawn_split_are_told_until_groups_keep_them_together(
+    harness, tmp_path, copied, monkeypatch
+):
+    monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
+    ended = harness("validate", "copied.toml")
+    (line,) = [text for text in ended.out.splitlines() if "test examples are nearly" in text]
+    assert line.startswith("problem 'folder': ")
+    assert "groups = { file = FILE } keeps them on one side of a split that is drawn" in line
+    ended = harness("suite", "copied.toml", "--inline", "--only", "label=linear_probe")
+    assert ended.status == 0, ended.err
+    records = Store(tmp_path / "results/copied").records()
+    assert all(record.leaks["near-test"] >= 2 for record in records)
+    (told,) = analyse(Store(tmp_path / "results/copied")).leaks.values()
+    assert any("test examples are nearly the same as one that is trained" in one for one in told)
+    assert harness("data", "photos", "--groups-to", "copies.csv").status == 0
+    grouped = ("--set", 'problems.0.groups={file="copies.csv"}')
+    ended = harness("validate", "copied.toml", *grouped)
+    assert ended.status == 0, ended.err
+    assert "nearly" not in ended.out
+    ended = harness("validate", "copied.toml", "--set", 'problems.0.groups={file="none.csv"}')
+    assert ended.status == 2
+    assert "there is no file of groups" in ended.err

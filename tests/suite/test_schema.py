@@ -117,7 +117,7 @@ fit = "pad"
 dataset = "digits"
 label = "as in VTAB"
 shots = "vtab1k"
-groups = true
+groups = { file = "copies.csv" }
 splits = "published.json"
 
 [[problems]]
