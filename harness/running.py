@@ -21,9 +21,9 @@ from harness.reporting import report, say
 from harness.results import Results
 from harness.run import stopping
 from harness.run.events import Events
-from harness.run.job import Place
+from harness.run.place import has_locks, place_for
 from harness.run.progress import ProgressTracker
-from harness.run.suite import pick_workers, readers_each, room_for, run_suite
+from harness.run.suite import run_suite
 from harness.ship.kept import prune
 from harness.suite.read import find, load_table, parse, put
 
@@ -82,16 +82,16 @@ def run(
     chosen = select(planned.cells, only)
     directory = (Path(results) / planned.suite.name).resolve()
     store = Store(directory)
-    limits, threads = planned.suite.limits, planned.suite.budget.threads
-    room = 1 if runner.alone else room_for(threads, limits, store.records())
-    workers = pick_workers(device, jobs, room)
-    place = Place(
-        sources=sources,
-        directory=directory,
-        cache=directory.parent / ".cache",
-        workers=workers,
-        readers=readers_each(len(workers)),
-        limits=limits,
+    locks = has_locks(directory, None)
+    place = place_for(
+        planned.suite,
+        directory,
+        runner,
+        sources,
+        store.records(),
+        device=device,
+        jobs=jobs,
+        locks=locks,
     )
     followers = {name: registry.get("tracker", name).cls() for name in trackers}
     if progress:

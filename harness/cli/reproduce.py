@@ -71,9 +71,9 @@ def command(
     from harness.report.status_text import lines
     from harness.run import stopping
     from harness.run.events import Events
-    from harness.run.job import Place
+    from harness.run.place import place_for
     from harness.run.progress import ProgressTracker
-    from harness.run.suite import pick_workers, readers_each, room_for, run_suite
+    from harness.run.suite import run_suite
     from harness.share.reproduce import claim, opened
 
     registry = load_plugins(plugin, plugins_dir)
@@ -83,16 +83,8 @@ def command(
     suite = rerun.planned.suite
     directory = (to or Path("reproduced", suite.name)).resolve()
     claim(bundle, directory)
-    room = 1 if runner.alone else room_for(suite.budget.threads, suite.limits, ())
-    workers = pick_workers(device, jobs, room)
-    place = Place(
-        sources=sources(plugin, plugins_dir),
-        directory=directory,
-        cache=directory.parent / ".cache",
-        workers=workers,
-        readers=readers_each(len(workers)),
-        limits=suite.limits,
-    )
+    given = sources(plugin, plugins_dir)
+    place = place_for(suite, directory, runner, given, (), device=device, jobs=jobs)
     registry.manager.register(ProgressTracker(sys.stderr, lines), name="progress")
     events = Events(registry.manager, say)
     try:

@@ -153,11 +153,10 @@ def command(
     from harness.plan.estimate import estimate
     from harness.plan.notes import notes_told
     from harness.plan.shards import cells_of, parse
-    from harness.record.caches import caches
     from harness.record.store import Store
     from harness.report.analysis.looks import needed
-    from harness.run.job import Place
-    from harness.run.suite import pick_workers, readers_each, room_for, run_suite, unfinished
+    from harness.run.place import has_locks, place_for
+    from harness.run.suite import run_suite, unfinished
     from harness.suite.read import find, read
 
     registry = load_plugins(plugin, plugins_dir)
@@ -183,22 +182,20 @@ def command(
     if isinstance(runner, SubmittingExecutor) and not dry_run:
         submit(runner, planned, Store(directory), so_far().now, jobs or 1)
         return 0
-    limits, threads = planned.suite.limits, planned.suite.budget.threads
     known = Store(directory).records()
-    room = 1 if runner.alone else room_for(threads, limits, known)
-    workers = pick_workers(device, jobs, room)
-    followers = {name: registry.get("tracker", name).cls() for name in tracker}
-    locks = dry_run or has_locks(directory, shard)
-    place = Place(
-        sources=sources(plugin, plugins_dir),
-        directory=directory,
-        cache=directory.parent / ".cache" if locks else caches(results)[1] / "without-locks",
-        workers=workers,
-        readers=readers_each(len(workers)),
-        limits=limits,
+    place = place_for(
+        planned.suite,
+        directory,
+        runner,
+        sources(plugin, plugins_dir),
+        known,
+        device=device,
+        jobs=jobs,
         share=share_trials,
-        locks=locks,
+        locks=dry_run or has_locks(directory, shard),
     )
+    workers = place.workers
+    followers = {name: registry.get("tracker", name).cls() for name in tracker}
 
     if dry_run:
         found = so_far()
@@ -255,31 +252,6 @@ def command(
     if spared := len(planned.cells) - len(so_far().now):
         _say(f"{spared} of {len(planned.cells)} cells were not needed")
     return _conclude(store, planned.suite, chosen, registry, output)
-
-
-def has_locks(directory: Path, shard: str | None) -> bool:
-    """Whether cells can be locked in a results folder.
-
-    Raises:
-        HarnessError: they can't, and no shard says that nobody else is at them.
-    """
-    from harness.errors import HarnessError
-    from harness.record.files import make_folder
-    from harness.record.locks import why_none
-
-    make_folder(directory)
-    try:
-        why = why_none(directory)
-    except OSError:  # writing the plan says so
-        return True
-    if why and shard is None:
-        raise HarnessError(
-            f"the file system of {directory} has no locks ({why}), by which commands would divide "
-            "the cells",
-            "Give each of n commands a part, --shard 1/n to n/n (1/1 for one alone), or choose "
-            "another folder by --results",
-        )
-    return not why
 
 
 def _say(line: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +21,6 @@ from harness.plan.datasets import Datasets
 from harness.plan.fingerprint import backbone_fingerprint, source_fingerprint
 from harness.record import owners, provenance
 from harness.record.journal import Journal
-from harness.record.locks import is_locked, locked
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.record.trial_files import TrialFiles
@@ -29,38 +28,12 @@ from harness.registry import Sources, load_once
 from harness.run.cell import help_cell, run_cell
 from harness.run.heartbeat import Heartbeat
 from harness.run.malloc import keep_freed
+from harness.run.place import GIB, Place
 from harness.run.resources import LRU, Resources
 from harness.run.shared_trials import divisible
 from harness.run.status import KEPT
 from harness.suite.budget import Limits
 from harness.suite.problems import EpisodesProblem
-
-GIB = 2**30
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where cells run and where what they leave goes. ``workers`` has the device of each, and
-    ``readers`` threads read what a cell asks for and does not fit into memory. With ``share``,
-    workers without a cell of their own do trials of others'. Without ``locks`` nobody else is at
-    its cells, as the file system has none."""
-
-    sources: Sources
-    directory: Path
-    cache: Path
-    workers: tuple[str, ...]
-    readers: int
-    limits: Limits
-    share: bool = False
-    locks: bool = True
-
-    def lock(self, cell: str) -> AbstractContextManager[bool]:
-        """Lock a cell; gives whether it is ours."""
-        return locked(self.directory, cell) if self.locks else nullcontext(True)
-
-    def is_locked(self, cell: str) -> bool:
-        """Whether another has locked a cell."""
-        return self.locks and is_locked(self.directory, cell)
 
 
 @dataclass(frozen=True)
@@ -143,7 +116,8 @@ class CellJob:
         """Those of its trials, if other workers may do some of them."""
         cell, limits = self.cell, self.place.limits
         one_task = not isinstance(cell.problem_spec, EpisodesProblem)
-        if not (self.place.share and one_task and divisible(cell.budget) and not limits.accumulate):
+        shares = self.place.share and self.place.locks and not limits.accumulate
+        if not (shares and one_task and divisible(cell.budget)):
             return None
         return TrialFiles(self.place.directory, cell.cell, cell.budget.threads)
 

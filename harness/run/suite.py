@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
-
-import psutil
-import torch
 
 from harness.errors import HarnessError
 from harness.executor import Executor
@@ -21,23 +18,19 @@ from harness.plan.cell import Cell
 from harness.plan.cells import Planned
 from harness.record.files import remove_leftovers
 from harness.record.journal import Journal, begun
-from harness.record.provenance import cores
 from harness.record.schema import Record, Status
 from harness.record.store import Store
 from harness.registry import load_once
 from harness.run import stopping
 from harness.run.events import Events
-from harness.run.job import GIB, CellJob, HelpJob, Place
+from harness.run.job import CellJob, HelpJob
 from harness.run.order import Making
+from harness.run.place import Place
 from harness.run.purse import Purse
 from harness.run.status import KEPT
-from harness.suite.budget import Limits
 
 WAIT = 0.5
 """Seconds between looks at cells that other runners are at."""
-
-USUAL = 2 * GIB
-"""Bytes that a cell is taken to need where nothing is known of its like."""
 
 BAD: frozenset[Status] = frozenset({"failed", "timeout", "oom", "crashed", "diverged"})
 """Ends that tell of a fault; ``unsupported`` is told by the plugin, and ``interrupted`` asked
@@ -234,65 +227,3 @@ class _Rounds:
                 f"such as {record.title}: {record.reason}. Mend it, and the same command with "
                 f"--retry {','.join(sorted(self._bad))} goes on; limits.failures = 0 never stops"
             )
-
-
-def pick_workers(asked: str, jobs: int | None, on_cpu: int = 1) -> tuple[str, ...]:
-    """The device of each worker: ``jobs`` of them, by default one a GPU, or ``on_cpu``.
-
-    Args:
-        asked: ``auto`` (the first GPU if there is one), ``cpu``, ``cuda``, ``cuda:N``, or several
-            GPUs, as ``cuda:0,1``; workers take turns on them.
-        on_cpu: how many there are by default on the CPU alone.
-
-    Raises:
-        HarnessError: there is no such device.
-    """
-    words = [word.strip() for word in asked.split(",")]
-    devices = [
-        ("cuda" if torch.cuda.is_available() else "cpu") if words[0] == "auto" else words[0],
-        *(f"cuda:{word.removeprefix('cuda:')}" for word in words[1:]),
-    ]
-    wrong = {
-        word: why for word, name in zip(words, devices, strict=True) if (why := _unusable(name))
-    }
-    if wrong:
-        told = "; ".join(f"'{word}' {why}" for word, why in wrong.items())
-        raise HarnessError(
-            f"--device {asked}: {told}", "Use auto, cpu, cuda, cuda:N or, for several, cuda:N,M"
-        )
-    if len(set(devices)) < len(devices):
-        raise HarnessError(f"--device {asked} names a device twice", "Use --jobs to share one")
-    count = jobs or (on_cpu if devices == ["cpu"] else len(devices))
-    return tuple(devices[i % len(devices)] for i in range(count))
-
-
-def room_for(threads: int, limits: Limits, records: Iterable[Record]) -> int:
-    """How many cells of so many threads this machine has cores and free memory for, at least one.
-
-    Args:
-        limits: whose ``memory`` a cell is taken to need, where it says one.
-        records: of the same suite: a cell is else taken to need the most that one of them did, or
-            :data:`USUAL`, where nothing is known.
-    """
-    known = [record.peak_host_bytes for record in records if record.peak_host_bytes]
-    needed = limits.memory * GIB if limits.memory else max(known, default=USUAL)
-    free = psutil.virtual_memory().available
-    return max(1, min((cores() or 1) // threads, int(free // needed)))
-
-
-def _unusable(name: str) -> str:
-    """Why cells can't be run on a device; nothing where they can."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        return "is no kind of device"
-    if device.type not in ("cpu", "cuda"):
-        return "is not supported"
-    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
-        return f"is not there: this machine has {count} CUDA devices"
-    return ""
-
-
-def readers_each(workers: int) -> int:
-    """Threads that read for a worker, so that workers don't fight over cores."""
-    return max(1, (cores() or 1) // workers)

@@ -16,6 +16,7 @@ from harness.record.schema import Record
 from harness.record.store import Store, predictions_file
 from harness.registry import Registry
 from harness.report.format import plural
+from harness.run.place import pick_workers
 from harness.run.reopened import (
     VALIDATION,
     Reopened,
@@ -26,7 +27,6 @@ from harness.run.reopened import (
     reopening,
 )
 from harness.run.resources import Resources
-from harness.run.suite import pick_workers
 from harness.ship.calibration import Calibration, calibrate
 from harness.ship.certificate import agreement
 from harness.ship.labelled import labelled

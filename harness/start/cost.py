@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.plan.step_cost import EACH, Sizes, StepCost
 from harness.registry import Registry
-from harness.run.suite import room_for
+from harness.run.place import room_for
 from harness.start.looking import Found
 from harness.suite.problems import TransferProblem
 from harness.suite.schema import Suite

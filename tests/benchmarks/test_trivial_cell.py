@@ -33,7 +33,7 @@ from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.run.events import Events
 from harness.run.experiment import Experiment
-from harness.run.job import Place
+from harness.run.place import Place
 from harness.run.suite import run_suite
 from harness.suite.read import parse
 
