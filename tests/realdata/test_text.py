@@ -69,7 +69,7 @@ def test_the_suite_runs_cut_short(harness, data):
     short = ["--set", "budget.trials=1", "--set", "budget.steps=3"]
     short += [f"--set=backbones.{place}.weights.steps=3" for place in (0, 1)]
     ended = harness(
-        *("suite", "mlm", *short, "--only", "label=linear_probe", "--only", "shots=64"),
+        *("suite", "text", *short, "--only", "label=linear_probe", "--only", "shots=64"),
         *("--format", "json"),
     )
     assert ended.status == 0, ended.err
