@@ -1,0 +1,163 @@
+"""A smaller variant whose layers have fewer channels, trained anew by the selected settings.
+
+Which channels depend on each other is found from the graph of the computation (Fang et al. 2023),
+and of each such group those go whose weights are smallest. Batch norms take their statistics anew
+from training inputs (Li et al. 2020), before the selected strategy adapts what is left.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from harness.errors import HarnessError, one_line
+from harness.model.backbone import Backbone
+from harness.model.classifier import Classifier
+from harness.run.reopened import Reopened
+from harness.ship.export import export
+
+STATISTICS = 256
+"""Training inputs, at most, of which batch norms take their statistics."""
+
+REMEDY = "Leave out --prune, or choose another model: --label NAME, --backbone NAME"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """Without a ``fraction`` of the channels of each group."""
+
+    fraction: float
+
+    @property
+    def name(self) -> str:
+        return f"pruned-{self.fraction:g}"
+
+    def make(self, model: Reopened, graph: Path, to: Path) -> None:
+        """Write a pruned variant, adapted by the selected strategy with the settings that it
+        selected, without validation examples.
+
+        What is pruned is the adapted backbone, or, where adapting has changed its form, as adapters
+        do, that which it was given.
+
+        Raises:
+            HarnessError: the model has no channels that can go alone, or its strategy adapts
+                another backbone than it is given.
+        """
+        smaller = prune(adapted(model), self.fraction, model.record.backbone)
+        take_statistics(smaller, model.prepared(model.learned[:STATISTICS]).to(smaller.device))
+        task, settings = model.without_validation(), model.selected.settings
+        (predictor,) = model.trials.adapt(smaller, [task], settings)
+        if not isinstance(predictor, Classifier) or _form(predictor.backbone) == _form(
+            model.backbone
+        ):
+            raise HarnessError(
+                f"{model.record.label} does not start from the backbone that is pruned", REMEDY
+            )
+        export(predictor.network(), model.backbone.example, to)
+
+
+def adapted(model: Reopened) -> Backbone:
+    """The backbone of a predictor, or that which it was adapted from where this has another form.
+
+    Raises:
+        HarnessError: the predictor is made of several networks.
+    """
+    predictor = model.predictor
+    if not isinstance(predictor, Classifier):
+        raise HarnessError(
+            f"{model.record.label} gives a model that is not one backbone and its head", REMEDY
+        )
+    own = predictor.backbone
+    return own if _form(own) == _form(own.start) else own.start
+
+
+def prune(backbone: Backbone, fraction: float, title: str) -> Backbone:
+    """Remove a fraction of the channels of each group, in a copy of the backbone called ``title``.
+
+    Raises:
+        HarnessError: it can't be done.
+    """
+    try:
+        with _differentiable(backbone), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            smaller = backbone.edited(lambda body: _remove(body, _entering(backbone), fraction))
+        finite = bool(smaller.try_out().isfinite().all())
+    except Exception as error:  # whatever a model's own code provokes
+        raise HarnessError(
+            f"the channels of {title} can't be pruned: {one_line(error)}",
+            REMEDY,
+        ) from error
+    if smaller.num_parameters >= backbone.num_parameters or not finite:
+        raise HarnessError(f"{title} has no channels to prune", REMEDY)
+    return smaller
+
+
+def _remove(body: nn.Module, entering: tuple[Any, ...], fraction: float) -> None:
+    import torch_pruning as tp
+
+    def forward(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
+        return module(*inputs)
+
+    shown = {"example_inputs": entering, "forward_fn": forward}
+    graph = tp.DependencyGraph().build_dependency(body, **shown)
+    # What is cut into heads has a width that the model's own code relies on.
+    headed = [
+        module
+        for module, node in graph.module2node.items()
+        if isinstance(module, nn.Linear)
+        and any(after.type == tp.ops.OPTYPE.RESHAPE for after in node.outputs)
+    ]
+    importance = tp.importance.GroupMagnitudeImportance(p=2)
+    tp.pruner.BasePruner(
+        body, importance=importance, pruning_ratio=fraction, ignored_layers=headed, **shown
+    ).step()
+
+
+def _entering(backbone: Backbone) -> tuple[Any, ...]:
+    """What the body is given for the two examples."""
+    seen: list[tuple[Any, ...]] = []
+    hook = backbone.body.register_forward_pre_hook(lambda module, given: seen.append(given))
+    try:
+        backbone.try_out()
+    finally:
+        hook.remove()
+    return seen[0]
+
+
+@contextmanager
+def _differentiable(backbone: Backbone) -> Iterator[None]:
+    """The graph is that of the gradients: within, all parameters have one."""
+    before = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
+    try:
+        for parameter, _ in before:
+            parameter.requires_grad_(True)
+        yield
+    finally:
+        for parameter, had in before:
+            parameter.requires_grad_(had)
+
+
+@torch.no_grad()
+def take_statistics(backbone: Backbone, inputs: Tensor) -> None:
+    """Let batch norms take their statistics anew, as means over batches of prepared inputs."""
+    norms = [m for m in backbone.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum, norm.training = None, True
+    for batch in inputs.chunk(-(-len(inputs) // 64)):
+        backbone.features(batch)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum, norm.training = momentum, False
+
+
+def _form(backbone: Backbone) -> dict[str, torch.Size]:
+    return {name: parameter.shape for name, parameter in backbone.body_parameters()}
