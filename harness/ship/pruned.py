@@ -27,7 +27,7 @@ from harness.ship.export import export
 STATISTICS = 256
 """Training inputs, at most, of which batch norms take their statistics."""
 
-REMEDY = "Leave out --prune, or choose another model: --label NAME, --backbone NAME"
+REMEDY = "Leave out --prune and --student, or choose another model: --label NAME, --backbone NAME"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.contract import overrides
+from harness.contract import GradientStrategy, overrides
 from harness.errors import HarnessError
 from harness.model.backbone import Backbone
 from harness.model.run import SecondModel
@@ -42,12 +42,16 @@ class Student:
         sees no validation examples.
 
         Raises:
-            HarnessError: it takes others, or the strategy or its training can't be amended, or no
+            HarnessError: it takes others, the strategy has no training that can be amended, or no
                 trick distils.
         """
         cell, opening = model.cell, model.opening
-        if overrides(opening.strategy, "prepare"):
-            raise HarnessError(f"{model.record.label} learns from a source before", REMEDY)
+        strategy = opening.strategy
+        if not isinstance(strategy, GradientStrategy) or overrides(strategy, "prepare"):
+            raise HarnessError(
+                f"{model.record.label} has no training of its own that a teacher could amend",
+                "Leave out --student, or choose another model: --label NAME",
+            )
         spec = self.spec.model_copy(update={"input_size": cell.backbone_spec.input_size})
         trick = TrickSpec(name=distilling(opening.resources.registry), args={TEACHER: TEACHER})
         own = cell.strategy_spec
@@ -57,7 +61,7 @@ class Student:
                     "backbone_spec": spec,
                     "strategy_spec": own.model_copy(update={"tricks": (*own.tricks, trick)}),
                     "further_specs": {self.name: spec},
-                    "batch_norm": batch_norm_of(spec, cell.problem_spec, opening.strategy),
+                    "batch_norm": batch_norm_of(spec, cell.problem_spec, strategy),
                 }
             ),
             opening.resources,

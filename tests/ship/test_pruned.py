@@ -82,7 +82,7 @@ def test_what_has_a_width_of_its_own_is_refused_in_one_line():
     with pytest.raises(HarnessError, match="the channels of mixer can't be pruned: ") as told:
         prune(built("mixer_s32_224", 64), 0.3, "mixer")
     assert "\n" not in str(told.value)
-    assert told.value.remedy.startswith("Leave out --prune")
+    assert told.value.remedy.startswith("Leave out --prune and --student")
 
 
 def test_what_has_no_layers_is_refused():

@@ -25,7 +25,7 @@ pytest.importorskip("torch_pruning")
 SUITE = """
 name = "other"
 seeds = [0]
-strategies = ["from_scratch", "trial_ensemble"]
+strategies = ["from_scratch", "trial_ensemble", "knn_probe"]
 budget = { trials = 2, steps = 5, batch_size = 16 }
 
 [[backbones]]
@@ -106,7 +106,8 @@ def test_what_cannot_be_made_smaller_is_refused_in_one_line(folder, harness):
     assert "from_scratch does not start from the backbone" in refused("from_scratch", *prune)
     assert "trial_ensemble gives a model that is not one" in refused("trial_ensemble", *prune)
     conv4 = ("--student", "conv4")
-    assert "has no training that tricks could amend" in refused("trial_ensemble", *conv4)
+    assert "trial_ensemble gives a model that is not one" in refused("trial_ensemble", *conv4)
+    assert "knn_probe has no training of its own" in refused("knn_probe", *conv4)
     said = refused("from_scratch", "--student", "test_resnett")
     assert "unknown model 'test_resnett'; did you mean 'test_resnet'" in said
     grey = ("--student", "conv4=random")
