@@ -108,8 +108,8 @@ def _variants(smaller: Smaller | None) -> list[str]:
         "|---|---:|---:|---:|---:|---:|---|",
         *rows,
         "",
-        "Times are of one thread. Memory is what a process without PyTorch takes at most, beyond"
-        " its libraries and its inputs.",
+        "Times are those of a processor, by one thread. Memory is what a process without PyTorch"
+        " takes at most, beyond its libraries and its inputs.",
         "",
         told,
         "",

@@ -16,6 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
+WARNING, ERROR = 2, 3
+"""How severe onnxruntime takes what it logs to be, and from what on it says so."""
+
 Logits = NDArray[np.floating]
 Labels = NDArray[np.integer]
 Verdict = Literal["passes", "undecided", "refused"]
@@ -43,6 +46,7 @@ class Paired:
 
 def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
     """Quantise weights and activations to eight bits, with ranges found on some inputs."""
+    import onnxruntime
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -58,7 +62,8 @@ def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
             batch = next(self._left, None)
             return None if batch is None else {"inputs": batch}
 
-    logging.disable(logging.WARNING)  # it would advise to run another program of its package
+    logging.disable(logging.WARNING)  # it would advise to run another program of its package,
+    onnxruntime.set_default_logger_severity(ERROR)  # and tell of each constant that it has folded
     try:
         quantize_static(
             str(graph),
@@ -70,6 +75,7 @@ def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
             activation_type=QuantType.QUInt8,
         )
     finally:
+        onnxruntime.set_default_logger_severity(WARNING)
         logging.disable(logging.NOTSET)
 
 

@@ -56,8 +56,9 @@ Logits = NDArray[np.floating]
 @dataclass(frozen=True)
 class Costs:
     """A graph's ``bytes`` on the disk; by the number of inputs that go through it together, the
-    ``seconds`` that they take (a median, by one thread), and the bytes of ``memory`` that a fresh
-    process without PyTorch has at most, beyond those that its libraries and its inputs take."""
+    ``seconds`` of a processor that they take (a median, by one thread), and the bytes of ``memory``
+    that a fresh process without PyTorch has at most, beyond those that its libraries and its inputs
+    take."""
 
     bytes: int
     seconds: Mapping[str, float]
@@ -82,12 +83,13 @@ def run(graph: Path, inputs: NDArray[Any]) -> Logits:
 
 
 def latency(graph: Path, inputs: NDArray[Any]) -> float:
-    """The median of the seconds that some inputs take together, by one thread."""
+    """The median of the seconds of a processor that some inputs take together, by one thread: what
+    else the machine does meanwhile is left out."""
     session, taken = _session(graph), []
     for _ in range(TIMED + 2):
-        start = time.perf_counter()
+        start = time.thread_time()
         session.run(["logits"], {"inputs": inputs})
-        taken.append(time.perf_counter() - start)
+        taken.append(time.thread_time() - start)
     return statistics.median(taken[2:])
 
 

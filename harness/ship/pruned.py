@@ -1,8 +1,9 @@
 """A smaller variant whose layers have fewer channels, trained anew by the selected settings.
 
-Which channels depend on each other is found from the graph of the computation (Fang et al. 2023),
-and of each such group those go whose weights are smallest. Batch norms take their statistics anew
-from training inputs (Li et al. 2020), before the selected strategy adapts what is left.
+Which channels depend on each other is found from the graph of the computation (Fang et al. 2023).
+Of all together those go that matter least to the loss of training examples, to first order
+(Molchanov et al. 2019). Batch norms take their statistics anew from training inputs (Li et al.
+2020), before the selected strategy adapts what is left.
 """
 
 from __future__ import annotations
@@ -15,24 +16,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.errors import HarnessError, one_line
 from harness.model.backbone import Backbone
-from harness.model.classifier import Classifier
+from harness.model.classifier import Classifier, Network
 from harness.run.reopened import Reopened
 from harness.ship.export import export
 
-STATISTICS = 256
-"""Training inputs, at most, of which batch norms take their statistics."""
+SHOWN = 256
+"""Training examples, at most, that rank channels and give batch norms their statistics."""
+
+SMOOTHING = 0.1
+"""Of labels: else what is classified rightly would have no say in what matters."""
 
 REMEDY = "Leave out --prune and --student, or choose another model: --label NAME, --backbone NAME"
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """Without a ``fraction`` of the channels of each group."""
+    """Without a ``fraction`` of the channels of all layers together."""
 
     fraction: float
 
@@ -51,8 +56,12 @@ class Pruned:
             HarnessError: the model has no channels that can go alone, or its strategy adapts
                 another backbone than it is given.
         """
-        smaller = prune(adapted(model), self.fraction, model.record.backbone)
-        take_statistics(smaller, model.prepared(model.learned[:STATISTICS]).to(smaller.device))
+        rows = model.learned[:SHOWN]
+        inputs = model.prepared(rows).to(model.backbone.device)
+        labels = model.data.train.labels[list(rows)].to(inputs.device)
+        network = Network(adapted(model), model.predictor.head)
+        smaller = prune(network, inputs, labels, self.fraction, model.record.backbone)
+        take_statistics(smaller, inputs)
         task, settings = model.without_validation(), model.selected.settings
         (predictor,) = model.trials.adapt(smaller, [task], settings)
         if not isinstance(predictor, Classifier) or _form(predictor.backbone) == _form(
@@ -79,28 +88,51 @@ def adapted(model: Reopened) -> Backbone:
     return own if _form(own) == _form(own.start) else own.start
 
 
-def prune(backbone: Backbone, fraction: float, title: str) -> Backbone:
-    """Remove a fraction of the channels of each group, in a copy of the backbone called ``title``.
+def prune(
+    network: Network, inputs: Tensor, labels: Tensor, fraction: float, title: str
+) -> Backbone:
+    """Remove a fraction of the channels of a network's backbone, which is called ``title``, in a
+    copy of it.
+
+    Args:
+        inputs: prepared ones ``[n, ...]`` of training examples, with their ``labels`` ``[n]``.
 
     Raises:
         HarnessError: it can't be done.
     """
+    backbone = network.backbone
+
+    def edit(body: nn.Module) -> None:
+        _remove(body, _entering(backbone), fraction)
+
     try:
-        with _differentiable(backbone), warnings.catch_warnings():
+        with _differentiable(network), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            smaller = backbone.edited(lambda body: _remove(body, _entering(backbone), fraction))
+            for some, theirs in zip(inputs.split(32), labels.split(32), strict=True):
+                F.cross_entropy(network(some), theirs, label_smoothing=SMOOTHING).backward()
+            _require_gradient(backbone, title)
+            smaller = backbone.edited(edit)
         finite = bool(smaller.try_out().isfinite().all())
+    except HarnessError:
+        raise
     except Exception as error:  # whatever a model's own code provokes
         raise HarnessError(
-            f"the channels of {title} can't be pruned: {one_line(error)}",
-            REMEDY,
+            f"the channels of {title} can't be pruned: {one_line(error)}", REMEDY
         ) from error
     if smaller.num_parameters >= backbone.num_parameters or not finite:
         raise HarnessError(f"{title} has no channels to prune", REMEDY)
     return smaller
 
 
+def _require_gradient(backbone: Backbone, title: str) -> None:
+    """The head has to let the loss through, as that of nearest neighbours does not."""
+    gradients = [parameter.grad for parameter in backbone.parameters()]
+    if not any(gradient is not None and gradient.any() for gradient in gradients):
+        raise HarnessError(f"what this model answers has no gradient by {title}'s weights", REMEDY)
+
+
 def _remove(body: nn.Module, entering: tuple[Any, ...], fraction: float) -> None:
+    """Remove channels by the gradients that the body's parameters have."""
     import torch_pruning as tp
 
     def forward(module: nn.Module, inputs: tuple[Any, ...]) -> Any:
@@ -115,9 +147,13 @@ def _remove(body: nn.Module, entering: tuple[Any, ...], fraction: float) -> None
         if isinstance(module, nn.Linear)
         and any(after.type == tp.ops.OPTYPE.RESHAPE for after in node.outputs)
     ]
-    importance = tp.importance.GroupMagnitudeImportance(p=2)
     tp.pruner.BasePruner(
-        body, importance=importance, pruning_ratio=fraction, ignored_layers=headed, **shown
+        body,
+        importance=tp.importance.GroupTaylorImportance(),
+        global_pruning=True,
+        pruning_ratio=fraction,
+        ignored_layers=headed,
+        **shown,
     ).step()
 
 
@@ -133,16 +169,16 @@ def _entering(backbone: Backbone) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _differentiable(backbone: Backbone) -> Iterator[None]:
-    """The graph is that of the gradients: within, all parameters have one."""
-    before = [(parameter, parameter.requires_grad) for parameter in backbone.parameters()]
+def _differentiable(network: nn.Module) -> Iterator[None]:
+    """A context in which all parameters are given gradients, of which nothing is left after it."""
+    before = [(parameter, parameter.requires_grad) for parameter in network.parameters()]
     try:
         for parameter, _ in before:
-            parameter.requires_grad_(True)
+            parameter.requires_grad_(True).grad = None
         yield
     finally:
         for parameter, had in before:
-            parameter.requires_grad_(had)
+            parameter.requires_grad_(had).grad = None
 
 
 @torch.no_grad()

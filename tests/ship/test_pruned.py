@@ -25,6 +25,12 @@ def built(name, size):
     return factory.build(name, input_size=size, pretrained=False, args={}).eval()
 
 
+def pruned(backbone, fraction, title="small", head=None):
+    """By the loss of random labels of its two examples."""
+    network = Network(backbone, head or nn.Linear(backbone.num_features, 3)).eval()
+    return prune(network, backbone.example, torch.tensor([0, 2]), fraction, title)
+
+
 @pytest.mark.parametrize(
     ("name", "size"), [("efficientnet_lite0", 32), ("test_resnet", 32), ("test_vit", 32)]
 )
@@ -32,9 +38,10 @@ def test_the_rest_is_a_model_that_can_be_entered_and_exported(name, size, tmp_pa
     """Of a network with depthwise convolutions, one with shortcuts, one with heads."""
     backbone = built(name, size)
     digest, trainable = backbone.digest(), [p.requires_grad for p in backbone.parameters()]
-    smaller = prune(backbone, 0.3, name)
-    assert 0.3 < smaller.num_parameters / backbone.num_parameters < 0.75
-    assert smaller.num_features == pytest.approx(0.7 * backbone.num_features, abs=1)
+    smaller = pruned(backbone, 0.3)
+    assert 0.2 < smaller.num_parameters / backbone.num_parameters < 0.9
+    assert smaller.num_features <= backbone.num_features
+    assert all(parameter.grad is None for parameter in backbone.parameters())
     assert (backbone.digest(), [p.requires_grad for p in backbone.parameters()]) == (
         digest,
         trainable,
@@ -49,18 +56,19 @@ def test_the_rest_is_a_model_that_can_be_entered_and_exported(name, size, tmp_pa
     assert np.allclose(run(file, backbone.example.numpy()), own, atol=1e-4 * np.ptp(own))
 
 
-def test_the_smallest_weights_go():
-    """Of eight channels that leave the last block, those four that were made small."""
+def test_the_channels_go_that_the_loss_does_not_depend_on():
+    """Of eight that leave the last block, the head reads four."""
     backbone = small_backbone()
-    small = [1, 2, 5, 7]
+    head, unread = nn.Linear(8, 3), [1, 2, 5, 7]
     with torch.no_grad():
-        for parameter in backbone.body[2].parameters():
-            parameter[small] *= 1e-3
-    kept = [channel for channel in range(8) if channel not in small]
-    found = prune(backbone, 0.5, "small").body[2]
-    assert torch.equal(found[0].bias, backbone.body[2][0].bias[kept])
-    assert torch.equal(found[1].weight, backbone.body[2][1].weight[kept])
-    assert found[0].weight.shape == (4, 4, 3, 3)
+        for block in range(3):
+            backbone.body[block][1].bias.fill_(1)  # so that none is off
+        head.weight[:, unread] = 0
+    kept = [channel for channel in range(8) if channel not in unread]
+    found = pruned(backbone, 4 / 24, head=head).body
+    assert torch.equal(found[2][0].bias, backbone.body[2][0].bias[kept])
+    assert torch.equal(found[2][1].weight, backbone.body[2][1].weight[kept])
+    assert [found[block][0].weight.shape[0] for block in range(3)] == [8, 8, 4]
 
 
 def test_statistics_are_those_of_the_inputs_that_are_shown():
@@ -80,7 +88,7 @@ def test_statistics_are_those_of_the_inputs_that_are_shown():
 def test_what_has_a_width_of_its_own_is_refused_in_one_line():
     """A mixer's layers over patches, whose number the images say."""
     with pytest.raises(HarnessError, match="the channels of mixer can't be pruned: ") as told:
-        prune(built("mixer_s32_224", 64), 0.3, "mixer")
+        pruned(built("mixer_s32_224", 64), 0.3, "mixer")
     assert "\n" not in str(told.value)
     assert told.value.remedy.startswith("Leave out --prune and --student")
 
@@ -88,4 +96,13 @@ def test_what_has_a_width_of_its_own_is_refused_in_one_line():
 def test_what_has_no_layers_is_refused():
     body = nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(2), nn.Flatten())
     with pytest.raises(HarnessError, match="flat has no channels to prune"):
-        prune(ImageBackbone(body, [["0"]], input_size=8).eval(), 0.3, "flat")
+        pruned(ImageBackbone(body, [["0"]], input_size=8).eval(), 0.3, "flat")
+
+
+def test_what_answers_without_a_gradient_is_refused():
+    class Nearest(nn.Module):
+        def forward(self, features):
+            return torch.cdist(features.detach(), torch.eye(8)).neg() + 0 * features[:, :1]
+
+    with pytest.raises(HarnessError, match="no gradient by small's weights"):
+        pruned(small_backbone(), 0.3, head=Nearest())

@@ -71,13 +71,14 @@ def test_the_smallest_that_passes_is_tested_once_and_runs_elsewhere(folder, harn
     assert subprocess.run(line, cwd=folder / "out", capture_output=True).returncode == 0
 
 
-def test_a_student_comes_nearer_to_its_teacher_than_by_labels_alone(folder, tmp_path):
+def test_a_student_comes_nearer_to_its_teacher_than_by_labels_alone(folder, monkeypatch):
+    monkeypatch.chdir(folder)
     store = Store(folder / "results/shipped")
     record = choose(store, {"label": "full_finetune"}).record
     with opening.opened(record, store, load_once(Sources()), "cpu") as cell:
         model = opening.tested(cell, print)
-        file, task = tmp_path / "student.onnx", model.without_validation()
-        student("conv4", store).make(model, tmp_path, file)
+        file, task = folder / "student.onnx", model.without_validation()
+        student("conv4", store).make(model, folder, file)
         taught = torch.from_numpy(run(file, model.prepared(model.learned).numpy()))
         # The model's own weights before, with the same batches: only the teacher is missing.
         (alone,) = model.trials.adapt(model.backbone, [task], model.selected.settings)
@@ -109,7 +110,7 @@ def test_what_cannot_be_made_smaller_is_refused_in_one_line(folder, harness):
     assert "trial_ensemble gives a model that is not one" in refused("trial_ensemble", *conv4)
     assert "knn_probe has no training of its own" in refused("knn_probe", *conv4)
     said = refused("from_scratch", "--student", "test_resnett")
-    assert "unknown model 'test_resnett'; did you mean 'test_resnet'" in said
+    assert "unknown model 'test_resnett' (did you mean 'test_resnet'?)" in said
     grey = ("--student", "conv4=random")
     assert "conv4 takes inputs of [1, 16, 16], and the model those of [3, 16, 16]" in refused(
         "from_scratch", *grey
