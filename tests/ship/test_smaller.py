@@ -103,6 +103,8 @@ def test_what_cannot_be_made_smaller_is_refused_in_one_line(folder, harness):
         assert ended.status == 2
         return ended.err.splitlines()[-1]
 
+    alone = harness("ship", "results/other", "--to", "out")  # one seed decides nothing
+    assert "of these strategies the report recommends none. Choose by --label: " in alone.err
     prune = ("--prune", "0.3")
     assert "from_scratch does not start from the backbone" in refused("from_scratch", *prune)
     assert "trial_ensemble gives a model that is not one" in refused("trial_ensemble", *prune)
