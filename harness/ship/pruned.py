@@ -59,8 +59,7 @@ class Pruned:
         rows = model.learned[:SHOWN]
         inputs = model.prepared(rows).to(model.backbone.device)
         labels = model.data.train.labels[list(rows)].to(inputs.device)
-        network = Network(adapted(model), model.predictor.head)
-        smaller = prune(network, inputs, labels, self.fraction, model.record.backbone)
+        smaller = prune(adapted(model), inputs, labels, self.fraction, model.record.backbone)
         take_statistics(smaller, inputs)
         task, settings = model.without_validation(), model.selected.settings
         (predictor,) = model.trials.adapt(smaller, [task], settings)
@@ -73,8 +72,9 @@ class Pruned:
         export(predictor.network(), model.backbone.example, to)
 
 
-def adapted(model: Reopened) -> Backbone:
-    """The backbone of a predictor, or that which it was adapted from where this has another form.
+def adapted(model: Reopened) -> Network:
+    """The backbone of a predictor, or that which it was adapted from where this has another form,
+    and the predictor's head.
 
     Raises:
         HarnessError: the predictor is made of several networks.
@@ -85,7 +85,8 @@ def adapted(model: Reopened) -> Backbone:
             f"{model.record.label} gives a model that is not one backbone and its head", REMEDY
         )
     own = predictor.backbone
-    return own if _form(own) == _form(own.start) else own.start
+    backbone = own if _form(own) == _form(own.start) else own.start
+    return Network(backbone, predictor.head).eval()
 
 
 def prune(

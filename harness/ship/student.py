@@ -71,7 +71,7 @@ class Student:
         )
         student = opening.resources.backbone(other.cell, opening.progress, self.name).backbone
         _require_alike(student, model.backbone, self.spec.title)
-        teacher = SecondModel(adapted(model), {model.pool.digest: model.pool})
+        teacher = SecondModel(adapted(model).backbone, {model.pool.digest: model.pool})
         run = other.run_on(student, {TEACHER: teacher})
         settings = {**other.configured.defaults(), **model.trials.own(model.selected.settings)}
         with run.seeded("adapt"):
