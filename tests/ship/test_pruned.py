@@ -106,3 +106,9 @@ def test_what_answers_without_a_gradient_is_refused():
 
     with pytest.raises(HarnessError, match="no gradient by small's weights"):
         pruned(small_backbone(), 0.3, head=Nearest())
+
+
+def test_what_is_left_of_layers_is_of_widths_that_run_fast():
+    smaller = pruned(built("efficientnet_lite0", 32), 0.3)
+    widths = {m.out_channels for m in smaller.modules() if isinstance(m, nn.Conv2d)}
+    assert [width for width in widths if width % 8] == []
