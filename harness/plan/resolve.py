@@ -154,16 +154,14 @@ def resolve_source(spec: SourceSpec, datasets: Datasets) -> ResolvedSource:
     return ResolvedSource(spec, datasets.load(spec.dataset, spec.args))
 
 
-def batch_norm_of(
-    backbone: BackboneSpec, problem: Problem, strategy: ResolvedStrategy
-) -> BatchNorm:
+def batch_norm_of(backbone: BackboneSpec, problem: Problem, strategy: Strategy) -> BatchNorm:
     """What batch norm does in blocks that train: what the suite says, or else what suits the
     weights. Random ones have no statistics that could be kept, and a method may leave no choice."""
-    own: BatchNorm | None = strategy.strategy.batch_norm
+    own: BatchNorm | None = strategy.batch_norm
     if own is not None:
         return own
     published = backbone.weights == "hub" or isinstance(backbone.weights, FileWeights)
-    if backbone.weights == "random" or not strategy.plugin.cls.uses_weights:
+    if backbone.weights == "random" or not strategy.uses_weights:
         return "train"
     suited: BatchNorm = "frozen" if published and problem.protocol == "transfer" else "train"
     return backbone.batch_norm or suited

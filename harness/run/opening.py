@@ -108,7 +108,7 @@ class Opening:
             second = resources.backbone(cell, self.progress, label)
             self.clock.seconds["pretrain"] += second.seconds
             models[label] = SecondModel(second.backbone, {})
-        self.run_context = self._run_on(weights.backbone, models)
+        self.run_context = self.run_on(weights.backbone, models)
         facts.precision = self.run_context.precision
         kind = Trials if self.files is None else partial(SharedTrials, files=self.files)
         self.trials = kind(
@@ -127,7 +127,7 @@ class Opening:
         )
         return weights.backbone
 
-    def _run_on(self, backbone: Backbone, models: Mapping[str, SecondModel]) -> CellRun:
+    def run_on(self, backbone: Backbone, models: Mapping[str, SecondModel]) -> CellRun:
         """What the strategy is lent, as the cell's budget has it."""
         budget, device = self.cell.budget, self.resources.device
         asked = budget.precision

@@ -64,6 +64,12 @@ class Restored:
     before: NDArray[np.floating] | None = None
     again: bool = False
 
+    @property
+    def selected(self) -> Trial:
+        """The trial that the cell selected."""
+        assert self.record.selected is not None
+        return self.record.trials[self.record.selected]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained(Restored):
@@ -89,9 +95,15 @@ class Trained(Restored):
 
 @dataclass(frozen=True, kw_only=True)
 class Reopened(Trained):
-    """One of a finished cell's own task."""
+    """One of a finished cell's own task, and what the cell was opened with."""
 
     one: OneTask
+    opening: Opening
+
+    def without_validation(self) -> Task:
+        """Its task without the validation examples, which have to tell afterwards what a smaller
+        variant is worth."""
+        return replace(self.task, val=None)
 
 
 class Reopening:
@@ -178,6 +190,7 @@ class Reopening:
             task=task,
             trials=trials,
             one=one,
+            opening=opening,
         )
 
     def trained_on(self, data: Data, like: Task | None = None) -> Trained:

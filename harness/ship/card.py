@@ -87,8 +87,11 @@ def _variants(smaller: Smaller | None) -> list[str]:
                 f" {signed(100 * own.high)}) on {own.examples:,} validation examples:"
                 f" {variant.verdict}"
             )
-        one, many = (duration(variant.seconds[count]) for count in ("1", "32"))
-        rows.append(f"| {variant.name} | {size(variant.bytes)} | {one} | {many} | {kept} |")
+        costs = variant.costs
+        cells = [size(costs.bytes)]
+        for count in costs.seconds:
+            cells += [duration(costs.seconds[count]), size(costs.memory[count])]
+        rows.append(f"| {variant.name} | {' | '.join(cells)} | {kept} |")
     test = smaller.test
     told = "None of the smaller ones is here: none passed."
     if smaller.chosen is not None and test is not None:
@@ -101,9 +104,12 @@ def _variants(smaller: Smaller | None) -> list[str]:
     return [
         "## Smaller variants",
         "",
-        "| graph | size | 1 input | 32 inputs | accuracy |",
-        "|---|---:|---:|---:|---|",
+        "| graph | size | 1 input | memory | 32 inputs | memory | accuracy |",
+        "|---|---:|---:|---:|---:|---:|---|",
         *rows,
+        "",
+        "Times are those of a processor, by one thread. Memory is what a process without PyTorch"
+        " takes at most, beyond its libraries and its inputs.",
         "",
         told,
         "",

@@ -46,12 +46,12 @@ def choose(store: Store, asked: Mapping[str, str | None], cell: str | None = Non
     label, why = asked.get("label"), "as asked for"
     if label is None:
         label, why = standing.take, "which the report recommends"
+    others = f"Choose by --label: {', '.join(frame['label'].unique())}"
+    if label is None:
+        raise HarnessError("of these strategies the report recommends none", others)
     rows = best_first(frame, setting, label)
     if rows.empty:
-        raise HarnessError(
-            f"there is no model of '{label}', {why}",
-            f"Choose by --label: {', '.join(frame['label'].unique())}",
-        )
+        raise HarnessError(f"there is no model of '{label}', {why}", others)
     return _of_seeds(store, rows, f"{label}, {why}")
 
 

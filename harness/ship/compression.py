@@ -1,14 +1,12 @@
-"""Smaller variants of an exported model, and what each of them costs and keeps.
+"""Graphs quantised to smaller numbers, and what a smaller variant keeps of the whole.
 
-What a variant keeps is measured on validation examples: the difference of its accuracy to the whole
+What it keeps is measured on validation examples: the difference of its accuracy to the whole
 model's, on the same examples. It passes where the 95 % interval of that lies within the margin.
 """
 
 from __future__ import annotations
 
 import logging
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest, norm
 
-TIMED = 15
-"""Calls that a latency is the median of, after two that are not counted."""
+WARNING, ERROR = 2, 3
+"""How severe onnxruntime takes what it logs to be, and from what on it says so."""
 
 Logits = NDArray[np.floating]
 Labels = NDArray[np.integer]
@@ -46,20 +44,9 @@ class Paired:
         return "refused" if self.high < -delta or self.low > delta else "undecided"
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A graph: its ``bytes`` and the ``seconds`` that 1 and 32 inputs take; of one that is not
-    the whole, how it validates and whether that ``verdict`` lets it go."""
-
-    name: str
-    bytes: int
-    seconds: Mapping[str, float]
-    validation: Paired | None = None
-    verdict: Verdict | None = None
-
-
 def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
     """Quantise weights and activations to eight bits, with ranges found on some inputs."""
+    import onnxruntime
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -75,7 +62,8 @@ def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
             batch = next(self._left, None)
             return None if batch is None else {"inputs": batch}
 
-    logging.disable(logging.WARNING)  # it would advise to run another program of its package
+    logging.disable(logging.WARNING)  # it would advise to run another program of its package,
+    onnxruntime.set_default_logger_severity(ERROR)  # and tell of each constant that it has folded
     try:
         quantize_static(
             str(graph),
@@ -87,6 +75,7 @@ def int8(graph: Path, to: Path, inputs: NDArray[Any]) -> None:
             activation_type=QuantType.QUInt8,
         )
     finally:
+        onnxruntime.set_default_logger_severity(WARNING)
         logging.disable(logging.NOTSET)
 
 
@@ -121,38 +110,3 @@ def paired(whole: Logits, smaller: Logits, labels: Labels) -> Paired:
         high=float(centre + half),
         p=float(p),
     )
-
-
-def measured(name: str, graph: Path, inputs: NDArray[Any]) -> Variant:
-    """A graph's size, and how long it takes for one input and for 32 of them."""
-    seconds = {str(count): latency(graph, _repeated(inputs, count)) for count in (1, 32)}
-    return Variant(name, graph.stat().st_size, seconds)
-
-
-def run(graph: Path, inputs: NDArray[Any]) -> Logits:
-    """Logits [n, classes] of prepared inputs."""
-    session = _session(graph)
-    batches = np.array_split(inputs, -(-len(inputs) // 32))
-    return np.concatenate([session.run(["logits"], {"inputs": batch})[0] for batch in batches])
-
-
-def _session(graph: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-
-
-def _repeated(inputs: NDArray[Any], count: int) -> NDArray[Any]:
-    return np.resize(inputs, (count, *inputs.shape[1:]))
-
-
-def latency(graph: Path, inputs: NDArray[Any]) -> float:
-    """The median of the seconds that some inputs take together, by one thread."""
-    session, taken = _session(graph), []
-    for _ in range(TIMED + 2):
-        start = time.perf_counter()
-        session.run(["logits"], {"inputs": inputs})
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken[2:])

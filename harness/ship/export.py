@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import warnings
 from pathlib import Path
@@ -24,7 +25,7 @@ def export(network: nn.Module, example: Tensor, file: Path) -> None:
     Raises:
         HarnessError: it can't be exported.
     """
-    cpu = network.cpu().eval()
+    cpu = copy.deepcopy(network).cpu().eval()  # the model goes on to be used where it is
     said = io.StringIO()
     try:
         with (

@@ -21,7 +21,7 @@ from harness.ship import bundle
 from harness.ship.basis import Ready, Sealed
 from harness.ship.card import card
 from harness.ship.certificate import Agreement, agreement, answers
-from harness.ship.smaller import Smaller, compress
+from harness.ship.smaller import Smaller, Way, compress
 
 MOST_TRAINING = 256
 """Training inputs that an exported file is tried on."""
@@ -34,7 +34,7 @@ class Order:
 
     to: Path
     coverage: float
-    ways: Sequence[str] = ()
+    ways: Sequence[Way] = ()
     delta: float = 0.01
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ def ship(ready: Ready, order: Order, registry: Registry, say: Callable[[str], No
     if order.ways and not isinstance(model, Reopened):
         raise HarnessError(
             "there are no validation examples to choose a smaller variant on",
-            "Leave out --compress",
+            "Leave out --compress, --prune and --student",
         )
     to = order.to
     making, refused = (to.with_name(f"{to.name}{ending}") for ending in (".making", ".refused"))

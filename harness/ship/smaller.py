@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from harness.errors import HarnessError, one_line
 from harness.run.reopened import Reopened
 from harness.ship.certificate import answers
-from harness.ship.compression import WAYS, Logits, Paired, Variant, measured, paired, run
+from harness.ship.compression import WAYS, Logits, Paired, Verdict, paired
+from harness.ship.measuring import Costs, costs, run
+
+SHOWN = 256
+"""Training inputs on which the ranges of activations are found."""
+
+
+class Way(Protocol):
+    """A way to make a smaller variant."""
+
+    @property
+    def name(self) -> str:
+        """What the variant is called, in file names too."""
+        ...
+
+    def make(self, model: Reopened, graph: Path, to: Path) -> None:
+        """Write the variant of a model, whose own ``graph`` is there, as a graph that takes the
+        same inputs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The same graph with smaller numbers: one of :data:`WAYS`."""
+
+    name: str
+
+    def make(self, model: Reopened, graph: Path, to: Path) -> None:
+        WAYS[self.name](graph, to, model.prepared(model.learned[:SHOWN]).numpy())
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A graph by its ``name``, and its ``costs``; of one that is not the whole, how it validates,
+    and whether that ``verdict`` lets it go."""
+
+    name: str
+    costs: Costs
+    validation: Paired | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True)
@@ -26,7 +66,7 @@ class Smaller:
 
 def compress(
     model: Reopened,
-    ways: Sequence[str],
+    ways: Sequence[Way],
     delta: float,
     bundle: Path,
     test: tuple[Sequence[int], Logits, np.ndarray],
@@ -45,28 +85,28 @@ def compress(
     if model.task.shifted or not manifest.val:
         raise HarnessError(
             "there are no validation examples of the domain that is tested to choose a variant on",
-            "Leave out --compress",
+            "Leave out --compress, --prune and --student",
         )
     whole = bundle / "model.onnx"
-    shown = model.prepared(manifest.train[:256]).numpy()
     held = model.prepared(manifest.val).numpy()
     labels = data.train.labels[list(manifest.val)].numpy()
     before = run(whole, held)
-    found = [measured("model", whole, held)]
+    found = [Variant("model", costs(whole, held))]
     for way in ways:
-        say(f"making and measuring {way}")
-        graph = bundle / f"model.{way}.onnx"
+        say(f"making and measuring {way.name}")
+        graph = bundle / f"model.{way.name}.onnx"
         try:
-            WAYS[way](whole, graph, shown)
+            way.make(model, whole, graph)
             after = run(graph, held)
-        except Exception as error:  # whatever a graph provokes in the quantiser
+        except HarnessError:
+            raise
+        except Exception as error:  # whatever a model provokes in who quantises or prunes it
             raise HarnessError(
-                f"{way} can't be made of this model: {one_line(error)}", "Leave it out"
+                f"{way.name} can't be made of this model: {one_line(error)}", "Leave it out"
             ) from error
         own = paired(before, after, labels)
-        variant = measured(f"model.{way}", graph, held)
-        found.append(replace(variant, validation=own, verdict=own.verdict(delta)))
-    passing = sorted((v for v in found if v.verdict == "passes"), key=lambda v: v.bytes)
+        found.append(Variant(graph.stem, costs(graph, held), own, own.verdict(delta)))
+    passing = sorted((v for v in found if v.verdict == "passes"), key=lambda v: v.costs.bytes)
     chosen, result = None, None
     if passing:
         _, split = data.tested

@@ -22,16 +22,17 @@ MOST_CELLS = 100_000
 
 
 def find(name: str) -> Path:
-    """A path as it is, else ``./suites/NAME.toml``, else the suite that comes with the harness.
+    """A path as it is, else ``./suites/NAME.toml``, else the suite that comes with the harness,
+    else ``./NAME.toml``: reports call a suite by its name, wherever its file is.
 
     Raises:
-        HarnessError: there is none of the three.
+        HarnessError: there is none of the four.
     """
     bundled = [
         Path(__file__).parent.parent / "suites",
         Path(__file__).parent.parent.parent / "suites",
     ]
-    folders = [Path("suites"), *bundled]
+    folders = [Path("suites"), *bundled, Path()]
     for path in (Path(name), *(folder / f"{name}.toml" for folder in folders)):
         if os.path.isfile(path):
             return path

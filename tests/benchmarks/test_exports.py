@@ -6,8 +6,8 @@ import torch
 from harness.model.classifier import Network
 from harness.registry import Sources, load_once
 from harness.ship.certificate import agreement
-from harness.ship.compression import latency, run
 from harness.ship.export import export
+from harness.ship.measuring import latency, run
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

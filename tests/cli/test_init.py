@@ -1,5 +1,6 @@
 """``harness init``: a look at data, and a suite for them that ``harness validate`` accepts."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -42,7 +43,12 @@ def test_a_folder_of_photographs(harness, quick, tmp_path):
     suite, said = begun(harness, "data/my leaves")
     assert suite["name"] == "my-leaves"
     assert suite["problems"] == [
-        {"dataset": "folder", "args": {"root": "data/my leaves"}, "shots": [5, "all"]}
+        {
+            "label": "my-leaves",
+            "dataset": "folder",
+            "args": {"root": "data/my leaves"},
+            "shots": [5, "all"],
+        }
     ]
     assert suite["backbones"][0]["weights"] == "hub"
     assert suite["backbones"][0]["input_size"] == 96  # enlarged, as weights want it
@@ -152,6 +158,13 @@ def test_less_time_takes_less(harness, tmp_path, monkeypatch):
     assert cost[15][1] == 5
     assert cost[15][2] < cost[600][2]
     assert cost[0.5][1] < 5
+    for minutes in (0.5, 0.001):
+        (line,) = (line for line in tried[minutes][1] if line.startswith("left out: "))
+        needed = int(re.search(r"for which (\d+) minutes", line)[1])
+        suite, _ = begun(
+            harness, "leaves", "--minutes", str(needed), "--output", f"n{minutes}.toml"
+        )
+        assert len(suite["strategies"]) == 5
     assert "but nothing takes less" in tried[0.001][1][-2]
 
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from statsmodels.stats.contingency_tables import mcnemar
 
 from harness.model.classifier import Network
-from harness.ship.compression import WAYS, Paired, latency, measured, paired, run
+from harness.ship.compression import WAYS, Paired, paired
 from harness.ship.export import export
+from harness.ship.measuring import run
 from harness.testing import digits, small_backbone
 
 onnx = pytest.importorskip("onnx")
@@ -88,10 +89,3 @@ def test_each_way_gives_a_graph_that_answers_nearly_the_same(way, graph, tmp_pat
     assert (before.argmax(1) == after.argmax(1)).mean() > 0.9
     assert np.abs(before - after).max() < 0.1 * np.ptp(before)
     assert not np.array_equal(before, after)
-
-
-def test_a_graph_is_measured_for_one_input_and_for_many(graph):
-    found = measured("model", *graph)
-    assert found.bytes == graph[0].stat().st_size
-    assert 0 < found.seconds["1"] < found.seconds["32"] < 32 * found.seconds["1"] + 1
-    assert latency(graph[0], graph[1][:1]) > 0

@@ -9,10 +9,12 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from harness.errors import HarnessError
+from harness.model.text import TextBackbone
 from harness.ship.labelled import labelled
 from harness.testing import small_backbone
 
@@ -149,3 +151,50 @@ def test_labelled_examples_are_in_a_folder_a_class(tmp_path):
     (tmp_path / "a3/broken.png").write_bytes((tmp_path / "a2/0.png").read_bytes()[:48])
     with pytest.raises(HarnessError, match=r"cannot read the image .*broken\.png"):
         read()
+
+
+def word_counts():
+    """A model of texts that knows four words, and pads to three tokens."""
+    words = ["", "glad", "sun", "grief", "rain"]
+
+    def encode(texts):
+        rows = [[words.index(w) for w in text.split() if w in words][:3] for text in texts]
+        return torch.tensor([row + [0] * (3 - len(row)) for row in rows])
+
+    class Body(torch.nn.Module):
+        def forward(self, ids):
+            states = torch.nn.functional.one_hot(ids.long(), len(words)).float()
+            return torch.cat([states, (ids != 0).float()[..., None]], dim=-1)
+
+    return TextBackbone(
+        Body(), [[""]], encode=encode, vocabulary=5, pad=0, mask=0, special=frozenset({0})
+    )
+
+
+def test_labelled_texts_are_lines_and_rows_of_a_folder_a_class(tmp_path):
+    for mood, texts in (("good", ["glad sun", "sun, sun"]), ("bad", ["grief"])):
+        (tmp_path / mood).mkdir()
+        (tmp_path / mood / "b10.txt").write_text("\n".join(["", *texts, "  "]), "utf-8")
+    (tmp_path / "bad/b9.csv").write_text('id,note\n1,"rain, ""grief"""\n2,rain\n')
+    (tmp_path / "bad/.hidden.txt").write_text("not read")
+    said = []
+    found = labelled(tmp_path, word_counts(), "note", said.append)
+    assert found.classes == ("bad", "good")
+    assert found.train.inputs.read(range(5)) == [
+        'rain, "grief"',
+        "rain",
+        "grief",
+        "glad sun",
+        "sun, sun",
+    ]  # files in natural order
+    assert found.train.labels.tolist() == [0, 0, 0, 1, 1]
+    assert said == []
+    with pytest.raises(HarnessError, match="has no column 'text', but 'id', 'note'"):
+        labelled(tmp_path, word_counts(), "text", said.append)
+    (tmp_path / "bad/b9.csv").write_bytes(b"note\n\xff\xfe\n")
+    with pytest.raises(HarnessError, match=r"b9\.csv"):
+        labelled(tmp_path, word_counts(), "note", said.append)
+    (tmp_path / "none").mkdir()
+    (tmp_path / "bad/b9.csv").unlink()
+    with pytest.raises(HarnessError, match="there is no example of 'none'"):
+        labelled(tmp_path, word_counts(), "note", said.append)

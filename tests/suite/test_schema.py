@@ -332,6 +332,15 @@ def test_a_path_is_tried_before_the_suites_folder_before_the_bundled_ones(tmp_pa
     assert find("quickstart").resolve() == tmp_path / "quickstart"
 
 
+def test_a_suite_beside_its_data_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "quickstart"):
+        (tmp_path / name).mkdir()
+        (tmp_path / f"{name}.toml").touch()
+    assert find("mine").resolve() == tmp_path / "mine.toml"
+    assert find("quickstart").resolve() != tmp_path / "quickstart.toml"
+
+
 @pytest.mark.parametrize("name", ["quikstart", ".", "x" * 5000, "a\0b", ""])
 def test_a_suite_that_is_not_there(name):
     with pytest.raises(HarnessError, match="there is no suite '") as caught:
