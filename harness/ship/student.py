@@ -18,7 +18,8 @@ from harness.run.opening import Opening
 from harness.run.reopened import Reopened
 from harness.ship.export import export
 from harness.ship.pruned import adapted
-from harness.suite.schema import BackboneSpec, FileWeights, TrickSpec
+from harness.suite.backbones import BackboneSpec, FileWeights
+from harness.suite.schema import TrickSpec
 
 TEACHER = "teacher"
 """The argument of a trick that names the model to learn from."""

@@ -94,7 +94,7 @@ def propose(found: Found, registry: Registry, file: Path, minutes: float) -> Pro
         )
         return Proposal(_rendered(told, takes), suite, seconds)
 
-    least = _sizes(found)[-1], PROBES[-1]
+    least = models.input_sizes(found)[-1], PROBES[-1]
     for rungs in (RUNGS, PROBES):
         for input_size, rung in product(models.input_sizes(found), rungs):
             proposal = proposed(input_size, rung)
