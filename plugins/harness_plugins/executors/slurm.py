@@ -27,10 +27,9 @@ Count = Annotated[int, Field(ge=1)]
 
 @dataclass(frozen=True)
 class Slurm(SubmittingExecutor):
-    """A job array of Slurm, by submitit: each job runs the suite on the one results folder, so that
-    the jobs divide its cells by locks; the command submits them and ends.
+    """Jobs of a Slurm cluster that run the suite on one folder, and so divide its cells.
 
-    ``runners``: how many jobs (1). Each asks for ``partition`` (the cluster's default), ``time`` in
+    The command submits them, as an array, and ends. ``runners``: how many (1). Each asks for ``partition`` (the cluster's default), ``time`` in
     minutes (60), ``cpus`` (as many as its ``--jobs`` cells have threads), ``gpus`` (0) and ``mem``
     in GiB (the cluster's default); ``setup`` are lines of shell before it, such as ``["module load
     cuda"]``. What else sbatch takes, it takes from its environment, such as ``SBATCH_ACCOUNT``.

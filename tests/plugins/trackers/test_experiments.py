@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 
@@ -128,6 +129,7 @@ def tracked(request, harness, tiny_suite, plugin_file, tmp_path, monkeypatch):
     pytest.importorskip(name)
     monkeypatch.setattr(write, "write_report", lambda report, *rest: report.directory)
     monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setattr(sys, "exit", sys.exit)  # wandb puts its own in its place
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ended = harness(
         *("suite", tiny_suite, "--plugin", plugin_file("fails", FAILS), "--tracker", name),
