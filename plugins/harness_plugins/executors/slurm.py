@@ -29,11 +29,12 @@ Count = Annotated[int, Field(ge=1)]
 class Slurm(SubmittingExecutor):
     """Jobs of a Slurm cluster that run the suite on one folder, and so divide its cells.
 
-    The command submits them, as an array, and ends. ``runners``: how many (1). Each asks for ``partition`` (the cluster's default), ``time`` in
-    minutes (60), ``cpus`` (as many as its ``--jobs`` cells have threads), ``gpus`` (0) and ``mem``
-    in GiB (the cluster's default); ``setup`` are lines of shell before it, such as ``["module load
-    cuda"]``. What else sbatch takes, it takes from its environment, such as ``SBATCH_ACCOUNT``.
-    With ``cluster = "local"`` jobs are processes of this machine, to try it.
+    The command submits them, as an array, and ends. ``runners``: how many (1). Each asks for
+    ``partition`` (the cluster's default), ``time`` in minutes (60), ``cpus`` (as many as its
+    ``--jobs`` cells have threads), ``gpus`` (0) and ``mem`` in GiB (the cluster's default);
+    ``setup`` are lines of shell before it, such as ``["module load cuda"]``. What else sbatch
+    takes, it takes from its environment, such as ``SBATCH_ACCOUNT``. With ``cluster = "local"``
+    jobs are processes of this machine, to try it.
 
     All machines need the same packages and see the same paths. A job that Slurm preempts, or whose
     time is nearly over, lets its cells come to a checkpoint and is queued again, at most three
