@@ -94,7 +94,8 @@ def test_episodes_count_one_by_one(planned, table, toys, toy_data):
         for costs in [estimate(cells, [], toys, toy_data).values()]
         for problem in ("10", "1000")
     )
-    assert sum(many) > 5 * sum(few)
+    # Without the second that any cell takes at least: a step is timed anew for each problem.
+    assert max(many) - 1 > 5 * (max(few) - 1)
 
 
 def test_a_model_that_cannot_be_built_has_no_estimate(planned, table, toys, toy_data):
