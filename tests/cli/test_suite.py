@@ -48,7 +48,8 @@ def test_a_suite_leaves_records_a_plan_and_a_report(harness, tiny_suite, tmp_pat
     assert "linear_probe" in page
     assert ended.err.splitlines()[0] == "tiny: 4 cells, 0 done before, 4 to do"
     assert ended.err.splitlines()[-1] == f"report: {results}/report/index.html"
-    assert re.search(r"\[4/4\] ok .* full_finetune on digits, 2-shot, seed 1 \(conv4\)", ended.err)
+    assert re.search(r"\[./4\] ok .* full_finetune on digits, 2-shot, seed 1 \(conv4\)", ended.err)
+    assert "[4/4] ok" in ended.err
     assert "linear_probe" in ended.out
 
 
