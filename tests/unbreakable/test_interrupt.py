@@ -17,6 +17,27 @@ backbones = [{ model = "conv4", weights = "random", input_size = 16, args = { wi
 problems = [{ dataset = "arrays", args = { path = "target.npz" }, shots = 5 }]
 """
 
+TELLING = """
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+from harness_plugins.strategies.full_finetune import FullFinetune
+from harness.api import hookimpl
+
+@dataclass(frozen=True)
+class Telling(FullFinetune):
+    name: ClassVar[str] = "telling"
+
+    def recipe(self, backbone, task, hp, run):
+        earlier = list(Path().glob("began-*"))
+        Path(f"began-{len(earlier) + 1}").touch()
+        return super().recipe(backbone, task, hp, run)
+
+@hookimpl
+def harness_strategies():
+    return [Telling]
+"""
+
 STUBBORN = """
 import time
 from dataclasses import dataclass
@@ -57,8 +78,10 @@ def until(condition, command):
     ("number", "inline"), [(signal.SIGINT, []), (signal.SIGTERM, ["--inline"])]
 )
 def test_once_lets_cells_come_to_a_checkpoint(start, long, outcomes, tmp_path, number, inline):
-    command = start("suite", "long.toml", *inline)
-    until(lambda: list(long.glob("partial/*.json")), command)  # the second trial is under way
+    (tmp_path / "telling_plugin.py").write_text(TELLING)
+    words = "--plugin", "telling_plugin.py", "--set", 'strategies=["telling"]'
+    command = start("suite", "long.toml", *words, *inline)
+    until((tmp_path / "began-2").exists, command)  # the second trial is under way
     os.kill(command.pid, number)
     assert command.wait(30) == 130
     assert command.said().splitlines()[-1] == (
@@ -70,10 +93,10 @@ def test_once_lets_cells_come_to_a_checkpoint(start, long, outcomes, tmp_path, n
     assert (record.status, record.reason) == ("interrupted", "stopped; finished trials: 1")
     assert list(long.glob("partial/*.safetensors"))  # the second trial, half-way
 
-    again = start("suite", "long.toml", *inline)
+    again = start("suite", "long.toml", *words, *inline)
     assert again.wait() == 0, again.said()
     assert not list(long.glob("partial/*"))
-    undisturbed = start("suite", "long.toml", "--results", "undisturbed")
+    undisturbed = start("suite", "long.toml", *words, "--results", "undisturbed")
     assert undisturbed.wait() == 0
     assert outcomes(long) == outcomes(tmp_path / "undisturbed" / "long")
 
