@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -155,7 +153,7 @@ def command(
     from harness.plan.shards import cells_of, parse
     from harness.record.store import Store
     from harness.report.analysis.looks import needed
-    from harness.run.place import has_locks, place_for
+    from harness.run.place import has_locks, memory_each, place_for
     from harness.run.suite import run_suite, unfinished
     from harness.suite.read import find, read
 
@@ -198,14 +196,19 @@ def command(
     followers = {name: registry.get("tracker", name).cls() for name in tracker}
 
     if dry_run:
+        from harness.cli.dry_run import Needs, show
+        from harness.plan.disk import disk
+
         found = so_far()
         asked = [cell for cell in chosen if cell.cell in found.now]
         todo = unfinished(asked, Store(directory), retried)
         later = [cell for cell in chosen if cell.cell in found.later]
-        seconds = estimate([*todo, *later], known, registry, datasets, workers[0])
-        missing = {cell.cell for cell in todo}
-        _show_plan(asked, later, seconds, missing, len(workers), Store(directory), output)
-        _show_stale(todo, Store(directory))
+        needs = Needs(
+            estimate([*todo, *later], known, registry, datasets, workers[0]),
+            disk([*todo, *later], known, registry),
+            memory_each(planned.suite.limits, known),
+        )
+        show(asked, todo, later, needs, len(workers), Store(directory), output)
         return 0
 
     from harness.report.status_text import lines
@@ -270,68 +273,6 @@ def _statuses(retry: str) -> frozenset[str]:
         told = ", ".join(f"'{word}'{did_you_mean(word, known)}" for word in unknown)
         raise HarnessError(f"--retry {retry}: no such status: {told}", f"Use {', '.join(known)}")
     return asked
-
-
-def _show_plan(
-    chosen: list[Cell],
-    later: list[Cell],
-    seconds: dict[str, float | None],
-    todo: set[str],
-    at_once: int,
-    store: Store,
-    output: str,
-) -> None:
-    """Print the cells, of which those ``todo`` are still to do and cost so many ``seconds``; and
-    how many may come ``later``."""
-    records = {cell.cell: store.judged(cell)[0] for cell in chosen}
-    rows = [
-        {
-            "cell": cell.cell,
-            "title": cell.title,
-            "done": cell.cell not in todo,
-            "status": record.status if (record := records[cell.cell]) else None,
-            "seconds": seconds[cell.cell] if cell.cell in todo else None,
-        }
-        for cell in chosen
-    ]
-    if output == "json":
-        told = {"directory": str(store.directory), "cells": rows}
-        told |= {"later": [cell.cell for cell in later]} if later else {}
-        click.echo(json.dumps(told, indent=1))
-        return
-    for row in rows:
-        cost = row["status"] if row["done"] else _duration(row["seconds"])
-        click.echo(f"{row['cell']}  {cost:>9}  {row['title']}")
-    total = _total((seconds[key] for key in todo), at_once)
-    click.echo(f"{len(chosen)} cells, {len(chosen) - len(todo)} done, {len(todo)} to do{total}")
-    if later:
-        total = _total((seconds[cell.cell] for cell in later), at_once)
-        click.echo(f"up to {len(later)} cells more where settings have no winner{total}")
-
-
-def _total(seconds: Iterable[float | None], at_once: int) -> str:
-    known = [cost for cost in seconds if cost is not None]
-    if not known:
-        return ""
-    whole = max(sum(known) / at_once, *known)
-    how_many = "one" if at_once == 1 else str(at_once)
-    return f": {_duration(whole)} on this machine, {how_many} at a time"
-
-
-def _show_stale(todo: list[Cell], store: Store) -> None:
-    """Say which cells have records that don't count any more, and why, with how many there are."""
-    invalid = Counter(str(error) for cell in todo if (error := store.judged(cell)[1]))
-    for why, count in invalid.items():
-        one = "1 cell runs" if count == 1 else f"{count} cells run"
-        _say(f"{one} again: the record {why}")
-
-
-def _duration(seconds: Any) -> str:
-    if seconds is None:
-        return "?"
-    if seconds < 100:
-        return f"≈ {seconds:.0f} s"
-    return f"≈ {seconds / 60:.0f} min" if seconds < 6000 else f"≈ {seconds / 3600:.1f} h"
 
 
 def _conclude(

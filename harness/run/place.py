@@ -142,17 +142,17 @@ def pick_workers(asked: str, jobs: int | None, on_cpu: int = 1) -> tuple[str, ..
 
 
 def room_for(threads: int, limits: Limits, records: Iterable[Record]) -> int:
-    """How many cells of so many threads this machine has cores and free memory for, at least one.
-
-    Args:
-        limits: whose ``memory`` a cell is taken to need, where it says one.
-        records: of the same suite: a cell is else taken to need the most that one of them did, or
-            :data:`USUAL`, where nothing is known.
-    """
-    known = [record.peak_host_bytes for record in records if record.peak_host_bytes]
-    needed = limits.memory * GIB if limits.memory else max(known, default=USUAL)
+    """How many cells of so many threads this machine has cores and free memory for, at least one,
+    where each takes :func:`memory_each`."""
     free = psutil.virtual_memory().available
-    return max(1, min((cores() or 1) // threads, int(free // needed)))
+    return max(1, min((cores() or 1) // threads, int(free // memory_each(limits, records))))
+
+
+def memory_each(limits: Limits, records: Iterable[Record]) -> float:
+    """Bytes of the host's memory that a cell is taken to need: its limit, where it has one; else
+    the most that one of these records did, which are of the same suite; else :data:`USUAL`."""
+    known = [record.peak_host_bytes for record in records if record.peak_host_bytes]
+    return limits.memory * GIB if limits.memory else max(known, default=USUAL)
 
 
 def _unusable(name: str) -> str:

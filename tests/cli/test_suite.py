@@ -140,17 +140,20 @@ def test_json_is_all_there_is_on_standard_output(harness, results, tiny_suite, n
 def test_a_dry_run_shows_the_cells_and_writes_nothing(harness, tiny_suite, tmp_path):
     ended = harness("suite", tiny_suite, "--dry-run")
     assert (ended.status, ended.err) == (0, "")
-    *cells, total = ended.out.splitlines()
+    *cells, total, room = ended.out.splitlines()
     assert all(re.fullmatch(r"[0-9a-f]{16} +≈ \d+ s  \S.* \(conv4\)", cell) for cell in cells)
     assert re.fullmatch(
         r"4 cells, 0 done, 4 to do: ≈ \d+ s on this machine, (one|\d+) at a time", total
+    )
+    assert re.fullmatch(
+        r"memory: up to \S+ GB of \S+ GB free; disk: up to \S+ MB of \S+ [GM]B free", room
     )
     assert not (tmp_path / "results").exists()
 
 
 def test_a_dry_run_tells_what_is_done(harness, results, tiny_suite, unchanged):
     ended = harness("suite", tiny_suite, "--dry-run", "--set", "seeds=[1, 2]")
-    *cells, total = ended.out.splitlines()
+    *cells, total, _ = ended.out.splitlines()
     assert [cell.split()[1] for cell in cells] == ["ok", "ok", "≈", "≈"]
     assert total.startswith("4 cells, 2 done, 2 to do: ")
     done = harness("suite", tiny_suite, "--dry-run")
@@ -159,7 +162,7 @@ def test_a_dry_run_tells_what_is_done(harness, results, tiny_suite, unchanged):
 
 def test_a_dry_run_tells_what_may_come(harness, tiny_suite):
     added = ("--set", "seeds={ from = 2, to = 4 }")
-    *_, total, more = harness("suite", tiny_suite, "--dry-run", *added).out.splitlines()
+    *_, total, more, _ = harness("suite", tiny_suite, "--dry-run", *added).out.splitlines()
     assert total.startswith("4 cells, 0 done, 4 to do: ")
     assert more.startswith("up to 4 cells more where settings have no winner: ")
     found = json.loads(harness("suite", tiny_suite, "--dry-run", *added, "--format", "json").out)
@@ -172,6 +175,11 @@ def test_a_dry_run_is_data_too(harness, results, tiny_suite, unchanged):
     assert found["directory"] == str(results)
     assert [cell["done"] for cell in found["cells"]] == [True, True, False, False]
     assert [cell["seconds"] is None for cell in found["cells"]] == [True, True, False, False]
+    assert [cell["disk_bytes"] is None for cell in found["cells"]] == [True, True, False, False]
+    assert found["memory_bytes"] >= found["at_once"] * max(
+        json.loads(record.read_bytes())["peak_host_bytes"]
+        for record in (results / "records").glob("*.json")
+    )
 
 
 PUBLISHED = """
