@@ -13,11 +13,13 @@ import fcntl
 import functools
 import io
 import multiprocessing
+import shutil
 import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass
 from multiprocessing import forkserver
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -431,3 +433,32 @@ class AnySuites:
 @pytest.fixture(scope="session")
 def any_suites():
     return AnySuites
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """The URL of a PostgreSQL server of its own, on a socket; it refuses to run as root."""
+    pytest.importorskip("psycopg")
+    on_path = shutil.which("initdb")
+    tools = [
+        *([Path(on_path).parent] if on_path else []),
+        *Path("/usr/lib/postgresql").glob("*/bin"),
+    ]
+    if not tools:
+        pytest.skip("PostgreSQL's server is not installed")
+    folder, user = tmp_path_factory.mktemp("postgres"), {}
+    if os.getuid() == 0:
+        user = {"user": "nobody"}
+        shutil.chown(folder, "nobody")
+        for above in [*folder.parents][:2]:
+            above.chmod(0o755)
+
+    def run(tool, *words):
+        command = [tools[-1] / tool, "-D", folder / "data", *words]
+        subprocess.run(command, check=True, cwd=folder, **user)
+
+    run("initdb", "-U", "tester", "-A", "trust", "--no-sync")
+    options = f"-k {folder} -c listen_addresses= -c fsync=off"
+    run("pg_ctl", "-o", options, "-l", folder / "log", "-w", "start")
+    yield f"postgresql+psycopg://tester@/postgres?host={folder}"
+    run("pg_ctl", "-m", "immediate", "stop")

@@ -89,6 +89,12 @@ if TYPE_CHECKING:
     " many trials. With [budget] sampler = 'random' and no pruner, results are the same.",
 )
 @click.option(
+    "--trial-storage",
+    metavar="URL",
+    help="The same between machines without a common folder: an Optuna storage, as "
+    "postgresql+psycopg://USER@HOST/NAME. Each runs the command, and ends with all results.",
+)
+@click.option(
     "--no-wait",
     is_flag=True,
     help="End when all cells that are left are at work elsewhere: the last command to end writes "
@@ -111,6 +117,7 @@ def command(
     retry: str,
     purse: float | None,
     share_trials: bool,
+    trial_storage: str | None,
     no_wait: bool,
     dry_run: bool,
     plugin: tuple[Path, ...],
@@ -137,6 +144,7 @@ def command(
       harness suite quickstart --tracker tensorboard
       harness suite mine.toml --purse 2h
       harness suite mine.toml --only label=lora --device cuda:0,1 --share-trials
+      harness suite mine.toml --only label=lora --trial-storage postgresql+psycopg://me@db/trials
       harness suite mine.toml --shard 1/4
       harness suite mine.toml --executor slurm --executor-arg runners=8 --executor-arg gpus=1
 
@@ -152,6 +160,7 @@ def command(
     from harness.plan.notes import notes_told
     from harness.plan.shards import cells_of, parse
     from harness.record.store import Store
+    from harness.record.trial_storage import check
     from harness.report.analysis.looks import needed
     from harness.run.place import has_locks, memory_each, place_for
     from harness.run.suite import run_suite, unfinished
@@ -180,6 +189,8 @@ def command(
     if isinstance(runner, SubmittingExecutor) and not dry_run:
         submit(runner, planned, Store(directory), so_far().now, jobs or 1)
         return 0
+    if trial_storage is not None:
+        check(trial_storage)
     known = Store(directory).records()
     place = place_for(
         planned.suite,
@@ -190,6 +201,7 @@ def command(
         device=device,
         jobs=jobs,
         share=share_trials,
+        trial_storage=trial_storage,
         locks=dry_run or has_locks(directory, shard),
     )
     workers = place.workers

@@ -24,6 +24,7 @@ from harness.record.journal import Journal
 from harness.record.schema import Coordinates, Record, Status
 from harness.record.store import Store
 from harness.record.trial_files import TrialFiles
+from harness.record.trial_storage import TrialStorage
 from harness.registry import Sources, load_once
 from harness.run.cell import help_cell, run_cell
 from harness.run.heartbeat import Heartbeat
@@ -114,12 +115,16 @@ class CellJob:
     @property
     def files(self) -> TrialFiles | None:
         """Those of its trials, if other workers may do some of them."""
-        cell, limits = self.cell, self.place.limits
+        cell, place = self.cell, self.place
         one_task = not isinstance(cell.problem_spec, EpisodesProblem)
-        shares = self.place.share and self.place.locks and not limits.accumulate
+        shares = place.share and not place.limits.accumulate
         if not (shares and one_task and divisible(cell.budget)):
             return None
-        return TrialFiles(self.place.directory, cell.cell, cell.budget.threads)
+        where = place.directory, cell.cell, cell.budget.threads
+        if place.trial_storage is not None:
+            trials = cell.budget.trials or 0
+            return TrialStorage(*where, place.trial_storage, self.attempts + 1, trials)
+        return TrialFiles(*where) if place.locks else None
 
     def _divide(self, device: str) -> None:
         """Take of this process's memory and of the device what is its own."""

@@ -32,8 +32,9 @@ USUAL = 2 * GIB
 class Place:
     """Where cells run and where what they leave goes. ``workers`` has the device of each, and
     ``readers`` threads read what a cell asks for and does not fit into memory. With ``share``,
-    workers without a cell of their own do trials of others'. Without ``locks`` nobody else is at
-    its cells, as the file system has none."""
+    workers without a cell of their own do trials of others'; with ``trial_storage``, the URL of one
+    of Optuna's, so do those of other machines. Without ``locks`` nobody else is at its cells, as
+    the file system has none."""
 
     sources: Sources
     directory: Path
@@ -42,6 +43,7 @@ class Place:
     readers: int
     limits: Limits
     share: bool = False
+    trial_storage: str | None = None
     locks: bool = True
 
     def lock(self, cell: str) -> AbstractContextManager[bool]:
@@ -63,6 +65,7 @@ def place_for(
     device: str,
     jobs: int | None,
     share: bool = False,
+    trial_storage: str | None = None,
     locks: bool = True,
 ) -> Place:
     """The place of a suite whose results are in ``directory``, on this machine.
@@ -85,7 +88,8 @@ def place_for(
         workers=workers,
         readers=readers_each(len(workers)),
         limits=suite.limits,
-        share=share,
+        share=share or trial_storage is not None,
+        trial_storage=trial_storage,
         locks=locks,
     )
 
