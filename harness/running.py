@@ -95,7 +95,7 @@ def run(
     )
     followers = {name: registry.get("tracker", name).cls() for name in trackers}
     if progress:
-        followers["progress"] = ProgressTracker(sys.stderr, lines)
+        followers["progress"] = ProgressTracker(sys.stderr, lines, len(place.workers))
         for title, sentence in notes_told(datasets, chosen):
             say(f"problem '{title}': {sentence}")
     for name, follower in followers.items():

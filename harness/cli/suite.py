@@ -236,7 +236,7 @@ def command(
 
     for title, sentence in notes_told(datasets, chosen):
         _say(f"problem '{title}': {sentence}")
-    followers["progress"] = ProgressTracker(sys.stderr, lines)
+    followers["progress"] = ProgressTracker(sys.stderr, lines, len(workers))
     for name, follower in followers.items():
         registry.manager.register(follower, name=name)
     events = Events(registry.manager, _say)

@@ -41,11 +41,13 @@ class CellState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A suite at a moment, in seconds since the epoch; ``cells`` in the plan's order."""
+    """A suite at a moment, in seconds since the epoch; ``cells`` in the plan's order. ``workers`` is
+    how many there are at least, though some have just ended a cell."""
 
     suite: str
     at: float
     cells: list[CellState]
+    workers: int = 1
 
     def having(self, state: State) -> list[CellState]:
         return [cell for cell in self.cells if cell.state == state]
@@ -57,13 +59,12 @@ class Snapshot:
 
     @property
     def at_once(self) -> int:
-        """How many cells run now; one where none does, as after a start."""
-        return max(len(self.having("running")), 1)
+        """How many cells run at a time: those that do now, or a worker's each."""
+        return max(len(self.having("running")), self.workers)
 
     @property
     def left(self) -> float | None:
-        """Seconds until all have ended, if as many run at once as do now; ``None`` where nothing
-        is known."""
+        """Seconds until all have ended; ``None`` where nothing is known."""
         rest = [cell.left for cell in self.cells if cell.left is not None]
         return max(sum(rest) / self.at_once, *rest, 0.0) if rest else None
 
@@ -97,10 +98,11 @@ class Monitor:
     store: Store
     _ends: dict[str, _End] = field(default_factory=dict)
 
-    def look(self, only: Collection[str] | None = None) -> Snapshot:
+    def look(self, only: Collection[str] | None = None, workers: int = 1) -> Snapshot:
         """
         Args:
             only: the keys of cells to look at, if not at all that are planned.
+            workers: how many the one who looks has, as far as it knows.
 
         Raises:
             HarnessError: the folder has no plan, or one that this version can't read.
@@ -123,7 +125,7 @@ class Monitor:
             states.append(
                 CellState(cell, state, end.status, end.reason, end.log, owner, heard, left)
             )
-        return Snapshot(plan.suite, now, states)
+        return Snapshot(plan.suite, now, states, workers)
 
     def _end(self, cell: Coordinates) -> _End:
         try:

@@ -27,11 +27,12 @@ View: TypeAlias = Callable[[Snapshot, int], Iterable[str]]
 
 class ProgressTracker:
     """A tracker that tells each cell that has ended, with the time left in all, and on a terminal
-    shows the ``view`` of what runs, waits and went wrong meanwhile."""
+    shows the ``view`` of what runs, waits and went wrong meanwhile. ``workers`` is how many this
+    run has: just when a cell has ended, one of them is idle."""
 
-    def __init__(self, stream: IO[str], view: View) -> None:
+    def __init__(self, stream: IO[str], view: View, workers: int) -> None:
         self._console = Console(file=stream, highlight=False, soft_wrap=True)
-        self._view = view
+        self._view, self._workers = view, workers
         self._live: Live | None = None
         self._total = 0
         self._ended: set[str] = set()
@@ -96,7 +97,7 @@ class ProgressTracker:
         """How far the suite is, seen at most :data:`EVERY` seconds ago."""
         with self._looking:
             if self._monitor is not None and time.monotonic() - self._looked >= EVERY:
-                self._snapshot = self._monitor.look(self._cells)
+                self._snapshot = self._monitor.look(self._cells, self._workers)
                 self._looked = time.monotonic()
             return self._snapshot
 

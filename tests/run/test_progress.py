@@ -37,9 +37,9 @@ def run(tmp_path):
     store = Store(tmp_path)
     store.write_plan(Plan(suite="small", cells=cells))
 
-    def ended(seconds, only=cells, stream=io.StringIO):
+    def ended(seconds, only=cells, stream=io.StringIO, workers=1):
         shown = stream()
-        progress = ProgressTracker(shown, lines)
+        progress = ProgressTracker(shown, lines, workers)
         progress.harness_suite_started("small", tmp_path, only, len(only))
         for each, took in zip(only, seconds, strict=False):
             record = Record(**each.model_dump(), status="ok", seconds={"total": took})
@@ -57,6 +57,13 @@ def test_what_is_left_is_what_like_cells_took(run, monkeypatch):
     _, first, second = run([10.0, 1000.0])
     assert first.endswith("(0:00 elapsed, about 0:50 left)")  # nothing else is known yet
     assert second.endswith("(0:00 elapsed, about 33:40 left)")
+
+
+def test_a_worker_that_has_just_ended_a_cell_counts(run, monkeypatch):
+    """The line is written when it is idle, and it takes the next."""
+    monkeypatch.setattr("harness.run.progress.EVERY", 0.0)
+    _, _, second = run([10.0, 1000.0], workers=2)
+    assert second.endswith("about 16:50 left)")
 
 
 def test_cells_that_were_not_asked_for_are_not_left(run, monkeypatch):
