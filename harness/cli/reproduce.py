@@ -85,7 +85,9 @@ def command(
     claim(bundle, directory)
     given = sources(plugin, plugins_dir)
     place = place_for(suite, directory, runner, given, (), device=device, jobs=jobs)
-    registry.manager.register(ProgressTracker(sys.stderr, lines, len(place.workers)), name="progress")
+    registry.manager.register(
+        ProgressTracker(sys.stderr, lines, len(place.workers)), name="progress"
+    )
     events = Events(registry.manager, say)
     try:
         with stopping.at_signals(lambda: say("stopping: the same command goes on")):

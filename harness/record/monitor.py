@@ -41,8 +41,8 @@ class CellState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A suite at a moment, in seconds since the epoch; ``cells`` in the plan's order. ``workers`` is
-    how many there are at least, though some have just ended a cell."""
+    """A suite at a moment, in seconds since the epoch; ``cells`` in the plan's order. ``workers``
+    is how many there are at least, though some have just ended a cell."""
 
     suite: str
     at: float

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from harness.report import format
 from harness.report.analysis import stats
 from harness.report.analysis.advice import advice
+from harness.report.analysis.crossovers import crossovers
 from harness.report.analysis.problems import Ranking
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
 from harness.report.analysis.stats import Models
@@ -47,7 +48,7 @@ class Findings:
 def findings(table: pd.DataFrame, decisions: Decisions, baseline: str | None) -> Findings:
     """Put the decisions into sentences; ``table`` is the ``summary`` that they were made on."""
     return Findings(
-        advice=advice(decisions, table),
+        advice=[*advice(decisions, table), *crossovers(table, decisions)],
         suite=suite_findings(table, decisions, baseline),
         settings=setting_findings(table, decisions, baseline),
         ranks=rank_findings(decisions.ranking),
