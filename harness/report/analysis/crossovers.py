@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -13,7 +14,7 @@ from harness.report.analysis.pairwise import seen_from
 from harness.report.analysis.results import own_tests
 from harness.report.analysis.tests import Decisions
 from harness.report.analysis.winners import Standing
-from harness.shots import shots_text
+from harness.shots import Shots, shots_text
 
 LEVELS = 3
 """Numbers of shots from which on it is told: two are side by side in the table."""
@@ -40,7 +41,7 @@ def crossovers(table: pd.DataFrame, decisions: Decisions) -> list[Markup]:
 
 
 def _on(
-    facet: str, shots: Mapping[int, object], ahead: Sequence[Standing], pairs: pd.DataFrame
+    facet: str, shots: Mapping[int, Shots], ahead: Sequence[Standing], pairs: pd.DataFrame
 ) -> Iterator[Markup]:
     few, *_, many = (standing.ranking[0] for standing in ahead)
     if few == many:
@@ -48,12 +49,12 @@ def _on(
             text = "On <b>{}</b>, <b>{}</b> has the highest mean with any number of examples."
             yield Markup(text).format(facet, few)
         return
-    both = seen_from(pairs, many).query("right == @few").set_index("setting")
-    both = both.reindex(list(shots)).dropna(subset=["difference"])
-    words = {setting: shots_text(each) for setting, each in shots.items()}
+    rows = seen_from(pairs, many).query("right == @few").to_dict("records")
+    known: dict[int, Any] = {row["setting"]: row for row in rows}
+    both = {shots_text(each): known[setting] for setting, each in shots.items() if setting in known}
     told = [
-        f"{format.signed_plus_minus(100 * row.difference, 100 * row.half)} with {words[setting]}"
-        for setting, row in zip(both.index, both.itertuples(), strict=True)
+        f"{format.signed_plus_minus(100 * row['difference'], 100 * row['half'])} with {words}"
+        for words, row in both.items()
     ]
     text = (
         "On <b>{}</b> the order changes with the number of examples: <b>{}</b> minus <b>{}</b> is,"
@@ -61,15 +62,15 @@ def _on(
     )
     sentence = Markup(text).format(facet, many, few, format.listing(told))
     changes = [
-        (one, other)
-        for (one, before), (other, after) in pairwise(both["difference"].items())
-        if before < 0 < after
+        (before, after)
+        for before, after in pairwise(both)
+        if both[before]["difference"] < 0 < both[after]["difference"]
     ]
     if len(changes) == 1:
-        between = " and ".join(words[setting] for setting in changes[0])
-        sentence += Markup(" They change places between {}.").format(between)
+        text = " They change places between {} and {}."
+        sentence += Markup(text).format(*changes[0])
     for name, outcome in ((few, "worse"), (many, "better")):
-        if sure := [words[setting] for setting in both.index[both["outcome"] == outcome]]:
+        if sure := [words for words, row in both.items() if row["outcome"] == outcome]:
             text = " <b>{}</b> is shown to be ahead with {}."
             sentence += Markup(text).format(name, format.listing(sure))
     yield sentence
