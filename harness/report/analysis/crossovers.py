@@ -30,7 +30,7 @@ def crossovers(table: pd.DataFrame, decisions: Decisions) -> list[Markup]:
     ``table``: the ``summary`` that the decisions were made on.
     """
     standings = {standing.setting: standing for standing in decisions.standings}
-    found = []
+    found: list[Markup] = []
     for facet, rows in own_tests(table).groupby("facet", sort=False):
         levels = rows.drop_duplicates("setting")[["setting", "shots"]]
         shots = dict(zip(levels["setting"], levels["shots"], strict=True))
