@@ -17,8 +17,11 @@ OVERALL = 0.01
 PAIRS_OVERALL = 0.01
 """Every two strategies over all problems, all pairs together."""
 PAIRS = 0.01
-"""Every two strategies in every setting, of those pairs that differ over all problems; half of it
-where there is a baseline, as the other half is for gains over that in every setting."""
+"""Every two strategies in every setting."""
+CROSSING = 0.2
+"""The part of :data:`PAIRS` that is for pairs which do not differ over all problems: where one is
+ahead here and the other there, differences are mostly large. The rest is for those that do; half
+of it, where there is a baseline, for gains over that."""
 
 MARGIN = 0.01
 """Accuracy by which a cheaper strategy may be behind and still be named beside the best, where a

@@ -1,9 +1,10 @@
 """All tests of one suite, made once.
 
 There is one α for all that a page says (:mod:`harness.report.analysis.design`). Of every two
-strategies it is asked first whether they differ over all problems, and setting by setting only
-where they do; but of the baseline in every setting, as transfer may help in one and hurt in
-another. Whoever is shown to be ahead of all others is ahead of each.
+strategies it is asked first whether they differ over all problems. Setting by setting, those that
+do are one family of tests; those that do not, as one may be ahead here and the other there, are
+another; and gains over the baseline are a third. Whoever is shown to be ahead of all others is
+ahead of each.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.report.analysis import stats
-from harness.report.analysis.design import FIXED, MARGIN, OVERALL, PAIRS, Design
+from harness.report.analysis.design import CROSSING, FIXED, MARGIN, OVERALL, PAIRS, Design
 from harness.report.analysis.moderated import Moderation
 from harness.report.analysis.pairwise import PairTests, as_rows, pair_tests
 from harness.report.analysis.problems import (
@@ -91,8 +92,9 @@ def _in_settings(
     run: Races,
     baseline: str | None,
 ) -> tuple[Floats, NDArray[Any]]:
-    """Test in every setting those two that differ over all problems, as one family, and gains over
-    the baseline, as another; they share what there is. Those that a winner decides have its p."""
+    """Test every two in every setting: gains over the baseline, pairs that differ over all
+    problems, and all others are a family each, with a part of what there is. Those that a winner
+    decides have its p."""
     apart = {(row.left, row.right) for row in over if row.outcome in ("better", "worse")}
     paired, names = tests.paired, given.labels
     asked = np.array(
@@ -107,13 +109,13 @@ def _in_settings(
         [baseline in (names[i], names[j]) for i, j in zip(paired.left, paired.right, strict=True)],
         dtype=bool,
     )
-    families = [(gains, gains), (~gains, asked & ~gains)]
-    shared = sum(bool(pairs.any()) for pairs, _ in families)
+    rest = (1 - CROSSING) / (1 + gains.any())
+    families = [(gains, rest), (asked & ~gains, rest), (~asked & ~gains, CROSSING)]
     p_holm = np.full(p.shape, np.nan)
-    for _, tested in families:
+    for tested, part in families:
         family = tested & ~won
         corrected = stats.holm(np.where(family, p, np.nan).ravel()).reshape(p.shape)
-        p_holm = np.where(family, np.minimum(shared * corrected, 1), p_holm)
+        p_holm = np.where(family, np.minimum(corrected / part, 1), p_holm)
     found = won | (p_holm < PAIRS)
     p_holm = np.where(won, np.array([race.p for race in run.each])[:, None], p_holm)
     direction = np.where(paired.mean > 0, "better", "worse")

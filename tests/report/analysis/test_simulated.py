@@ -164,7 +164,7 @@ def test_pages_are_rarely_wrong(effects: NDArray, baseline: str | None) -> None:
 
 
 def test_transfer_that_helps_in_one_setting_and_hurts_in_another_is_found_in_both() -> None:
-    """Over all problems it comes to nothing, so that pairs of others are not tested in settings."""
+    """Over all problems it comes to nothing."""
     draw = np.random.default_rng(0)
     given = suite(draw, "homogeneous", NONE, 5)
     values = given.values.copy()
@@ -175,6 +175,22 @@ def test_transfer_that_helps_in_one_setting_and_hurts_in_another_is_found_in_bot
     of = {(pairs.left[p], pairs.right[p]): found.outcome[:, p] for p in range(len(pairs.left))}
     assert [of[0, 1][0], of[0, 1][2]] == ["worse", "better"]
     assert {*of[3, 4]} == {"unclear"}
+
+
+def test_two_that_are_ahead_of_each_other_in_different_settings_are_told_apart_there() -> None:
+    """Over all problems they are alike, and neither is the baseline."""
+    draw = np.random.default_rng(0)
+    given = suite(draw, "homogeneous", NONE, 5)
+    values = given.values.copy()
+    values[:5, 1] += 0.05
+    values[5:, 1] -= 0.05
+    found = gather(replace(given, values=values), FIXED)
+    (over,) = [row for row in found.over if {row.left, row.right} == {"b", "c"}]
+    assert over.outcome == "unclear"
+    pairs = found.pairs.paired
+    of = {(pairs.left[p], pairs.right[p]): found.outcome[:, p] for p in range(len(pairs.left))}
+    assert [*of[1, 2]] == ["better"] * 5 + ["worse"] * 5
+    assert {*of[2, 3]} == {"unclear"}
 
 
 def test_leads_are_found_more_often_than_before() -> None:
