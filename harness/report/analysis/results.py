@@ -242,7 +242,7 @@ def _facets(places: pd.DataFrame) -> list[str]:
     protocols = places.groupby("problem")["protocol"].transform("nunique") > 1
     return [
         " · ".join(
-            [str(problem)]
+            ([] if str(test).startswith(str(problem)) else [str(problem)])
             + ([str(test)] if test else [])
             + ([str(protocol)] if named else [])
             + ([f"{ways:.0f}-way"] if ways > 0 else [])
