@@ -356,7 +356,10 @@ class GradientStrategy(Strategy):
 
     def _derived(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         """The amended recipe, whose backbone was made from the given one, by whatever means."""
-        recipe = self.amended(self.recipe(backbone, task, hp, run), task, hp, run)
+        given = self.recipe(backbone, task, hp, run)
+        if not isinstance(given, Recipe):
+            raise TypeError(f"recipe() of {self.name} gave a {type(given).__name__}, not a Recipe")
+        recipe = self.amended(given, task, hp, run)
         recipe.backbone.derive_from(backbone)
         return recipe
 

@@ -129,7 +129,7 @@ class Registry:
         except KeyError:
             raise HarnessError(
                 f"unknown {kind} '{name}'{did_you_mean(name, self.names(kind))}",
-                "'harness plugins' lists them all",
+                "'harness plugins' lists them all; --plugin FILE loads your own",
             ) from None
 
     def backbone_for(self, model: str) -> Registered:

@@ -48,6 +48,8 @@ class Plots(Mapping[str, "Figure"]):
         self._draw = figures(report)
 
     def __getitem__(self, name: str) -> Figure:
+        if name not in self._draw:
+            raise KeyError(f"there is no plot '{name}', but {', '.join(self)}")
         return self._draw[name]()
 
     def __iter__(self) -> Iterator[str]:

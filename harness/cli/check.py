@@ -88,7 +88,12 @@ def _rows(registry: Registry, file: Path, args: Mapping[str, Any]) -> Iterator[R
     ]
     row = {"kind": "file", "name": file.stem, "file": str(file), "rule": "can be loaded"}
     for problem in problems or [""]:
-        yield {**row, "held": not problem, "seen": problem, "remedy": "Mend it" if problem else ""}
+        yield {
+            **row,
+            "held": not problem,
+            "seen": problem,
+            "remedy": f"Mend {file}" if problem else "",
+        }
     brought = [plugin for plugin in registry.plugins.values() if plugin.file == file]
     for plugin in brought:
         if plugin.kind == "tracker":  # to be loaded is all that there are rules for

@@ -22,15 +22,20 @@ EVERY = 2.0
 
 @click.command("status")
 @click.argument("directory", metavar="DIR/NAME", type=click.Path(path_type=Path))
-@click.option("--watch", is_flag=True, help="Look again every 2 seconds, until all have ended.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Look again every 2 seconds, until all have ended. Without a terminal, tell each change "
+    "in a line on standard error, and the state at the end.",
+)
 @click.option("--cells", is_flag=True, help="Show every cell in a line of its own, too.")
 @format_option
 def command(directory: Path, watch: bool, cells: bool, output: str) -> int:
     """Show how far a suite is: what has ended, what runs where, what went wrong, what is left.
 
     Works on a folder that another process or another machine is running; it only reads. A cell
-    whose worker has given no sign for a minute counts as waiting. The time left is what like cells
-    took, divided by how many run now.
+    whose worker has given no sign for a minute, or was killed on this machine, counts as waiting.
+    The time left is what like cells took, divided by how many run now.
 
     \b
     Examples:
@@ -44,13 +49,16 @@ def command(directory: Path, watch: bool, cells: bool, output: str) -> int:
     """
     from harness.record.monitor import Monitor
     from harness.record.store import Store
+    from harness.report.status_text import headline
 
     monitor = Monitor(Store(directory))
     if watch and sys.stdout.isatty() and output == "table":
         found = _watched(monitor, cells)
     else:
-        found = monitor.look()
+        found, told = monitor.look(), ""
         while watch and not found.ended:
+            if told != (told := headline(found)):
+                click.echo(told, err=True)
             time.sleep(EVERY)
             found = monitor.look()
         click.echo(_shown(found, cells, output))

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from harness.record.owners import SILENT, Owner, owners
+from harness.record.owners import Owner, alive, owners
 from harness.record.schema import Coordinates
 from harness.record.store import PENDING, Store
 from harness.record.typical import Typical, took
@@ -82,7 +82,7 @@ class _End:
 
     def state(self, owner: Owner | None, heard: float) -> State:
         """The state of a cell that had this end and has, or had, this owner."""
-        if owner is not None and heard < SILENT:
+        if owner is not None and alive(owner, heard):
             ended_since = self.stamp is not None and self.stamp[0] > 1e9 * owner.started
             if not ended_since:  # else it was killed just after the record was written
                 return "running"

@@ -7,10 +7,12 @@ decides nothing. Who may write is decided by locks, which can't be looked at wit
 from __future__ import annotations
 
 import os
+import platform
 import time
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 BEAT = 5.0
@@ -65,6 +67,13 @@ def owners(directory: Path) -> dict[str, tuple[Owner, float]]:
             owner = Owner.model_validate_json(file.read_bytes())
             found[file.stem] = owner, max(time.time() - file.stat().st_mtime, 0.0)
     return found
+
+
+def alive(owner: Owner, heard: float) -> bool:
+    """Whether a worker that was heard of so many seconds ago is taken to be at work: not where it
+    was a process of this machine that is there no more."""
+    here = owner.host == platform.node()
+    return heard < SILENT and not (here and not psutil.pid_exists(owner.pid))
 
 
 def _file(directory: Path, cell: str) -> Path:

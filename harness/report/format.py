@@ -16,7 +16,8 @@ STATES: Mapping[str, tuple[str, str]] = {
     "ok": ("finished", ""),
     "failed": (
         "stopped by an error",
-        "Read the reason and the traceback, mend what it names, and go on with --retry failed.",
+        "Read the reason and the traceback, which the report has, mend what it names, and go on "
+        "with --retry failed.",
     ),
     "timeout": (
         "stopped because it took longer than a cell may",

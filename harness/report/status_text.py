@@ -79,12 +79,17 @@ def as_json(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _headlines(snapshot: Snapshot) -> Iterator[str]:
-    """``small: 60 cells, 40 ok, 2 failed, 3 running, 15 waiting``, and how long that takes."""
+def headline(snapshot: Snapshot) -> str:
+    """``small: 60 cells, 40 ok, 2 failed, 3 running, 15 waiting``."""
     counts = Counter(cell.state for cell in snapshot.cells)
     parts = [format.plural(len(snapshot.cells), "cell")]
     parts += [f"{counts[state]:,} {state}" for state in STATES if counts[state]]
-    yield f"{snapshot.suite}: {', '.join(parts)}"
+    return f"{snapshot.suite}: {', '.join(parts)}"
+
+
+def _headlines(snapshot: Snapshot) -> Iterator[str]:
+    """The state of all, and how long the rest takes."""
+    yield headline(snapshot)
     if snapshot.ended:
         return
     if snapshot.left is None:

@@ -47,10 +47,18 @@ def outcomes(plugin: Registered, args: Mapping[str, Any], registry: Registry) ->
     """
     registry.get(plugin.kind, plugin.name)
     checks = _checks(plugin, args, registry)
+    met: set[str] = set()
     for name, function in rules(checks):
         remedy = " ".join((function.__doc__ or "").split())
         with computing_with(1):
-            seen = _seen(plugin, checks, function)
+            seen, raised = _seen(plugin, checks, function)
+        if raised and seen in met:
+            remedy = "It is the error of an earlier rule"
+        elif raised:  # the rule may not have come as far as to what it is about
+            remedy = (
+                f"Mend {plugin.file}; or, if this is the only rule to meet that error: {remedy}"
+            )
+            met.add(seen)
         yield Outcome(name, not seen, seen, remedy if seen else "")
 
 
@@ -65,9 +73,9 @@ def rules(checks: type[Any]) -> Iterator[tuple[str, Callable[..., None]]]:
         yield name.removeprefix("test_").replace("_", " "), function
 
 
-def _seen(plugin: Registered, checks: type[Any], check: Callable[..., None]) -> str:
-    """What keeps a check from passing; nothing if it passes. What it prints goes to standard error,
-    as standard output is data."""
+def _seen(plugin: Registered, checks: type[Any], check: Callable[..., None]) -> tuple[str, bool]:
+    """What keeps a check from passing, nothing if it passes; and whether that is an error that was
+    raised. What it prints goes to standard error, as standard output is data."""
     try:
         with (
             contextlib.redirect_stdout(sys.stderr),
@@ -76,10 +84,10 @@ def _seen(plugin: Registered, checks: type[Any], check: Callable[..., None]) -> 
             wanted = "tmp_path" in inspect.signature(check).parameters
             check(checks(), *([Path(folder)] if wanted else []))
     except AssertionError as error:
-        return " ".join(str(error).split()) or plugin.located(error)
+        return " ".join(str(error).split()) or plugin.located(error), False
     except Exception as error:
-        return plugin.located(error)
-    return ""
+        return plugin.located(error), True
+    return "", False
 
 
 def _checks(plugin: Registered, args: Mapping[str, Any], registry: Registry) -> type[Any]:

@@ -44,8 +44,10 @@ def test_a_broken_rule_comes_with_what_was_seen_and_what_helps(harness, plugin_f
     at = lines.index("  BROKEN  adapts to a whole task")
     assert lines[at + 1] == "          seen: ZeroDivisionError: division by zero (line 12)"
     assert lines[at + 2] == (
-        "          remedy: Give a predictor whose ``logits`` are ``[b, task.classes]`` and finite."
+        f"          remedy: Mend {file}; or, if this is the only rule to meet that error: Give a "
+        "predictor whose ``logits`` are ``[b, task.classes]`` and finite."
     )
+    assert lines.count("          remedy: It is the error of an earlier rule") > 3
     assert "noise" in ended.err
     assert "noise" not in ended.out
 

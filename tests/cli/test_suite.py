@@ -199,7 +199,7 @@ def test_a_model_of_a_hub_that_does_not_answer_costs_nobody_knows_what(harness, 
     (tmp_path / "published.toml").write_text(PUBLISHED)
     ended = harness("suite", "published.toml", "--dry-run")
     assert ended.status == 0, ended.err
-    cell, total = ended.out.splitlines()
+    cell, total, _ = ended.out.splitlines()
     assert cell.split()[1] == "?"
     assert total == "1 cells, 0 done, 1 to do"
 
@@ -237,8 +237,8 @@ def test_a_cell_that_fails_is_a_record_and_the_others_finish(
     assert (found[0]["trials"], found[0]["trials_failed"], found[0]["accuracy"]) == ("2", "2", "")
     assert ended.err.splitlines()[-2:] == [
         f"failed: 2 cells, raises on digits (seeds 0, 1): {found[0]['reason']}",
-        "failed: Read the reason and the traceback, mend what it names, and go on with "
-        "--retry failed.",
+        "failed: Read the reason and the traceback, which the report has, mend what it names, and "
+        "go on with --retry failed.",
     ]
     record = next(r for r in Store(tmp_path / "results" / "tiny").records() if r.status != "ok")
     assert "toy_plugin.py" in record.traceback

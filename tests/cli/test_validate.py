@@ -78,7 +78,8 @@ BAD = {
     ),
     "unknown dataset": (
         (DIGITS, 'dataset = "digit"'),
-        "unknown dataset 'digit' (did you mean 'digits'?). 'harness plugins' lists them all",
+        "unknown dataset 'digit' (did you mean 'digits'?). "
+        "'harness plugins' lists them all; --plugin FILE loads your own",
     ),
     "unknown model": (
         ('"conv4"', '"conv-4"'),

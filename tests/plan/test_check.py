@@ -63,11 +63,12 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         (
             lambda t: t.update(strategies=["linear_prob"]),
             "unknown strategy 'linear_prob' (did you mean 'linear_probe'?). "
-            "'harness plugins' lists them all",
+            "'harness plugins' lists them all; --plugin FILE loads your own",
         ),
         (
             lambda t: t["problems"][0].update(dataset="digit"),
-            "unknown dataset 'digit' (did you mean 'digits'?). 'harness plugins' lists them all",
+            "unknown dataset 'digit' (did you mean 'digits'?). "
+            "'harness plugins' lists them all; --plugin FILE loads your own",
         ),
         (
             lambda t: t["backbones"][0].update(model="resnet5O"),
@@ -76,11 +77,13 @@ def test_a_source_that_shows_what_is_tested_is_refused(planned, table, change):
         ),
         (
             lambda t: t["backbones"][0].update(weights={"source": "glyph"}),
-            "unknown dataset 'glyph' (did you mean 'glyphs'?). 'harness plugins' lists them all",
+            "unknown dataset 'glyph' (did you mean 'glyphs'?). "
+            "'harness plugins' lists them all; --plugin FILE loads your own",
         ),
         (
             lambda t: t["problems"][0].update(source={"dataset": "glyph"}),
-            "unknown dataset 'glyph' (did you mean 'glyphs'?). 'harness plugins' lists them all",
+            "unknown dataset 'glyph' (did you mean 'glyphs'?). "
+            "'harness plugins' lists them all; --plugin FILE loads your own",
         ),
         (
             lambda t: t["backbones"][0].update(weights={"file": "nowhere.safetensors"}),

@@ -54,7 +54,8 @@ def test_what_is_tested_counts_in_the_key_and_how_the_tests_are_ordered_does_not
     [
         (
             {"dataset": "toi"},
-            "unknown dataset 'toi' (did you mean 'toy'?). 'harness plugins' lists them all",
+            "unknown dataset 'toi' (did you mean 'toy'?). "
+            "'harness plugins' lists them all; --plugin FILE loads your own",
         ),
         (
             {"dataset": "toy", "args": {"classes": 5}, "label": "more"},

@@ -65,7 +65,8 @@ def test_a_key_tells_the_order_the_arguments_and_the_code_of_tricks(planned, tab
     [
         (
             {"tricks": ["mixupp"]},
-            "unknown trick 'mixupp' (did you mean 'mixup'?). 'harness plugins' lists them all",
+            "unknown trick 'mixupp' (did you mean 'mixup'?). "
+            "'harness plugins' lists them all; --plugin FILE loads your own",
         ),
         (
             {"tricks": [{"name": "ema", "args": {"decoy": 0.5}}]},

@@ -1,6 +1,8 @@
 """How far a suite is, from the files of its folder alone."""
 
 import os
+import platform
+import subprocess
 import time
 
 import pytest
@@ -139,3 +141,14 @@ def test_a_suite_that_has_ended(planned, makes):
 def test_a_folder_without_a_plan_is_refused(tmp_path):
     with pytest.raises(HarnessError, match="holds no results"):
         Monitor(Store(tmp_path)).look()
+
+
+def test_a_worker_that_was_killed_on_this_machine_is_gone_at_once(planned):
+    """Of another machine nobody can tell before it has been silent for a minute."""
+    killed = subprocess.Popen(["true"])
+    killed.wait()
+    for host, state in ((platform.node(), "waiting"), ("elsewhere", "running")):
+        (first, *_) = planned.plan().cells
+        owner = Owner(host=host, pid=killed.pid, device="cpu", started=time.time())
+        owners.write(planned.directory, first.cell, owner)
+        assert Monitor(planned).look().cells[0].state == state

@@ -18,6 +18,7 @@ from harness.api import (
     Data,
     Dataset,
     Executor,
+    GradientStrategy,
     ImageBackbone,
     Pretraining,
     Recipe,
@@ -175,3 +176,36 @@ def test_what_breaks_a_rule_is_found(registry, monkeypatch, kind, cls, rule, see
     assert found[rule].remedy
     assert found["class is well formed"].held
     assert not stopping.asked()
+
+
+def test_an_error_that_all_rules_meet_is_told_once(registry, monkeypatch):
+    @dataclass(frozen=True)
+    class Misspelt(GradientStrategy):
+        name: ClassVar[str] = "bad"
+
+        def recipe(self, backbone, task, hp, run):
+            return Recipe(backbone, (), lr=hp["learning_rate"])
+
+    plugin = Registered("strategy", "bad", Misspelt, "file", Path(__file__))
+    monkeypatch.setitem(registry.plugins, ("strategy", "bad"), plugin)
+    broken = [each for each in outcomes(plugin, {}, registry) if not each.held]
+    first, *others = broken
+    assert first.seen.startswith("KeyError: 'learning_rate'")
+    assert first.remedy.startswith(f"Mend {__file__}; or, if this is the only rule")
+    assert {each.remedy for each in others if each.seen == first.seen} == {
+        "It is the error of an earlier rule"
+    }
+
+
+def test_a_recipe_that_is_none_is_named(registry, monkeypatch):
+    @dataclass(frozen=True)
+    class Names(GradientStrategy):
+        name: ClassVar[str] = "bad"
+
+        def recipe(self, backbone, task, hp, run):
+            return ["weight"]
+
+    plugin = Registered("strategy", "bad", Names, "file", Path(__file__))
+    monkeypatch.setitem(registry.plugins, ("strategy", "bad"), plugin)
+    broken = next(each for each in outcomes(plugin, {}, registry) if not each.held)
+    assert broken.seen == "TypeError: recipe() of bad gave a list, not a Recipe"
