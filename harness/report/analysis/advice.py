@@ -25,6 +25,7 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     seconds = table.groupby("label")["seconds_total"].mean()
     best, cheap = overall.leader, overall.cheapest
     within = margin_text(decisions.design)
+    means = dict(zip(decisions.ranking.labels, decisions.ranking.means, strict=True))
     cost = _cost(seconds[best])
     take = "To take" if len(decisions.standings) == 1 else "To take one for all settings"
     if overall.winner is not None:
@@ -32,18 +33,20 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         return [Markup(text).format(take, best, cost)]
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
-            "{}: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
-            " at most {} below it and takes {} of its time: {} a cell instead of {}."
+            "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
+            " distinguishable from it, and takes {} of its time: {} a cell instead of {}."
         )
-        times = format.duration(seconds[cheap]), format.duration(seconds[best])
-        share = format.significant(100 * seconds[cheap] / seconds[best], 2) + " %"
-        return [Markup(text).format(take, cheap, best, within, share, *times)]
+        times = _duration(seconds[cheap]), _duration(seconds[best])
+        share = format.significant(100 * seconds[cheap] / seconds[best], 2) + "\u00a0%"
+        below = _below(means[best] - means[cheap])
+        return [Markup(text).format(take, cheap, below, best, share, *times)]
     if cheap is not None and pd.isna(seconds[best]):
         text = (
-            "{}: <b>{}</b>, which is not distinguishable from <b>{}</b>, the highest mean, is"
-            " at most {} below it and takes {} a cell."
+            "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
+            " distinguishable from it, and takes {} a cell."
         )
-        return [Markup(text).format(take, cheap, best, within, format.duration(seconds[cheap]))]
+        below = _below(means[best] - means[cheap])
+        return [Markup(text).format(take, cheap, below, best, _duration(seconds[cheap]))]
     text = (
         "{}: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
         " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
@@ -58,7 +61,17 @@ def margin_text(design: Design) -> str:
 
 
 def _cost(seconds: float) -> str:
-    return "" if pd.isna(seconds) else f", at {format.duration(seconds)} a cell"
+    return "" if pd.isna(seconds) else f", at {_duration(seconds)} a cell"
+
+
+def _below(difference: float) -> str:
+    """``0.1 points``, of a difference of accuracies."""
+    return f"{100 * difference:.1f}\u00a0points"
+
+
+def _duration(seconds: float) -> str:
+    """A duration that no line breaks in."""
+    return format.duration(seconds).replace(" ", "\u00a0")
 
 
 def deciding_more(decisions: Decisions, table: pd.DataFrame, suite: str) -> list[Markup]:

@@ -48,8 +48,8 @@ class Findings:
 def findings(table: pd.DataFrame, decisions: Decisions, baseline: str | None) -> Findings:
     """Put the decisions into sentences; ``table`` is the ``summary`` that they were made on."""
     return Findings(
-        advice=[*advice(decisions, table), *crossovers(table, decisions)],
-        suite=suite_findings(table, decisions, baseline),
+        advice=advice(decisions, table),
+        suite=[*suite_findings(table, decisions, baseline), *crossovers(table, decisions)],
         settings=setting_findings(table, decisions, baseline),
         ranks=rank_findings(decisions.ranking),
     )

@@ -27,7 +27,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "tied": ("○", "not distinguishable from the highest mean"),
     "alone": (
         "◐",
-        "behind it in a test of this pair alone, not after correction for all tests of the page",
+        "probably behind it: so by a test of this pair alone, and not by all tests of the page",
     ),
     "untested": ("?", "could not be tested against the highest mean"),
     "behind": ("", "shown to be behind the highest mean"),
@@ -36,18 +36,19 @@ MARKS: Mapping[str, tuple[str, str]] = {
 }
 """For each decision on a strategy in a setting, its mark and what it means."""
 
-OPEN = ("leader", "tied", "alone", "untested")
-"""Decisions on those that may be the best of a setting."""
+OPEN = ("tied", "alone", "untested")
+"""Decisions on those that are not shown to be behind the highest mean of a setting."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """A strategy in a setting: its accuracy in words, the decision, and how near the leader it is,
-    1 for the leader itself."""
+    """A strategy in a setting: its accuracy in words, the decision, how near the leader it is, 1
+    for the leader itself, and whether it is to take there."""
 
     text: str
     kind: str
     near: float
+    take: bool = False
 
     @property
     def mark(self) -> str:
@@ -60,9 +61,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Column:
-    """A setting: its shots, what to take there, what one cell of it takes, and what is decided."""
+    """A setting: its shots, whether it is the ``first`` of its problem, what to take there, what
+    one cell of that takes, and what is decided."""
 
     shots: str
+    first: bool
     take: str
     cost: str
     decided: str
@@ -88,10 +91,11 @@ def answer(report: Report) -> dict[str, Any]:
     return {
         "origin": origin(report.details.facts),
         "facets": facets,
-        "columns": [_column(standings[setting], groups) for setting, groups in settings.items()],
+        "columns": _columns(settings, standings),
+        "pale": format.significant(100 * PALE, 2),
+        "seeds": int(report.decisions.seeds),
         "rows": rows,
         "within": margin_text(report.decisions.design),
-        "open": [MARKS[kind][0] for kind in OPEN if kind in kinds],
         "marks": [
             (mark or "no mark", meaning)
             for kind, (mark, meaning) in MARKS.items()
@@ -155,7 +159,8 @@ def _field(label: str, group: Group, standing: Standing) -> Field:
         return Field(format.percent(group["accuracy"]), "bound", 0.0)
     behind = standing.mean - group["accuracy"]
     near = float(np.clip(1 - behind / PALE, 0, 1))
-    return Field(format.percent(group["accuracy"]), _kind(label, standing), near)
+    take = label == standing.take
+    return Field(format.percent(group["accuracy"]), _kind(label, standing), near, take)
 
 
 def _kind(label: str, standing: Standing) -> str:
@@ -168,11 +173,20 @@ def _kind(label: str, standing: Standing) -> str:
     return {"unclear": "tied", "untested": "untested", "better": "behind"}[standing.outcome(label)]
 
 
-def _column(standing: Standing, groups: Mapping[str, Group]) -> Column:
-    _, shots = facet_and_shots(groups)
-    take = standing.take
-    cost = format.GAP if take is None else format.duration(groups[take]["seconds_total"])
-    return Column(shots_text(shots), take or format.GAP, cost, _decided(standing))
+def _columns(
+    settings: Mapping[int, Mapping[str, Group]], standings: Mapping[int, Standing]
+) -> list[Column]:
+    found, before = [], None
+    for setting, groups in settings.items():
+        facet, shots = facet_and_shots(groups)
+        standing = standings[setting]
+        take = standing.take
+        cost = format.GAP if take is None else format.duration(groups[take]["seconds_total"])
+        decided = _decided(standing)
+        first = facet != before
+        found.append(Column(shots_text(shots), first, take or format.GAP, cost, decided))
+        before = facet
+    return found
 
 
 def _decided(standing: Standing) -> str:
@@ -185,4 +199,7 @@ def _decided(standing: Standing) -> str:
         return "no: one seed"
     if standing.within_margin:
         return "equal within the margin"
-    return f"no: {len(standing.tied) + len(standing.untested) + 1} may be the best"
+    counts = Counter(_kind(label, standing) for label in standing.ranking)
+    return "no: " + ", ".join(
+        f"{counts[kind]}\u00a0{MARKS[kind][0]}" for kind in OPEN if counts[kind]
+    )

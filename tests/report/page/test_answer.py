@@ -60,7 +60,11 @@ def test_what_is_not_told_apart_and_cheap_is_to_be_taken(shown):
     told = shown(full_finetune=[0.90, 0.93, 0.91], linear_probe=[0.91, 0.90, 0.924])
     assert kinds(told) == {"full_finetune": "leader", "linear_probe": "tied"}
     (column,) = told["columns"]
-    assert (column.take, column.decided) == ("linear_probe", "no: 2 may be the best")
+    assert (column.take, column.decided) == ("linear_probe", "no: 1\u00a0○")
+    assert {row.label: row.fields[0].take for row in told["rows"]} == {
+        "full_finetune": False,
+        "linear_probe": True,
+    }
     assert column.cost.endswith(" ms")
 
 
