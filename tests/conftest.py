@@ -16,6 +16,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -436,7 +437,7 @@ def any_suites():
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """The URL of a PostgreSQL server of its own, on a socket; it refuses to run as root."""
     pytest.importorskip("psycopg")
     on_path = shutil.which("initdb")
@@ -446,19 +447,19 @@ def postgres(tmp_path_factory):
     ]
     if not tools:
         pytest.skip("PostgreSQL's server is not installed")
-    folder, user = tmp_path_factory.mktemp("postgres"), {}
-    if os.getuid() == 0:
-        user = {"user": "nobody"}
-        shutil.chown(folder, "nobody")
-        for above in [*folder.parents][:2]:
-            above.chmod(0o755)
+    # Not in pytest's own folder, which no other user may enter.
+    with tempfile.TemporaryDirectory(prefix="harness-postgres-") as folder:
+        user = {}
+        if os.getuid() == 0:
+            user = {"user": "nobody"}
+            shutil.chown(folder, "nobody")
 
-    def run(tool, *words):
-        command = [tools[-1] / tool, "-D", folder / "data", *words]
-        subprocess.run(command, check=True, cwd=folder, **user)
+        def run(tool, *words):
+            command = [tools[-1] / tool, "-D", f"{folder}/data", *words]
+            subprocess.run(command, check=True, cwd=folder, **user)
 
-    run("initdb", "-U", "tester", "-A", "trust", "--no-sync")
-    options = f"-k {folder} -c listen_addresses= -c fsync=off"
-    run("pg_ctl", "-o", options, "-l", folder / "log", "-w", "start")
-    yield f"postgresql+psycopg://tester@/postgres?host={folder}"
-    run("pg_ctl", "-m", "immediate", "stop")
+        run("initdb", "-U", "tester", "-A", "trust", "--no-sync")
+        options = f"-k {folder} -c listen_addresses= -c fsync=off"
+        run("pg_ctl", "-o", options, "-l", f"{folder}/log", "-w", "start")
+        yield f"postgresql+psycopg://tester@/postgres?host={folder}"
+        run("pg_ctl", "-m", "immediate", "stop")
