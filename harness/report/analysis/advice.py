@@ -15,22 +15,36 @@ LITTLE = 0.8
 
 
 def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
-    """Tell over all problems what to take; nothing where that could not be tested.
+    """Tell over all problems what to take, and in how many settings that is what to take there;
+    nothing where it could not be tested.
 
     ``table``: the ``summary`` that the decisions were made on.
     """
     overall = decisions.overall
     if overall.leader is None or overall.test == "none":
         return []
+    chosen, sentence = _chosen(decisions, overall.leader, table)
+    others = sum(standing.take != chosen for standing in decisions.standings)
+    if others == 0:
+        return [sentence]
+    text = " In {} of {} something else is to take."
+    return [
+        sentence + Markup(text).format(others, format.plural(len(decisions.standings), "setting"))
+    ]
+
+
+def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, Markup]:
+    """What to take over all problems, and why."""
+    overall = decisions.overall
     seconds = table.groupby("label")["seconds_total"].mean()
-    best, cheap = overall.leader, overall.cheapest
+    cheap = overall.cheapest
     within = margin_text(decisions.design)
     means = dict(zip(decisions.ranking.labels, decisions.ranking.means, strict=True))
     cost = _cost(seconds[best])
     take = "To take" if len(decisions.standings) == 1 else "To take one for all settings"
     if overall.winner is not None:
         text = "{}: <b>{}</b>, the winner over all problems{}."
-        return [Markup(text).format(take, best, cost)]
+        return best, Markup(text).format(take, best, cost)
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
             "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
@@ -39,19 +53,19 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         times = _duration(seconds[cheap]), _duration(seconds[best])
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + "\u00a0%"
         below = _below(means[best] - means[cheap])
-        return [Markup(text).format(take, cheap, below, best, share, *times)]
+        return cheap, Markup(text).format(take, cheap, below, best, share, *times)
     if cheap is not None and pd.isna(seconds[best]):
         text = (
             "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
             " distinguishable from it, and takes {} a cell."
         )
         below = _below(means[best] - means[cheap])
-        return [Markup(text).format(take, cheap, below, best, _duration(seconds[cheap]))]
+        return cheap, Markup(text).format(take, cheap, below, best, _duration(seconds[cheap]))
     text = (
         "{}: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
         " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
     )
-    return [Markup(text).format(take, best, cost, within)]
+    return best, Markup(text).format(take, best, cost, within)
 
 
 def margin_text(design: Design) -> str:
