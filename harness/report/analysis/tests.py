@@ -109,7 +109,8 @@ def _in_settings(
         [baseline in (names[i], names[j]) for i, j in zip(paired.left, paired.right, strict=True)],
         dtype=bool,
     )
-    rest = (1 - CROSSING) / (1 + gains.any())
+    # Which families there are is known before any test; which pairs are in them is not.
+    rest = (1 - CROSSING) / (1 + gains.any()) if (~gains).any() else 1.0
     families = [(gains, rest), (asked & ~gains, rest), (~asked & ~gains, CROSSING)]
     p_holm = np.full(p.shape, np.nan)
     for tested, part in families:

@@ -99,7 +99,7 @@ def test_columns_may_have_other_names_and_company(tmp_path):
     names=st.lists(
         st.text(
             st.characters(categories=("L", "P"), exclude_characters="/"), min_size=1, max_size=8
-        ),
+        ).filter(lambda name: name.strip(".")),  # Pillow sees no suffix in "..png"
         min_size=6,
         max_size=6,
         unique_by=str.casefold,
