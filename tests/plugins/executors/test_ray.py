@@ -211,13 +211,12 @@ def test_records_are_bit_for_bit_those_of_the_local_executor(
     for here in found:
         there = records[here.label, here.seed]
         assert unmeasured(there) == unmeasured(here)
-        both = [
-            np.load(place / f"results/spread/predictions/{here.cell}.npz", allow_pickle=False)
-            for place in (folder, tmp_path)
-        ]
-        assert {name: array.tobytes() for name, array in both[0].items()} == {
-            name: array.tobytes() for name, array in both[1].items()
-        }
+        predictions = []
+        for place in (folder, tmp_path):
+            file = place / f"results/spread/predictions/{here.cell}.npz"
+            with np.load(file, allow_pickle=False) as arrays:
+                predictions.append({name: array.tobytes() for name, array in arrays.items()})
+        assert predictions[0] == predictions[1]
 
 
 class Watched:
