@@ -85,7 +85,7 @@ def _room(needs: Needs, cells: Sequence[Cell], at_once: int, directory: Path) ->
     memory, disk = psutil.virtual_memory().available, shutil.disk_usage(there).free
     return (
         f"memory: up to {size(needs.memory * at_once)} of {size(memory)} free; "
-        f"disk: up to {size(left)} of {size(disk)} free"
+        f"disk: about {size(left)} of {size(disk)} free"
     )
 
 

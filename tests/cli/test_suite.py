@@ -146,7 +146,7 @@ def test_a_dry_run_shows_the_cells_and_writes_nothing(harness, tiny_suite, tmp_p
         r"4 cells, 0 done, 4 to do: ≈ \d+ s on this machine, (one|\d+) at a time", total
     )
     assert re.fullmatch(
-        r"memory: up to \S+ GB of \S+ GB free; disk: up to \S+ MB of \S+ [GM]B free", room
+        r"memory: up to \S+ GB of \S+ GB free; disk: about \S+ MB of \S+ [GM]B free", room
     )
     assert not (tmp_path / "results").exists()
 

@@ -145,6 +145,7 @@ def _tests(report: Report) -> dict[str, Any]:
             "overall": design.OVERALL,
             "pairs_overall": design.PAIRS_OVERALL,
             "pairs": design.PAIRS,
+            "crossing": design.CROSSING,
             "flips": stats.FLIPS,
         },
         "looks": decisions.design.looks,
