@@ -262,8 +262,9 @@ def harness_trial_finished(cell: Cell, trial: Trial) -> None:
 
 
 @hookspec
-def harness_cell_finished(cell: Cell, record: Record) -> None:
-    """A cell ended and its record is on disk.
+def harness_cell_finished(cell: Cell, record: Record, elsewhere: bool) -> None:
+    """A cell ended and its record is on disk; ``elsewhere``: it was another runner's, and is told
+    when this one comes to it.
 
     ::
 

@@ -128,6 +128,7 @@ def _lines(row: Row, new: bool) -> Iterator[str]:
     if new:
         yield f"{row['kind']} {row['name']} ({row['file']})"
     yield f"  {'ok    ' if row['held'] else 'BROKEN'}  {row['rule']}"
-    if not row["held"]:
+    if row["seen"]:
         yield f"          seen: {row['seen']}"
+    if row["remedy"]:
         yield f"          remedy: {row['remedy']}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from harness.record.store import Store
     from harness.registry import Registry, Sources
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -129,6 +130,24 @@ def load_plugins(
     for problem in registry.problems:
         click.echo(f"harness: {problem}", err=True)
     return registry
+
+
+def tell_left_out(store: Store, plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> None:
+    """Say which plugin files a folder's suite was run with that this command was not given: whose
+    code runs is for who calls it to say.
+
+    Raises:
+        HarnessError: the folder's plan can't be read.
+    """
+    command = store.plan().command
+    if command is None:
+        return
+    given = {path.resolve() for path in (*plugin, *plugins_dir)}
+    for option, paths in (("--plugin", command.plugins), ("--plugins-dir", command.plugins_dirs)):
+        for path in paths:
+            if Path(path).resolve() not in given:
+                told = f"{store.directory} was run with {option} {path}, which is not given here"
+                click.echo(f"harness: {told}", err=True)
 
 
 def sources(plugin: tuple[Path, ...], plugins_dir: tuple[Path, ...]) -> Sources:

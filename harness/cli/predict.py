@@ -15,6 +15,7 @@ from harness.cli.options import (
     model_options,
     plugin_options,
     support_option,
+    tell_left_out,
 )
 from harness.errors import HarnessError
 
@@ -95,6 +96,7 @@ def command(
     if output == "parquet" and sys.stdout.isatty():
         raise HarnessError("Parquet is no text for a terminal", "Add > FILE.parquet")
     registry = load_plugins(plugin, plugins_dir)
+    tell_left_out(Store(directory), plugin, plugins_dir)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
     found = chosen(directory, asked, cell, coverage)
     with opened(found.choice.record, Store(directory), registry, device) as there:

@@ -13,6 +13,7 @@ from harness.cli.options import (
     model_options,
     plugin_options,
     support_option,
+    tell_left_out,
 )
 from harness.errors import HarnessError
 
@@ -137,6 +138,7 @@ def command(
     ]
     order = Order(to, coverage, ways, delta / 100)
     registry = load_plugins(plugin, plugins_dir)
+    tell_left_out(Store(directory), plugin, plugins_dir)
     asked = {"problem": problem, "shots": shots, "backbone": backbone, "label": label}
     found, store = chosen(directory, asked, cell, coverage), Store(directory)
     if support is not None and (refit or with_test or add is not None):

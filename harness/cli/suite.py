@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,6 +160,7 @@ def command(
     from harness.plan.estimate import estimate
     from harness.plan.notes import notes_told
     from harness.plan.shards import cells_of, parse
+    from harness.record.command import Command
     from harness.record.store import Store
     from harness.record.trial_storage import check
     from harness.report.analysis.looks import needed
@@ -172,7 +174,15 @@ def command(
         runner.start()
     path = find(suite)
     datasets = Datasets(registry)
-    planned = plan(read(path, overrides, registry), registry, datasets, where=str(path))
+    command = Command(
+        suite=suite,
+        overrides=overrides,
+        plugins=tuple(map(str, plugin)),
+        plugins_dirs=tuple(map(str, plugins_dir)),
+        results=None if results == Path("results") else str(results),
+    )
+    laid_out = plan(read(path, overrides, registry), registry, datasets, where=str(path))
+    planned = replace(laid_out, command=command)
     chosen = select(planned.cells, only)
     if shard is not None:
         mine = {cell.cell for cell in cells_of(parse(shard), planned.cells)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import load_plugins, plugin_options, results_option
+from harness.cli.options import load_plugins, plugin_options, results_option, tell_left_out
 from harness.errors import HarnessError
 
 
@@ -34,6 +34,7 @@ def command(
     obstacle: HarnessError | None = None
     for file in sorted(results.glob("*/plan.json")):
         try:
+            tell_left_out(Store(file.parent), plugin, plugins_dir)
             for candidate in candidates(Store(file.parent), registry, cell):
                 if candidate.known_as(cell):
                     found.setdefault(candidate.cell.cell, candidate)

@@ -24,6 +24,7 @@ from harness.plan.fingerprint import (
 from harness.plan.resolve import ResolvedStrategy, batch_norm_of, resolve, source_of, with_titles
 from harness.plan.revisions import revisions
 from harness.plan.targets import groups_meaning
+from harness.record.command import Command
 from harness.record.schema import Coordinates, Oracle, Plan
 from harness.registry import Registry
 from harness.suite.backbones import BackboneSpec
@@ -38,6 +39,7 @@ class Planned:
 
     suite: Suite
     cells: tuple[Cell, ...]
+    command: Command | None = None
 
     @property
     def keys(self) -> frozenset[str]:
@@ -54,6 +56,7 @@ class Planned:
                 for cell in self.cells
                 if needed is None or cell.cell in needed
             ],
+            command=self.command,
         )
 
 

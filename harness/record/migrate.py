@@ -70,8 +70,16 @@ RECORD: dict[int, Step] = {
     3: _baseline_without_weights,
     4: _unchanged,  # version 5 may say what a strategy starts from
     5: _unchanged,  # version 6 may tell of further tests
+    6: _unchanged,
 }
-PLAN: dict[int, Step] = {1: _unchanged, 2: _unchanged, 3: _baselines, 4: _unchanged, 5: _unchanged}
+PLAN: dict[int, Step] = {
+    1: _unchanged,
+    2: _unchanged,
+    3: _baselines,
+    4: _unchanged,
+    5: _unchanged,
+    6: _unchanged,  # version 7 may tell the command
+}
 
 
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
 
+from harness.record.command import Command
 from harness.shots import shots_text
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
@@ -236,10 +237,10 @@ class Record(Coordinates):
     what processes that it began had for themselves."""
 
     trainable_params: Whole | None = None
-    """Parameters of the tested predictor that trained."""
+    """Parameters of the tested predictor that trained, a head's and adapters' included."""
 
     total_params: Whole | None = None
-    """Parameters of the backbone."""
+    """Parameters of the backbone alone: where a large head trains with it, more have trained."""
 
     flops: dict[str, float] = Field(default_factory=dict)
     """``fit`` (adapting once with the selected settings, features included, validation not; in
@@ -285,3 +286,6 @@ class Plan(BaseModel):
 
     cells: list[Coordinates] = Field(default_factory=list)
     """All cells that it has."""
+
+    command: Command | None = None
+    """The command that asked for it; nothing where that was no command, or is not known."""

@@ -20,7 +20,7 @@ def results(report: Report) -> str:
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
     found = [*report.findings.suite, *report.findings.advice, *report.below]
-    found += deciding_more(report.decisions, report.table, report.plan.suite)
+    found += deciding_more(report.decisions, report.table, report.plan)
     lines = [sentence.striptags().replace("\u00a0", " ") for sentence in found]
     if len(report.claims):
         tables.append(f"{terminal(claims_table(report.claims))}\n\n{summed_up(report.claims)}")

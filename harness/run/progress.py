@@ -64,13 +64,14 @@ class ProgressTracker:
             self._live.start(refresh=True)
 
     @hookimpl
-    def harness_cell_finished(self, cell: Cell, record: Record) -> None:
+    def harness_cell_finished(self, cell: Cell, record: Record, elsewhere: bool) -> None:
         self._ended.add(cell.cell)  # a cell that is tried again ends twice
         accuracy = record.metrics.get("accuracy")
         outcome = f"{100 * accuracy:5.1f} %" if accuracy is not None else str(record.reason)
         line = (
             f"[{len(self._ended)}/{self._total}] {record.status:<5} {outcome}  {cell.title}  "
-            f"{record.seconds.get('total', 0.0):.1f} s  ({self._expected()})"
+            f"{record.seconds.get('total', 0.0):.1f} s  "
+            f"({'by another runner, ' if elsewhere else ''}{self._expected()})"
         )
         self._console.print(line, markup=False)
 

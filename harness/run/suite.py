@@ -174,6 +174,8 @@ class _Rounds:
             elif job.wanted():
                 self._making.begin(job.cell)
                 yield job
+            else:
+                self._done_elsewhere(job)
         yield from self._helping()
 
     def _helping(self) -> Iterator[HelpJob]:
@@ -193,25 +195,36 @@ class _Rounds:
 
     def _settle(self) -> bool:
         """Drop what is done, and keep what the suite wants to begin anew; whether there was any."""
-        limits, moved = self._place.limits, False
+        moved = False
         for key, job in list(self._left.items()):
             record = job.settled()
             if record is None:
                 continue
             moved = True
-            if record.status in limits.retry and record.attempts <= limits.retries:
+            if self._is_tried_again(record):
                 self._left[key] = CellJob(job.cell, self._place, record.attempts)
                 continue
             del self._left[key]
-            if key not in self._announced:  # another runner did it
-                self._emit("harness_cell_finished", {"cell": job.cell, "record": record})
+            self._done_elsewhere(job)
         return moved
+
+    def _is_tried_again(self, record: Record) -> bool:
+        limits = self._place.limits
+        return record.status in limits.retry and record.attempts <= limits.retries
+
+    def _done_elsewhere(self, job: CellJob) -> None:
+        """Tell of a cell that another runner did, once."""
+        record = job.settled()
+        if record is None or job.cell.cell in self._announced or self._is_tried_again(record):
+            return
+        self._emit("harness_cell_finished", {"cell": job.cell, "record": record, "elsewhere": True})
 
     def _emit(self, hook: str, arguments: Mapping[str, Any]) -> None:
         if hook == "harness_cell_finished":
             self._announced.add(arguments["cell"].cell)
             self._making.end(arguments["cell"])
             self._judge(arguments["record"])
+            arguments = {"elsewhere": False, **arguments}
         self._events.emit(hook, arguments)
 
     def _judge(self, record: Record) -> None:

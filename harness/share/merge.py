@@ -141,7 +141,9 @@ def _joined(folders: Sequence[Folder]) -> Plan:
         for name in differ:
             config[name] = [*config[name], *(e for e in known[name] if e not in config[name])]
     cells = {cell.cell: cell for folder in folders for cell in folder.plan.cells}
-    return first.plan.model_copy(update={"config": config, "cells": [*cells.values()]})
+    return first.plan.model_copy(
+        update={"config": config, "cells": [*cells.values()], "command": None}
+    )
 
 
 def _told(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

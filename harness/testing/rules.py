@@ -26,7 +26,7 @@ from harness.testing.strategies import StrategyChecks, TrickChecks
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a plugin keeps a rule; if not, what was seen, and what helps."""
+    """Whether a plugin keeps a rule, what was seen, and what helps if it does not keep it."""
 
     rule: str
     held: bool
@@ -60,6 +60,10 @@ def outcomes(plugin: Registered, args: Mapping[str, Any], registry: Registry) ->
             )
             met.add(seen)
         yield Outcome(name, not seen, seen, remedy if seen else "")
+    if issubclass(checks, StrategyChecks) and not met:
+        with computing_with(1), contextlib.redirect_stdout(sys.stderr):
+            trained = checks().trained()
+        yield Outcome("tells what it trains", True, trained)
 
 
 def rules(checks: type[Any]) -> Iterator[tuple[str, Callable[..., None]]]:

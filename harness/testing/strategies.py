@@ -86,6 +86,22 @@ class StrategyChecks:
             cls._known = cls()._adapt(classes=5, each=4, val=2)
         return cls._known
 
+    def trained(self) -> str:
+        """How many parameters train on a small task, and whose: wrong names in a recipe train
+        nothing of the backbone, which is right for a probe and so breaks no rule."""
+        _, backbone, (predictor, _, _, _) = self._adapted()
+        body = {name: parameter.numel() for name, parameter in backbone.body_parameters()}
+        all_of_it = sum(body.values())
+        trained = {name: tensor.numel() for name, tensor in predictor.trained.items()}
+        theirs = sum(trained[name] for name in trained.keys() & body.keys())
+        own = [name for name in trained if name not in body]
+        count = sum(trained[name] for name in own)
+        told = f"{theirs:,} of the backbone's {all_of_it:,} parameters and {count:,} of its own"
+        told += f" ({abridged(own)})" if own else ""
+        if isinstance(self.strategy, GradientStrategy) and {*own} == {"head.weight", "head.bias"}:
+            told += "" if theirs else ": a probe; else look at the names that its recipe trains"
+        return told
+
     def test_class_is_well_formed(self) -> None:
         """Mend the class."""
         mistake = registry.check("strategy", type(self.strategy))

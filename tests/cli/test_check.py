@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 HEAD = """
     from dataclasses import dataclass
     from typing import ClassVar
@@ -59,9 +61,55 @@ def test_a_script_gets_a_row_a_rule(harness, plugin_file):
     assert ended.status == 0
     rows = json.loads(ended.out)
     assert {row["file"] for row in rows} == {str(file)}
-    assert all(row["held"] and not row["seen"] and not row["remedy"] for row in rows)
+    assert all(row["held"] and not row["remedy"] for row in rows)
+    assert [row["rule"] for row in rows if row["seen"]] == ["tells what it trains"]
     assert rows[0]["rule"] == "can be loaded"
     assert len(rows) > 8
+
+
+FINE_TUNING = """
+    from dataclasses import dataclass
+    from typing import ClassVar
+
+    from harness.api import GradientStrategy, Recipe, hookimpl
+
+    @dataclass(frozen=True)
+    class Mine(GradientStrategy):
+        name: ClassVar[str] = "mine"
+
+        def recipe(self, backbone, task, hp, run):
+            names = [name for name in backbone.parameters_from(0) if name.startswith("{start}")]
+            return Recipe(backbone, names, lr=hp["lr"], weight_decay=hp["weight_decay"])
+
+    @hookimpl
+    def harness_strategies():
+        return [Mine]
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        (
+            "body.0.",
+            "96 of the backbone's 1,296 parameters and 45 of its own (head.weight, head.bias)",
+        ),
+        (
+            "layer0.",
+            "0 of the backbone's 1,296 parameters and 45 of its own (head.weight, head.bias): a "
+            "probe; else look at the names that its recipe trains",
+        ),
+    ],
+)
+def test_what_a_strategy_trains_is_told(harness, plugin_file, start, told):
+    """By hand: the first convolution has 8 kernels of 3 x 3 and 8 biases, its norm twice 8."""
+    file = plugin_file("mine", FINE_TUNING.replace("{start}", start))
+    ended = harness("check", file)
+    assert ended.status == 0
+    assert ended.out.splitlines()[-3:-1] == [
+        "  ok      tells what it trains",
+        f"          seen: {told}",
+    ]
 
 
 def test_a_file_that_cannot_be_loaded_breaks_the_first_rule(harness, plugin_file):

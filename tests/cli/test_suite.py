@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shlex
 
 import pytest
 
@@ -119,6 +120,37 @@ def test_seeds_are_added_where_there_is_no_winner(harness, results, tiny_suite, 
     assert len(rows(harness, results)) == 6
     told = harness("suite", tiny_suite, *added).err
     assert told.startswith("tiny: 6 cells, 6 done before, 0 to do\n")
+
+
+STRATEGY = """
+from typing import ClassVar
+from harness.api import hookimpl
+from harness_plugins.strategies.linear_probe import LinearProbe
+
+class Mine(LinearProbe):
+    name: ClassVar[str] = "mine"
+
+@hookimpl
+def harness_strategies():
+    return [Mine]
+"""
+
+
+def test_the_command_that_adds_seeds_is_given_what_the_first_was(
+    harness, edited, plugin_file, no_report, tmp_path
+):
+    file = plugin_file("mine", STRATEGY)
+    suite = edited('"full_finetune"', '"mine"')
+    own = ("--set", "budget.steps=4", "--plugin", file, "--results", tmp_path / "mine")
+    ended = harness("suite", suite, *own)
+    added = "--set 'seeds={ from = 2, to = 10, margin = 1.0 }'"
+    command = (
+        f"harness suite {suite} --set budget.steps=4 {added} --plugin {file}"
+        f" --results {tmp_path / 'mine'}"
+    )
+    assert f"one cell at a time: {command}\n" in ended.out
+    more = harness(*shlex.split(command)[1:], "--dry-run")
+    assert "4 done, " in more.out
 
 
 def test_only_some_cells_can_be_run(harness, tiny_suite, no_report, tmp_path):

@@ -1,6 +1,7 @@
 """``harness why``: what a cell depends on that has changed."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -126,6 +127,25 @@ def test_a_changed_helper_of_a_plugin_reruns_its_cells_and_no_others(
             "  strategy.source (the strategy plugin's code, with its helpers): was "
         )
         assert len(lines) == 3
+
+
+def test_the_plugin_files_that_a_suite_was_run_with_are_named(
+    harness, edited, plugin_file, tmp_path, no_report
+):
+    """They are not run unasked: a results folder may come from anywhere."""
+    plugin_file("helper", "x = 1")
+    file = plugin_file("mine", STRATEGY)
+    assert harness("suite", edited('"full_finetune"', '"mine"'), "--plugin", file).status == 0
+    plan = json.loads((tmp_path / "results" / "tiny" / "plan.json").read_text())
+    [key] = [c["cell"] for c in plan["cells"] if (c["label"], c["seed"]) == ("mine", 0)]
+    ended = harness("why", key)
+    folder = Path("results", "tiny")
+    assert ended.status == 2
+    assert ended.err.startswith(
+        f"harness: {folder} was run with --plugin {file}, which is not given here\n"
+    )
+    assert "unknown strategy 'mine'" in ended.err
+    assert "not given here" not in harness("why", key, "--plugin", file).err
 
 
 def test_an_unknown_cell_is_refused(harness, results):

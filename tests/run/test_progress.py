@@ -37,18 +37,25 @@ def run(tmp_path):
     store = Store(tmp_path)
     store.write_plan(Plan(suite="small", cells=cells))
 
-    def ended(seconds, only=cells, stream=io.StringIO, workers=1):
+    def ended(seconds, only=cells, stream=io.StringIO, workers=1, elsewhere=False):
         shown = stream()
         progress = ProgressTracker(shown, lines, workers)
         progress.harness_suite_started("small", tmp_path, only, len(only))
         for each, took in zip(only, seconds, strict=False):
             record = Record(**each.model_dump(), status="ok", seconds={"total": took})
             store.write_record(record)
-            progress.harness_cell_finished(each, record)
+            progress.harness_cell_finished(each, record, elsewhere)
         progress.harness_suite_finished("small", tmp_path)
         return shown.getvalue().splitlines()
 
     return ended
+
+
+def test_what_another_runner_did_is_marked(run):
+    _, *own = run([10.0] * 6)
+    _, *others = run([10.0] * 6, elsewhere=True)
+    assert "by another runner" not in "".join(own)
+    assert others[-1].endswith("10.0 s  (by another runner, 0:00 elapsed)")
 
 
 def test_what_is_left_is_what_like_cells_took(run, monkeypatch):

@@ -17,6 +17,7 @@ from harness.record.store import Store
 from harness.registry import Sources, load_once
 from harness.run import stopping
 from harness.run import suite as rounds
+from harness.run.job import CellJob
 from harness.run.place import Place
 from harness.run.suite import run_suite
 from harness.suite.read import parse
@@ -83,8 +84,9 @@ def run(tmp_path, monkeypatch):
             needed=asked,
             warn=run.warn,
         )
-        finished = [a["record"] for hook, a in heard if hook == "harness_cell_finished"]
-        return store, finished
+        ended = [a for hook, a in heard if hook == "harness_cell_finished"]
+        run.elsewhere = [a["record"].seed for a in ended if a["elsewhere"]]
+        return store, [a["record"] for a in ended]
 
     run.warnings = []
     run.warn = run.warnings.append
@@ -101,6 +103,7 @@ def test_each_cell_is_run_once_and_told_once(run):
     assert [record.status for record in store.records()] == ["ok"] * 3
     assert sorted(r.seed for r in finished) == [0, 1, 2]
     assert run.executor.rounds == 1
+    assert run.elsewhere == []
     _, finished = run(inline)
     assert finished == []
 
@@ -140,6 +143,23 @@ def test_a_cell_that_another_runner_is_at_is_waited_for(run, tmp_path):
     assert len(store.records()) == 3
     assert sorted(record.seed for record in finished) == [0, 1, 2]
     assert run.executor.rounds > 1
+    assert run.elsewhere == [1]
+
+
+def test_what_another_runner_did_is_told_when_it_is_come_to(run):
+    """And not when all that this runner does itself has ended."""
+
+    registry = load_once(Sources())
+    cells = plan(parse(SUITE, "test"), registry, Datasets(registry), "test").cells
+
+    def do(job, emit):
+        if job.cell.seed == 0:
+            CellJob(cells[1], job.place, 0).run(lambda hook, arguments: None, "cpu")
+        job.run(emit, "cpu")
+
+    _, finished = run(do)
+    assert [record.seed for record in finished] == [0, 1, 2]
+    assert run.elsewhere == [1]
 
 
 def test_another_attempt_is_made_where_the_suite_asks_for_it(run):

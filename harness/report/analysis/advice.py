@@ -6,6 +6,8 @@ from __future__ import annotations
 import pandas as pd
 from markupsafe import Markup
 
+from harness.record.command import Command
+from harness.record.schema import Plan
 from harness.report import format
 from harness.report.analysis.design import MARGIN, Design
 from harness.report.analysis.tests import MORE_SEEDS, Decisions
@@ -88,7 +90,7 @@ def _duration(seconds: float) -> str:
     return format.duration(seconds).replace(" ", "\u00a0")
 
 
-def deciding_more(decisions: Decisions, table: pd.DataFrame, suite: str) -> list[Markup]:
+def deciding_more(decisions: Decisions, table: pd.DataFrame, plan: Plan) -> list[Markup]:
     """Tell the command that would add seeds where a setting has no winner, and what it costs."""
     open_ = [
         one
@@ -109,9 +111,10 @@ def deciding_more(decisions: Decisions, table: pd.DataFrame, suite: str) -> list
     added = f"seeds={{ from = {first}, to = {most}, margin = 1.0 }}"
     text = (
         "{} no winner. To add seeds to {} alone, until one is named or all that are left are within"
-        " 1 point, in at most {}, one cell at a time: <code>harness suite {} --set '{}'</code>"
+        " 1 point, in at most {}, one cell at a time: <code>{}</code>"
     )
     have, those = ("has", "it") if len(open_) == 1 else ("have", "those")
     settings = f"{format.plural(len(open_), 'setting')} {have}"
     longest = format.duration(sum(known) * (most - decisions.seeds))
-    return [Markup(text).format(settings, those, longest, suite, added)]
+    command = (plan.command or Command(suite=plan.suite)).line(added)
+    return [Markup(text).format(settings, those, longest, command)]

@@ -41,7 +41,7 @@ def render_page(report: Report, renderings: Renderings, sections: Sequence[Secti
         **_lead(report),
         "overall": found.suite,
         "advice": found.advice,
-        "deciding_more": advice.deciding_more(report.decisions, report.table, report.plan.suite),
+        "deciding_more": advice.deciding_more(report.decisions, report.table, report.plan),
         **answer.answer(report),
         "luck": report.luck,
         "findings": found.settings,

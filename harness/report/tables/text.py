@@ -87,8 +87,8 @@ def cost_table(table: pd.DataFrame) -> pd.DataFrame:
     shown["to predict one"] = table["flops_predict"].map(format.flops)
     shown["predicted a second, one by one"] = table["throughput_one"].map(format.rounded)
     shown["in bulk"] = table["throughput_many"].map(format.rounded)
-    shown["trained parameters"] = table["trainable_params"].map(format.integer)
-    shown["all parameters"] = table["total_params"].map(format.integer)
+    shown["parameters trained, with the head"] = table["trainable_params"].map(format.integer)
+    shown["of the backbone"] = table["total_params"].map(format.integer)
     shown["trials"] = table["trials"].map(format.integer)
     return shown
 
