@@ -3,6 +3,9 @@ hold."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+
 import pandas as pd
 from markupsafe import Markup
 
@@ -10,15 +13,20 @@ from harness.record.command import Command
 from harness.record.schema import Plan
 from harness.report import format
 from harness.report.analysis.design import MARGIN, Design
+from harness.report.analysis.results import by_setting, facet_and_shots
 from harness.report.analysis.tests import MORE_SEEDS, Decisions
 
 LITTLE = 0.8
 """What is cheaper has to cost at most so much of the best's time to be worth a word."""
 
 
+FAILS = 0.5
+"""What has less than so much of the highest mean's accuracy, and is shown to be behind, fails."""
+
+
 def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
-    """Tell over all problems what to take, and in how many settings that is what to take there;
-    nothing where it could not be tested.
+    """Tell over all problems what to take, in how many settings that is what to take there, and
+    what is to take in some settings and fails in others; nothing where it could not be tested.
 
     ``table``: the ``summary`` that the decisions were made on.
     """
@@ -27,12 +35,33 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         return []
     chosen, sentence = _chosen(decisions, overall.leader, table)
     others = sum(standing.take != chosen for standing in decisions.standings)
-    if others == 0:
-        return [sentence]
-    text = " In {} of {} something else is to take."
-    return [
-        sentence + Markup(text).format(others, format.plural(len(decisions.standings), "setting"))
-    ]
+    if others:
+        text = " In {} of {} something else is to take."
+        settings = format.plural(len(decisions.standings), "setting")
+        sentence += Markup(text).format(others, settings)
+    return [sentence, *_failing(decisions, table)]
+
+
+def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
+    """Warn of what is to take in some settings and fails in others."""
+    settings = by_setting(table)
+    taken = Counter(standing.take for standing in decisions.standings)
+    for label, count in taken.most_common():
+        fails = [
+            f"{format.setting_text(*facet_and_shots(settings[standing.setting]))}"
+            f" ({format.percent(value)} against {format.percent(standing.mean)}\u00a0%)"
+            for standing in decisions.standings
+            if label in standing.ranking[1:]
+            and standing.outcome(label) == "better"
+            and (value := settings[standing.setting][label]["accuracy"]) < FAILS * standing.mean
+        ]
+        if fails:
+            text = (
+                "<b>{}</b>, to take in {} of {}, fails in others: it is shown to be behind, with"
+                " less than half of the highest mean, in {}."
+            )
+            every = format.plural(len(decisions.standings), "setting")
+            yield Markup(text).format(label, count, every, format.listing(fails))
 
 
 def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, Markup]:

@@ -19,34 +19,45 @@ MOST_BYTES = 100_000_000
 def with_examples(directory: Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Add to the tidy frame what is tested in each setting, by the splits that its cells left.
 
-    ``examples``: how many, NaN where no split tells, as of further tests · ``shared``: whether its
-    seeds are tested on the same ones. Two seeds are looked at: a dataset has a test split of its
-    own, or has none.
+    ``examples``: how many, NaN where no split tells, as of further tests · ``classes``: how many of
+    them, likewise · ``shared``: whether its seeds are tested on the same ones. Two seeds are looked
+    at: a dataset has a test split of its own, or has none.
     """
-    tests: dict[str, list[Any] | None] = {}
+    tests: dict[str, list[Any]] = {}
+    names: dict[str, list[Any]] = {}
+    classes: dict[int, float] = {}
     examples: dict[int, float] = {}
     shared: dict[int, bool] = {}
     own = frame[frame["split_hash"].notna() & (frame["test"] == "")]
     for setting, cells in own.groupby("setting"):
         pair = cells.drop_duplicates("seed")["split_hash"].iloc[:2]
         for digest in set(pair) - tests.keys():
-            tests[digest] = _test_ids(directory / f"splits/{digest}.json")
+            split = _read(directory / f"splits/{digest}.json")
+            tests[digest], names[digest] = _list(split, "test"), _list(split, "classes")
         first, *second = (tests[digest] for digest in pair)
+        place = cast("int", setting)
         if first:
-            place = cast("int", setting)
             examples[place], shared[place] = float(len(first)), second == [first]
+        if known := names[pair.iloc[0]]:
+            classes[place] = float(len(known))
     return frame.assign(
         examples=frame["setting"].map(examples).astype("float64"),
+        classes=frame["setting"].map(classes).astype("float64"),
         shared=frame["setting"].map(shared).eq(True),
     )
 
 
-def _test_ids(path: Path) -> list[Any] | None:
+def _read(path: Path) -> Any:
     try:
-        ids = json.loads(read_file(path, MOST_BYTES)).get("test")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        return json.loads(read_file(path, MOST_BYTES))
+    except (OSError, ValueError, RecursionError):
         return None
-    return ids if isinstance(ids, list) else None
+
+
+def _list(split: Any, name: str) -> list[Any]:
+    """What a split lists under a name; nothing of what is no split, or does not tell."""
+    found = split.get(name) if isinstance(split, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def luck(config: Mapping[str, Any], frame: pd.DataFrame) -> list[str]:

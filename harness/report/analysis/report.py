@@ -41,8 +41,8 @@ class Report:
     ``below``: those of strategies that validate below the ones they start from · ``luck``: what all
     seeds have in common, so that no interval counts it · ``by_seconds`` and ``by_memory``: Pareto
     fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that can't be
-    used · ``leaks`` and ``unused``: by problem, sentences on identical inputs in two splits, and
-    one on data left out · ``claims``: the suite's, held against ``decisions``.
+    used · ``leaks`` and ``noted``: by problem, sentences on identical inputs in two splits, and
+    one on what was done with its data · ``claims``: the suite's, held against ``decisions``.
     """
 
     directory: Path
@@ -62,7 +62,7 @@ class Report:
     predicted: list[Predicted]
     unread: list[Unread]
     leaks: Mapping[str, list[str]]
-    unused: Mapping[str, str]
+    noted: Mapping[str, str]
     claims: pd.DataFrame
 
 
@@ -104,7 +104,7 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
         predicted=predicted,
         unread=unread,
         leaks=_leaks(tested),
-        unused={str(problem): str(text) for problem, text in noted.first().items()},
+        noted={str(problem): str(text) for problem, text in noted.first().items()},
         claims=claims(plan.config, tested, decisions.pairwise),
     )
 

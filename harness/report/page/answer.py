@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from harness.report import format
 from harness.report.analysis.advice import margin_text
@@ -60,6 +61,16 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Facet:
+    """A problem, or a further test of one: its title, how many settings it has, and how many
+    classes, where that is known."""
+
+    title: str
+    settings: int
+    classes: str
+
+
+@dataclass(frozen=True)
 class Column:
     """A setting: its shots, whether it is the ``first`` of its problem, what to take there, what
     one cell of that takes, and what is decided."""
@@ -85,12 +96,12 @@ def answer(report: Report) -> dict[str, Any]:
     """Give the template what it shows."""
     settings = by_setting(report.table)
     standings = {standing.setting: standing for standing in report.decisions.standings}
-    facets = Counter(facet_and_shots(groups)[0] for groups in settings.values())
     rows = _rows(report, settings, standings)
     kinds = {field.kind for row in rows for field in row.fields if field is not None}
     return {
         "origin": origin(report.details.facts),
-        "facets": facets,
+        "facets": _facets(settings, report.frame),
+        "noted": report.noted,
         "columns": _columns(settings, standings),
         "pale": format.significant(100 * PALE, 2),
         "seeds": int(report.decisions.seeds),
@@ -125,6 +136,19 @@ def origin(facts: Sequence[Fact]) -> list[str]:
 def _day(moment: str) -> str:
     day = datetime.fromisoformat(moment)
     return f"{day.day} {day:%B %Y}"
+
+
+def _facets(settings: Mapping[int, Mapping[str, Group]], frame: pd.DataFrame) -> list[Facet]:
+    classes = frame.groupby("setting")["classes"].first()
+    found: dict[str, list[int]] = {}
+    for setting, groups in settings.items():
+        found.setdefault(facet_and_shots(groups)[0], []).append(setting)
+    facets = []
+    for facet, them in found.items():
+        known = classes.get(them[0], np.nan)
+        told = "" if np.isnan(known) else format.plural(int(known), "class", "classes")
+        facets.append(Facet(facet, len(them), told))
+    return facets
 
 
 def _rows(
@@ -184,7 +208,7 @@ def _columns(
         cost = format.GAP if take is None else format.duration(groups[take]["seconds_total"])
         decided = _decided(standing)
         first = facet != before
-        found.append(Column(shots_text(shots), first, take or format.GAP, cost, decided))
+        found.append(Column(shots_text(shots, "{}"), first, take or format.GAP, cost, decided))
         before = facet
     return found
 

@@ -124,7 +124,6 @@ def _lead(report: Report) -> dict[str, Any]:
         ],
         "cached": bool(frame["cached"].ne("").any()),
         "leaks": report.leaks,
-        "unused": report.unused,
     }
 
 

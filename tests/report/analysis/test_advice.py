@@ -61,6 +61,17 @@ def test_that_something_else_is_to_take_in_a_setting_is_told(frame_of: FrameOf) 
     assert words.endswith(" In 1 of 4 settings something else is to take.")
 
 
+def test_what_is_to_take_here_and_fails_there_is_warned_of(frame_of: FrameOf) -> None:
+    leads = {"tuned": [-0.4, 0.3, 0.3, 0.3], "probe": [0.2, 0.0, 0.0, 0.0]}
+    words = told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **leads))
+    assert words.endswith(
+        "tuned, to take in 3 of 4 settings, fails in others: it is shown to be behind, with less"
+        " than half of the highest mean, in p0, 5 shots (10.1 against 70.1 %)."
+    )
+    near = {"tuned": [-0.1, 0.3, 0.3, 0.3], "probe": [0.2, 0.0, 0.0, 0.0]}
+    assert "fails" not in told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **near))
+
+
 def test_what_is_cheaper_by_little_is_not_worth_a_word(frame_of: FrameOf) -> None:
     leads = {"tuned": [0.004] * 4, "probe": [0.0] * 4}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 90.0}, **leads))

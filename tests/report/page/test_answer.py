@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_a_winner_and_who_is_behind(shown):
         "from_scratch": "behind",
     }
     (column,) = told["columns"]
-    assert (column.shots, column.take, column.decided) == ("5 shots", "full_finetune", "yes")
+    assert (column.shots, column.take, column.decided) == ("5", "full_finetune", "yes")
 
 
 def test_what_is_not_told_apart_and_cheap_is_to_be_taken(shown):
@@ -89,6 +90,31 @@ def test_gaps_and_single_seeds(shown):
 def test_only_marks_that_are_there_are_explained(shown):
     told = shown(full_finetune=[0.90, 0.93], linear_probe=[0.91, 0.92])
     assert [mark for mark, _ in told["marks"]] == ["●", "○"]
+
+
+def test_a_problem_comes_with_the_number_of_its_classes(
+    folder: Folder, cell: Cell, done: Done
+) -> None:
+    records = [done(cell(label, 5, seed), 0.5) for label in "ab" for seed in (0, 1)]
+    directory = folder(records, records)
+    (facet,) = answer(analyse(Store(directory)))["facets"]
+    assert (facet.title, facet.settings, facet.classes) == ("digits", 1, "")
+    (directory / "splits").mkdir()
+    for seed in (0, 1):
+        split = {"classes": ["cat", "dog"], "test": [0, 1, 2]}
+        (directory / f"splits/split{seed}.json").write_text(json.dumps(split))
+    (facet,) = answer(analyse(Store(directory)))["facets"]
+    assert facet.classes == "2 classes"
+
+
+def test_what_was_done_with_data_is_told(folder: Folder, cell: Cell, done: Done) -> None:
+    records = [
+        done(cell("a", 5, seed), 0.5, notes=["blurred put blur on the images of test"])
+        for seed in (0, 1)
+    ]
+    assert answer(analyse(Store(folder(records, records))))["noted"] == {
+        "digits": "blurred put blur on the images of test"
+    }
 
 
 def test_the_origin_is_a_line():
