@@ -11,7 +11,7 @@ from harness.record.store import Store
 from harness.report.analysis.design import design
 from harness.report.analysis.luck import with_examples
 from harness.report.analysis.races import races
-from harness.report.analysis.results import own_tests, tidy
+from harness.report.analysis.results import tidy
 from harness.report.analysis.scores import competing, scores
 
 
@@ -26,8 +26,8 @@ class Needed:
 
 def needed(cells: Sequence[Coordinates], store: Store, config: Mapping[str, Any]) -> Needed:
     """Find what is needed of a suite's ``cells``, by the records that there are and nothing else:
-    whoever asks at the same point is told the same, whatever was stopped and went on before. What
-    further tests would decide adds no seeds.
+    whoever asks at the same point is told the same, whatever was stopped and went on before. It is
+    what the report tests by: a further test that is not decided adds seeds too.
 
     Args:
         config: the suite's, as ``plan.json`` has it.
@@ -36,9 +36,8 @@ def needed(cells: Sequence[Coordinates], store: Store, config: Mapping[str, Any]
     if not seeds.looks:
         return Needed(frozenset(cell.cell for cell in cells), frozenset())
     records = store.together([store.rows(cells)])
-    frame = own_tests(with_examples(store.directory, tidy(records)))
-    compete = competing(frame)
-    given = scores(compete)
+    frame = with_examples(store.directory, tidy(records))
+    given = scores(competing(frame, seeds))
     first, last = seeds.looks[0].seeds, seeds.looks[-1].seeds
     now: dict[tuple[int, str], int] = {}
     later: dict[tuple[int, str], int] = {}

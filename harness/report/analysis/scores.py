@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.record.elsewhere import ELSEWHERE
+from harness.report.analysis.design import FIXED, Design
 from harness.report.analysis.stats import Floats
 
 Bools = NDArray[np.bool_]
@@ -63,11 +64,14 @@ class Scores:
         return np.where(self.complete[:, :, None] & self.planned, self.values, np.nan)
 
 
-def competing(frame: pd.DataFrame) -> pd.DataFrame:
+def competing(frame: pd.DataFrame, design: Design = FIXED) -> pd.DataFrame:
     """Select the cells of strategies that compete: not those that learn from the
     target's labels where others are not shown them; nor predictions made elsewhere of one seed
-    where others have several, as who can't be tested against them could not win."""
+    where others have several, as who can't be tested against them could not win; and none of
+    those where seeds are added, which nobody can add to them."""
     frame = frame[frame["oracle"] != "labels"]
+    if design.looks:
+        return frame[frame["strategy"] != ELSEWHERE]
     seeds = frame.groupby(["setting", "label"])["seed"].transform("size")
     most = seeds.groupby(frame["setting"]).transform("max")
     return frame[(frame["strategy"] != ELSEWHERE) | (seeds > 1) | (most == 1)]

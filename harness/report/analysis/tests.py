@@ -179,7 +179,7 @@ class Decisions:
 
 def evidence(frame: pd.DataFrame, design: Design = FIXED) -> Evidence:
     """Make all tests of those that compete in the tidy ``frame``."""
-    return gather(scores(competing(frame)), design, baseline(frame))
+    return gather(scores(competing(frame, design)), design, baseline(frame))
 
 
 def decide(directory: Path, frame: pd.DataFrame, table: pd.DataFrame, tests: Evidence) -> Decisions:

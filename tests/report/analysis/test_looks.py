@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.record.schema import Coordinates, Plan, Record
+from harness.record.elsewhere import placed
+from harness.record.schema import Coordinates, Further, Plan, Record
 from harness.record.store import Store
 from harness.report.analysis.looks import Needed, needed
 from harness.report.analysis.report import analyse
@@ -80,6 +81,36 @@ def test_the_report_decides_what_the_looks_decided(
     assert (report.table["gap"] == "").all()
     told = " ".join(sentence.striptags() for sentence in report.findings.suite)
     assert "1 of 12 cells were not needed" in told
+
+
+def test_a_further_test_that_is_not_decided_adds_seeds(
+    folder: Callable[..., Path], cell: Callable[..., Coordinates], done: Callable[..., Record]
+) -> None:
+    """By its own test c is beaten; by the further one it is near a, and goes on. The report waits
+    for nothing that nobody does, nor for predictions made elsewhere, which have no more seeds."""
+    own, bent = {"a": 0.8, "b": 0.795, "c": 0.3}, {"a": 0.5, "b": 0.2, "c": 0.495}
+    luck = [0.0, 0.01, -0.02, 0.013]
+    scale = {"a": 1, "b": 2, "c": 1.1}
+    every = [cell(label, 5, seed, tests=("bent",)) for label in own for seed in range(4)]
+
+    def ended(each: Coordinates) -> Record:
+        shift = luck[each.seed] * scale[each.label]
+        further = {"bent": Further(metrics={"accuracy": bent[each.label] + shift})}
+        return done(each, own[each.label] + shift, further=further)
+
+    config = {"seeds": {"from": 3, "to": 4}}
+    store = Store(folder([], [ended(each) for each in every if each.seed < 3]))
+    assert needed(every, store, config).now == {each.cell for each in every}
+    for each in every:
+        store.write_record(ended(each))
+    store.write_plan(Plan(suite="made", config=config, cells=every))
+    for each in every[:3]:
+        store.write_record(done(placed("rater", each), 0.9))
+    report = analyse(store)
+    assert not report.decisions.waiting
+    standing, further = report.decisions.standings
+    assert (standing.ranking[0], further.ranking[0]) == ("a", "a")
+    assert standing.untested == ("rater (made elsewhere)",)
 
 
 def test_listed_seeds_are_all_needed(cell: Callable[..., Coordinates], tmp_path: Path) -> None:
