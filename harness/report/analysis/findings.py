@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from harness.record.elsewhere import ELSEWHERE
 from harness.report import format
 from harness.report.analysis import stats
 from harness.report.analysis.advice import advice
 from harness.report.analysis.crossovers import crossovers
 from harness.report.analysis.problems import Ranking
-from harness.report.analysis.results import Group, by_setting, facet_and_shots
+from harness.report.analysis.results import Group, by_setting, facet_and_shots, own_tests
 from harness.report.analysis.stats import Models
 from harness.report.analysis.tests import MORE_SEEDS, Decisions
 from harness.report.analysis.winners import Standing
@@ -207,9 +208,10 @@ def _spared(table: pd.DataFrame, decisions: Decisions) -> list[Markup]:
     """Tell how many cells a suite that adds seeds did without."""
     if not decisions.design.looks or decisions.waiting:
         return []
-    every = len(table) * decisions.design.looks[-1].seeds
+    cells = own_tests(table[table["strategy"] != ELSEWHERE])
+    every = len(cells) * decisions.design.looks[-1].seeds
     text = "Seeds were added where they were needed: {:,} of {:,} cells were not needed."
-    return [Markup(text).format(every - int(table["planned"].sum()), every)]
+    return [Markup(text).format(every - int(cells["planned"].sum()), every)]
 
 
 def rank_findings(found: Ranking) -> list[Markup]:

@@ -111,6 +111,8 @@ def test_a_further_test_that_is_not_decided_adds_seeds(
     standing, further = report.decisions.standings
     assert (standing.ranking[0], further.ranking[0]) == ("a", "a")
     assert standing.untested == ("rater (made elsewhere)",)
+    told = " ".join(sentence.striptags() for sentence in report.findings.suite)
+    assert "0 of 12 cells were not needed" in told  # one training for both tests
 
 
 def test_listed_seeds_are_all_needed(cell: Callable[..., Coordinates], tmp_path: Path) -> None:
