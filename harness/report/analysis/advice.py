@@ -21,7 +21,8 @@ LITTLE = 0.8
 
 
 FAILS = 0.5
-"""What has less than so much of the highest mean's accuracy, and is shown to be behind, fails."""
+"""What has less than so much of the highest mean's accuracy fails, if a test of the two alone tells
+them apart."""
 
 
 def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
@@ -52,13 +53,13 @@ def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
             f" ({format.percent(value)} against {format.percent(standing.mean)}\u00a0%)"
             for standing in decisions.standings
             if label in standing.ranking[1:]
-            and standing.outcome(label) == "better"
+            and (standing.outcome(label) == "better" or label in standing.alone)
             and (value := settings[standing.setting][label]["accuracy"]) < FAILS * standing.mean
         ]
         if fails:
             text = (
-                "<b>{}</b>, to take in {} of {}, fails in others: it is shown to be behind, with"
-                " less than half of the highest mean, in {}."
+                "<b>{}</b>, to take in {} of {}, has less than half of the highest mean in others:"
+                " {}."
             )
             every = format.plural(len(decisions.standings), "setting")
             yield Markup(text).format(label, count, every, format.listing(fails))

@@ -104,7 +104,7 @@ def answer(report: Report) -> dict[str, Any]:
         "noted": report.noted,
         "columns": _columns(settings, standings),
         "pale": format.significant(100 * PALE, 2),
-        "seeds": int(report.decisions.seeds),
+        "averaged": _seeds(report.table),
         "rows": rows,
         "within": margin_text(report.decisions.design),
         "marks": [
@@ -136,6 +136,13 @@ def origin(facts: Sequence[Fact]) -> list[str]:
 def _day(moment: str) -> str:
     day = datetime.fromisoformat(moment)
     return f"{day.day} {day:%B %Y}"
+
+
+def _seeds(table: pd.DataFrame) -> str:
+    """``3 seeds``, or ``3 to 5 seeds`` where some were added."""
+    counts = table["planned"][table["gap"] == ""]
+    few, many = (int(counts.min()), int(counts.max())) if len(counts) else (0, 0)
+    return format.plural(many, "seed") if few == many else f"{few} to {many} seeds"
 
 
 def _facets(settings: Mapping[int, Mapping[str, Group]], frame: pd.DataFrame) -> list[Facet]:

@@ -87,6 +87,13 @@ def test_gaps_and_single_seeds(shown):
     assert (gap.fields[0].text, gap.mean) == ("–", "–")
 
 
+def test_seeds_that_were_added_are_told(folder: Folder, cell: Cell, done: Done) -> None:
+    records = [done(cell("a", 5, seed), 0.8) for seed in range(5)]
+    records += [done(cell("b", 5, seed), 0.3) for seed in range(3)]
+    assert answer(analyse(Store(folder(records[:3], records[:3]))))["averaged"] == "3 seeds"
+    assert answer(analyse(Store(folder(records, records))))["averaged"] == "3 to 5 seeds"
+
+
 def test_only_marks_that_are_there_are_explained(shown):
     told = shown(full_finetune=[0.90, 0.93], linear_probe=[0.91, 0.92])
     assert [mark for mark, _ in told["marks"]] == ["●", "○"]
