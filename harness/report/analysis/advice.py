@@ -37,7 +37,7 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     chosen, sentence = _chosen(decisions, overall.leader, table)
     others = sum(standing.take != chosen for standing in decisions.standings)
     if others:
-        text = " In {} of {} something else is to take."
+        text = " Setting by setting, something else is to take in {} of {}."
         settings = format.plural(len(decisions.standings), "setting")
         sentence += Markup(text).format(others, settings)
     return [sentence, *_failing(decisions, table)]
@@ -47,6 +47,7 @@ def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
     """Warn of what is to take in some settings and fails in others."""
     settings = by_setting(table)
     taken = Counter(standing.take for standing in decisions.standings)
+    told = []
     for label, count in taken.most_common():
         fails = [
             f"{format.setting_text(*facet_and_shots(settings[standing.setting]))}"
@@ -57,12 +58,11 @@ def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
             and (value := settings[standing.setting][label]["accuracy"]) < FAILS * standing.mean
         ]
         if fails:
-            text = (
-                "<b>{}</b>, to take in {} of {}, has less than half of the highest mean in others:"
-                " {}."
-            )
-            every = format.plural(len(decisions.standings), "setting")
-            yield Markup(text).format(label, count, every, format.listing(fails))
+            text = "<b>{}</b> (to take in {}) in {}"
+            told.append(Markup(text).format(label, count, format.listing(fails)))
+    if told:
+        text = "What is to take here may fail there. Less than half of the highest mean has {}."
+        yield Markup(text).format(Markup("; ").join(told))
 
 
 def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, Markup]:
@@ -73,14 +73,14 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
     within = margin_text(decisions.design)
     means = dict(zip(decisions.ranking.labels, decisions.ranking.means, strict=True))
     cost = _cost(seconds[best])
-    take = "To take" if len(decisions.standings) == 1 else "To take one for all settings"
+    take = "To take" if len(decisions.standings) == 1 else "One for all settings"
     if overall.winner is not None:
         text = "{}: <b>{}</b>, the winner over all problems{}."
         return best, Markup(text).format(take, best, cost)
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
             "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
-            " distinguishable from it, and takes {} of its time: {} a cell instead of {}."
+            " distinguishable from it, and takes {} of its time: {} a run instead of {}."
         )
         times = _duration(seconds[cheap]), _duration(seconds[best])
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + "\u00a0%"
@@ -89,7 +89,7 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
     if cheap is not None and pd.isna(seconds[best]):
         text = (
             "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
-            " distinguishable from it, and takes {} a cell."
+            " distinguishable from it, and takes {} a run."
         )
         below = _below(means[best] - means[cheap])
         return cheap, Markup(text).format(take, cheap, below, best, _duration(seconds[cheap]))
@@ -107,7 +107,7 @@ def margin_text(design: Design) -> str:
 
 
 def _cost(seconds: float) -> str:
-    return "" if pd.isna(seconds) else f", at {_duration(seconds)} a cell"
+    return "" if pd.isna(seconds) else f", at {_duration(seconds)} a run"
 
 
 def _below(difference: float) -> str:

@@ -28,7 +28,8 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "tied": ("○", "not distinguishable from the highest mean"),
     "alone": (
         "◐",
-        "probably behind it: so by a test of this pair alone, and not by all tests of the page",
+        "probably behind it: a test of the two alone says so, which is not enough among the many"
+        " tests of the page",
     ),
     "untested": ("?", "could not be tested against the highest mean"),
     "behind": ("", "shown to be behind the highest mean"),
@@ -146,7 +147,8 @@ def _seeds(table: pd.DataFrame) -> str:
 
 
 def _facets(settings: Mapping[int, Mapping[str, Group]], frame: pd.DataFrame) -> list[Facet]:
-    classes = frame.groupby("setting")["classes"].first()
+    of_problem = frame.groupby("problem")["classes"].first()  # a further test's are the same
+    classes = frame.groupby("setting")["problem"].first().map(of_problem)
     found: dict[str, list[int]] = {}
     for setting, groups in settings.items():
         found.setdefault(facet_and_shots(groups)[0], []).append(setting)
@@ -221,7 +223,8 @@ def _columns(
 
 
 def _decided(standing: Standing) -> str:
-    """Say what the tests decided in a setting, and if nothing, why."""
+    """Say what the tests decided in a setting, and if nothing, why: ``nearly`` where all others are
+    probably behind."""
     if standing.winner is not None:
         return "yes"
     if len(standing.ranking) < 2:
@@ -231,6 +234,5 @@ def _decided(standing: Standing) -> str:
     if standing.within_margin:
         return "equal within the margin"
     counts = Counter(_kind(label, standing) for label in standing.ranking)
-    return "no: " + ", ".join(
-        f"{counts[kind]}\u00a0{MARKS[kind][0]}" for kind in OPEN if counts[kind]
-    )
+    left = ", ".join(f"{counts[kind]}\u00a0{MARKS[kind][0]}" for kind in OPEN if counts[kind])
+    return f"{'nearly' if set(counts).isdisjoint({'tied', 'untested'}) else 'no'}: {left}"

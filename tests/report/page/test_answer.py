@@ -69,6 +69,14 @@ def test_what_is_not_told_apart_and_cheap_is_to_be_taken(shown):
     assert column.cost.endswith(" ms")
 
 
+def test_what_the_tests_of_two_alone_tell_apart_is_nearly_decided(shown):
+    """Differences of 4, 2 and 4.5 points have p = .044, and a winner takes .02."""
+    told = shown(full_finetune=[0.90, 0.93, 0.91], linear_probe=[0.86, 0.91, 0.865])
+    assert kinds(told) == {"full_finetune": "leader", "linear_probe": "alone"}
+    (column,) = told["columns"]
+    assert (column.take, column.decided) == ("full_finetune", "nearly: 1\u00a0◐")
+
+
 def test_the_deepest_colour_is_the_highest_means(shown):
     told = shown(full_finetune=[0.9, 0.9], linear_probe=[0.8, 0.8], from_scratch=[0.5, 0.5])
     near = {row.label: row.fields[0].near for row in told["rows"]}
