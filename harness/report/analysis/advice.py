@@ -61,7 +61,7 @@ def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
             text = "<b>{}</b> (to take in {}) in {}"
             told.append(Markup(text).format(label, count, format.listing(fails)))
     if told:
-        text = "What is to take here may fail there. Less than half of the highest mean has {}."
+        text = "What is to take here may fail there, with less than half of the highest mean: {}."
         yield Markup(text).format(Markup("; ").join(told))
 
 

@@ -147,16 +147,19 @@ def _seeds(table: pd.DataFrame) -> str:
 
 
 def _facets(settings: Mapping[int, Mapping[str, Group]], frame: pd.DataFrame) -> list[Facet]:
-    of_problem = frame.groupby("problem")["classes"].first()  # a further test's are the same
-    classes = frame.groupby("setting")["problem"].first().map(of_problem)
-    found: dict[str, list[int]] = {}
-    for setting, groups in settings.items():
-        found.setdefault(facet_and_shots(groups)[0], []).append(setting)
+    """``frame`` tells the classes of a problem, which are those of its further tests too."""
+    classes = frame.groupby("problem")["classes"].first()
+    problems: dict[str, str] = {}
+    counts = Counter[str]()
+    for groups in settings.values():
+        facet, _ = facet_and_shots(groups)
+        problems[facet] = next(iter(groups.values()))["problem"]
+        counts[facet] += 1
     facets = []
-    for facet, them in found.items():
-        known = classes.get(them[0], np.nan)
+    for facet, problem in problems.items():
+        known = classes[problem]
         told = "" if np.isnan(known) else format.plural(int(known), "class", "classes")
-        facets.append(Facet(facet, len(them), told))
+        facets.append(Facet(facet, counts[facet], told))
     return facets
 
 

@@ -65,8 +65,8 @@ def test_what_is_to_take_here_and_fails_there_is_warned_of(frame_of: FrameOf) ->
     leads = {"tuned": [-0.4, 0.3, 0.3, 0.3], "probe": [0.2, 0.0, 0.0, 0.0]}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **leads))
     assert words.endswith(
-        "What is to take here may fail there. Less than half of the highest mean has tuned (to take"
-        " in 3) in p0, 5 shots (10.1 against 70.1 %)."
+        "What is to take here may fail there, with less than half of the highest mean: tuned (to"
+        " take in 3) in p0, 5 shots (10.1 against 70.1 %)."
     )
     near = {"tuned": [-0.1, 0.3, 0.3, 0.3], "probe": [0.2, 0.0, 0.0, 0.0]}
     assert "half" not in told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **near))
