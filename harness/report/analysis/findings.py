@@ -310,6 +310,8 @@ def _gain(standing: Standing, groups: Groups, reference: str | None) -> list[Mar
     texts = {
         "better": "Gain over {}, in points: {}.",
         "worse": '<strong class="bad">Worse than {}</strong>, in points: {}.',
+        "gain": "Probably a gain over {}, by a test of each pair alone, in points: {}.",
+        "loss": "Probably worse than {}, by a test of each pair alone, in points: {}.",
         "unclear": "Not distinguishable from {}, in points: {}.",
         "untested": "Difference from {} in points, untested: {}.",
     }
@@ -317,6 +319,8 @@ def _gain(standing: Standing, groups: Groups, reference: str | None) -> list[Mar
     for label in others:
         points, half = groups[label]["gain"], groups[label]["gain_half"]
         if kind := groups[label]["gain_outcome"]:
+            if kind == "unclear" and groups[label]["gain_alone"] < stats.ALPHA:
+                kind = "gain" if points > 0 else "loss"
             told[kind].append(_b(label) + " " + _unbroken(format.signed_plus_minus(points, half)))
     return [
         Markup(text).format(_b(reference), _and(told[kind]))

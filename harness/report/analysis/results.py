@@ -156,9 +156,9 @@ def summary(frame: pd.DataFrame, pairwise: pd.DataFrame | None = None) -> pd.Dat
       any seed; ``trials_failed``: their sum; ``cached``: phases that any seed found ready. Who
       starts from random weights pays nothing for pretraining;
     - ``gain``, ``gain_half``: percentage points over the baseline, from the differences between
-      cells of the same seed; ``gain_p``, corrected, and ``gain_outcome``, as ``stats.outcome``:
-      what ``pairwise``, the decided pairs, says of them. NaN and empty where a strategy does not
-      compete, or nothing was decided.
+      cells of the same seed; ``gain_p``, corrected, ``gain_alone``, the p of the two alone, and
+      ``gain_outcome``, as ``stats.outcome``: what ``pairwise``, the decided pairs, says of them.
+      NaN and empty where a strategy does not compete, or nothing was decided.
     """
     groups = frame.groupby(["setting", "label"], sort=False)
     table = groups[[*SETTING, "facet", "strategy", "oracle", "examples", "shared"]].first()
@@ -186,7 +186,7 @@ def summary(frame: pd.DataFrame, pairwise: pd.DataFrame | None = None) -> pd.Dat
     table[METRICS] = groups[METRICS].mean()
     table["trials_failed"] = groups["trials_failed"].sum()
     table["cached"] = _phases(frame).reindex(table.index, fill_value="")
-    table[["gain", "gain_half", "gain_p"]] = np.nan
+    table[["gain", "gain_half", "gain_p", "gain_alone"]] = np.nan
     table["gain_outcome"] = ""
     if (reference := baseline(frame)) is not None:
         gains = paired_differences(frame, against=reference).set_index(["setting", "left"])
@@ -215,6 +215,7 @@ def _decided_gains(table: pd.DataFrame, found: pd.DataFrame) -> None:
     decided = decided.loc[rows]
     table.loc[rows, "gain_half"] = 100 * decided["half"]
     table.loc[rows, "gain_p"] = decided["p_holm"]
+    table.loc[rows, "gain_alone"] = decided["p"]
     table.loc[rows, "gain_outcome"] = decided["outcome"].map(from_other_side)
 
 

@@ -113,13 +113,10 @@ def _look(looks: Looks, label: str) -> dict[str, Any]:
 
 
 def _verdicts(report: Report) -> list[str]:
-    """Say for each group of the summary what the tests decided of it in its setting."""
+    """Say for each group of the summary what the tests decided of it in its setting, where others
+    are held against the highest mean."""
     standings = {standing.setting: standing for standing in report.decisions.standings}
-    words = {
-        "untested": "not tested against {}",
-        "unclear": "not distinguishable from {}",
-        "better": "behind {}",
-    }
+    words = {"untested": "not tested", "unclear": "not distinguishable", "better": "behind"}
     found = []
     for setting, label in zip(report.table["setting"], report.table["label"], strict=True):
         standing = standings[setting]
@@ -127,8 +124,10 @@ def _verdicts(report: Report) -> list[str]:
             found.append("")
         elif label == standing.ranking[0]:
             found.append("ahead of all" if standing.winner == label else "highest mean")
+        elif label in standing.alone:
+            found.append("probably behind")
         else:
-            found.append(words[standing.outcome(label)].format(standing.ranking[0]))
+            found.append(words[standing.outcome(label)])
     return found
 
 

@@ -83,9 +83,9 @@ def test_decisions_are_those_of_the_report(folder: Folder, cell: Cell, done: Don
         for seed, accuracy in enumerate(accuracies)
     ]
     assert told(folder(records, records))["groups"]["verdict"] == [
-        "behind linear_probe",
+        "behind",
         "highest mean",
-        "not distinguishable from linear_probe",
+        "not distinguishable",
     ]
 
 
