@@ -41,6 +41,28 @@ def edited(tiny_suite):
     return edit
 
 
+OWN_PROBE = """
+from typing import ClassVar
+from harness.api import hookimpl
+from harness_plugins.strategies.linear_probe import LinearProbe
+{more}
+
+class Mine(LinearProbe):
+    name: ClassVar[str] = "mine"
+
+@hookimpl
+def harness_strategies():
+    return [Mine]
+"""
+
+
+@pytest.fixture
+def own_probe(plugin_file):
+    """Writes a plugin file of a strategy ``mine``, a linear probe, with ``more`` lines; gives its
+    path."""
+    return lambda more="": plugin_file("mine", OWN_PROBE.format(more=more))
+
+
 @pytest.fixture(scope="session")
 def ran():
     """The results folder in which the tiny suite was run once for all tests, if it was."""

@@ -122,24 +122,10 @@ def test_seeds_are_added_where_there_is_no_winner(harness, results, tiny_suite, 
     assert told.startswith("tiny: 6 cells, 6 done before, 0 to do\n")
 
 
-STRATEGY = """
-from typing import ClassVar
-from harness.api import hookimpl
-from harness_plugins.strategies.linear_probe import LinearProbe
-
-class Mine(LinearProbe):
-    name: ClassVar[str] = "mine"
-
-@hookimpl
-def harness_strategies():
-    return [Mine]
-"""
-
-
 def test_the_command_that_adds_seeds_is_given_what_the_first_was(
-    harness, edited, plugin_file, no_report, tmp_path
+    harness, edited, own_probe, no_report, tmp_path
 ):
-    file = plugin_file("mine", STRATEGY)
+    file = own_probe()
     suite = edited('"full_finetune"', '"mine"')
     own = ("--set", "budget.steps=4", "--plugin", file, "--results", tmp_path / "mine")
     ended = harness("suite", suite, *own)

@@ -87,25 +87,10 @@ def test_what_has_changed_is_named(harness, results, key):
     assert harness("why", "0" * 16).out.splitlines() == data
 
 
-STRATEGY = """
-from typing import ClassVar
-from harness.api import hookimpl
-from harness_plugins.strategies.linear_probe import LinearProbe
-import helper
-
-class Mine(LinearProbe):
-    name: ClassVar[str] = "mine"
-
-@hookimpl
-def harness_strategies():
-    return [Mine]
-"""
-
-
 def test_a_changed_helper_of_a_plugin_reruns_its_cells_and_no_others(
-    harness, edited, plugin_file, tmp_path, no_report
+    harness, edited, plugin_file, own_probe, no_report
 ):
-    options = ("--plugin", plugin_file("mine", STRATEGY))
+    options = ("--plugin", own_probe("import helper"))
     helper = plugin_file("helper", "x = 1")
     suite = edited('"full_finetune"', '"mine"')
 
@@ -130,11 +115,10 @@ def test_a_changed_helper_of_a_plugin_reruns_its_cells_and_no_others(
 
 
 def test_the_plugin_files_that_a_suite_was_run_with_are_named(
-    harness, edited, plugin_file, tmp_path, no_report
+    harness, edited, own_probe, tmp_path, no_report
 ):
     """They are not run unasked: a results folder may come from anywhere."""
-    plugin_file("helper", "x = 1")
-    file = plugin_file("mine", STRATEGY)
+    file = own_probe()
     assert harness("suite", edited('"full_finetune"', '"mine"'), "--plugin", file).status == 0
     plan = json.loads((tmp_path / "results" / "tiny" / "plan.json").read_text())
     [key] = [c["cell"] for c in plan["cells"] if (c["label"], c["seed"]) == ("mine", 0)]
@@ -174,9 +158,9 @@ def test_another_suite_that_cannot_be_planned_is_in_nobodys_way(harness, results
 
 
 def test_a_built_ins_cell_needs_no_plugin_of_anothers(
-    harness, edited, plugin_file, no_report, tmp_path
+    harness, edited, plugin_file, own_probe, no_report, tmp_path
 ):
-    options = ("--plugin", plugin_file("mine", STRATEGY))
+    options = ("--plugin", own_probe("import helper"))
     plugin_file("helper", "x = 1")
     assert harness("suite", edited('"full_finetune"', '"mine"'), *options).status == 0
     cells = json.loads((tmp_path / "results" / "tiny" / "plan.json").read_text())["cells"]
