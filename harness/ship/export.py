@@ -25,7 +25,7 @@ def export(network: nn.Module, example: Tensor, file: Path) -> None:
     Raises:
         HarnessError: it can't be exported.
     """
-    cpu = copy.deepcopy(network).cpu().eval()  # the model goes on to be used where it is
+    cpu = _folded(copy.deepcopy(network).cpu().eval())  # the model goes on to be used where it is
     said = io.StringIO()
     try:
         with (
@@ -49,3 +49,14 @@ def export(network: nn.Module, example: Tensor, file: Path) -> None:
         raise HarnessError(
             f"the model can't be exported: {one_line(error)}", "Ship another strategy or backbone"
         ) from error
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """Put what adapters of ``peft`` (LoRA, (IA)³) do to a layer into the layer's own weight, in
+    place: one product where there were three."""
+    for name, module in [*network.named_modules()]:
+        if hasattr(module, "get_base_layer"):
+            module.merge()
+            parent, _, child = name.rpartition(".")
+            setattr(network.get_submodule(parent), child, module.get_base_layer())
+    return network
