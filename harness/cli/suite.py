@@ -174,7 +174,7 @@ def command(
         runner.start()
     path = find(suite)
     datasets = Datasets(registry)
-    command = Command(
+    asked = Command(
         suite=suite,
         overrides=overrides,
         plugins=tuple(map(str, plugin)),
@@ -182,7 +182,7 @@ def command(
         results=None if results == Path("results") else str(results),
     )
     laid_out = plan(read(path, overrides, registry), registry, datasets, where=str(path))
-    planned = replace(laid_out, command=command)
+    planned = replace(laid_out, command=asked)
     chosen = select(planned.cells, only)
     if shard is not None:
         mine = {cell.cell for cell in cells_of(parse(shard), planned.cells)}
@@ -222,15 +222,15 @@ def command(
         from harness.plan.disk import disk
 
         found = so_far()
-        asked = [cell for cell in chosen if cell.cell in found.now]
-        todo = unfinished(asked, Store(directory), retried)
+        wanted = [cell for cell in chosen if cell.cell in found.now]
+        todo = unfinished(wanted, Store(directory), retried)
         later = [cell for cell in chosen if cell.cell in found.later]
         needs = Needs(
             estimate([*todo, *later], known, registry, datasets, workers[0]),
             disk([*todo, *later], known, registry),
             memory_each(planned.suite.limits, known),
         )
-        show(asked, todo, later, needs, len(workers), Store(directory), output)
+        show(wanted, todo, later, needs, len(workers), Store(directory), output)
         return 0
 
     from harness.report.status_text import lines
