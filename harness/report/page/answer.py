@@ -238,4 +238,6 @@ def _decided(standing: Standing) -> str:
         return "equal within the margin"
     counts = Counter(_kind(label, standing) for label in standing.ranking)
     left = ", ".join(f"{counts[kind]}\u00a0{MARKS[kind][0]}" for kind in OPEN if counts[kind])
+    if not left:  # pairs tell each of them apart, where the race for a winner has less to spend
+        return "nearly"
     return f"{'nearly' if set(counts).isdisjoint({'tied', 'untested'}) else 'no'}: {left}"
