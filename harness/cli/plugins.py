@@ -150,7 +150,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
             limits += [row["protocols"]] if row["protocols"] not in ("", USUAL) else []
             origin = [] if row["origin"] == "built-in" else [row["origin"]]
             brackets = f"[{', '.join([*limits, *origin])}] " if limits or origin else ""
-            line = f"  {row['name']:{longest}}  {brackets}{row['summary'].replace('``', '')}"
+            line = f"  {row['name']:{longest}}  {brackets}{row['summary']}"
             yield line if len(line) <= width else f"{line[: width - 1].rstrip()}…"
         yield ""
     for row in rows:

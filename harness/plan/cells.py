@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -39,6 +39,7 @@ class Planned:
 
     suite: Suite
     cells: tuple[Cell, ...]
+    summaries: Mapping[str, str]
     command: Command | None = None
 
     @property
@@ -57,6 +58,7 @@ class Planned:
                 if needed is None or cell.cell in needed
             ],
             command=self.command,
+            summaries=dict(self.summaries),
         )
 
 
@@ -121,7 +123,10 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                         cells.append(_cell(suite, *given, meaning))
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
-    return Planned(suite, tuple(cells))
+    summaries = {
+        each.spec.title: each.plugin.summary for each in resolved.strategies if each.plugin.summary
+    }
+    return Planned(suite, tuple(cells), summaries)
 
 
 def _doubles(cells: Sequence[Cell]) -> Iterator[str]:

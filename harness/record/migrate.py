@@ -71,6 +71,7 @@ RECORD: dict[int, Step] = {
     4: _unchanged,  # version 5 may say what a strategy starts from
     5: _unchanged,  # version 6 may tell of further tests
     6: _unchanged,
+    7: _unchanged,
 }
 PLAN: dict[int, Step] = {
     1: _unchanged,
@@ -79,6 +80,7 @@ PLAN: dict[int, Step] = {
     4: _unchanged,
     5: _unchanged,
     6: _unchanged,  # version 7 may tell the command
+    7: _unchanged,  # version 8 may tell what strategies do
 }
 
 

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializ
 from harness.record.command import Command
 from harness.shots import shots_text
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Of the files' format: ``migrate.py`` says what to do when it is raised. What a cell means has a
 version of its own (``MEANING_VERSION``): finished cells stay finished in a new format."""
 
@@ -289,3 +289,6 @@ class Plan(BaseModel):
 
     command: Command | None = None
     """The command that asked for it; nothing where that was no command, or is not known."""
+
+    summaries: dict[str, str] = Field(default_factory=dict)
+    """What each strategy does, in a line, by its label, as far as its plugin says so."""

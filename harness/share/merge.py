@@ -141,9 +141,11 @@ def _joined(folders: Sequence[Folder]) -> Plan:
         for name in differ:
             config[name] = [*config[name], *(e for e in known[name] if e not in config[name])]
     cells = {cell.cell: cell for folder in folders for cell in folder.plan.cells}
-    return first.plan.model_copy(
-        update={"config": config, "cells": [*cells.values()], "command": None}
-    )
+    summaries: dict[str, str] = {}
+    for folder in folders:
+        summaries |= folder.plan.summaries
+    known = {"config": config, "cells": [*cells.values()], "summaries": summaries}
+    return first.plan.model_copy(update={**known, "command": None})
 
 
 def _told(name: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -96,7 +96,7 @@ def test_plugins_of_files_and_folders_say_where_they_are_from(harness, toy):
     (row,) = (row for row in found if row["name"] == "toy")
     assert (row["origin"], row["summary"]) == (
         "file",
-        "Noise: ``each`` images of each of ``classes`` classes, all drawn from ``seed``.",
+        "Noise: each images of each of classes classes, all drawn from seed.",
     )
 
 

@@ -65,6 +65,7 @@ def test_a_plan_is_stored_with_a_suite_that_can_be_read_again(toys, toy_data, ta
 
     planned = plan(parse(table, "here"), toys, toy_data, "here")
     stored = Plan.model_validate_json(planned.to_json().model_dump_json())
+    assert stored.summaries.keys() == {cell.label for cell in planned.cells}
     assert parse(stored.config, "there") == planned.suite
     assert [cell.cell for cell in stored.cells] == [cell.cell for cell in planned.cells]
 

@@ -65,11 +65,11 @@ def test_weights_learned_from_news_topics_tell_those_of_other_news_apart(harness
     assert row["accuracy"] > 0.6  # four ways by chance: 0.25
 
 
-def test_the_suite_runs_cut_short(harness, data):
+def test_the_suite_on_masked_words_runs_cut_short(harness, data):
     short = ["--set", "budget.trials=1", "--set", "budget.steps=3"]
     short += [f"--set=backbones.{place}.weights.steps=3" for place in (0, 1)]
     ended = harness(
-        *("suite", "text", *short, "--only", "label=linear_probe", "--only", "shots=64"),
+        *("suite", "mlm", *short, "--only", "label=linear_probe", "--only", "shots=64"),
         *("--format", "json"),
     )
     assert ended.status == 0, ended.err
@@ -79,3 +79,14 @@ def test_the_suite_runs_cut_short(harness, data):
         for weights in ("mlm on news", "supervised on news")
         for tweets in ("tweet_emotion", "tweet_irony")
     }
+
+
+def test_published_weights_tell_emotions_apart(harness, data):
+    pytest.importorskip("peft")
+    ended = harness(
+        *("suite", "text", "--only", "label=logistic_probe", "--only", "problem=emotion"),
+        *("--set", "seeds=[0]", "--format", "json"),
+    )
+    assert ended.status == 0, ended.err
+    (row,) = (row for row in json.loads(ended.out) if row["status"] == "ok")
+    assert row["accuracy"] > 0.4  # four ways by chance: 0.25

@@ -17,6 +17,7 @@ from markupsafe import Markup
 from harness.data.leakage import WORDS
 from harness.record.schema import Plan
 from harness.record.store import Store
+from harness.report import format
 from harness.report.analysis import fronts, predictions, starts
 from harness.report.analysis.claims import claims
 from harness.report.analysis.design import design
@@ -41,8 +42,8 @@ class Report:
     ``below``: those of strategies that validate below the ones they start from · ``luck``: what all
     seeds have in common, so that no interval counts it · ``by_seconds`` and ``by_memory``: Pareto
     fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that can't be
-    used · ``leaks`` and ``noted``: by problem, sentences on identical inputs in two splits, and
-    one on what was done with its data · ``claims``: the suite's, held against ``decisions``.
+    used · ``leaks``: a sentence for each kind of identical inputs in two splits · ``noted``: by
+    problem, what was done with its data · ``claims``: the suite's, held against ``decisions``.
     """
 
     directory: Path
@@ -61,7 +62,7 @@ class Report:
     tuning: Tuning
     predicted: list[Predicted]
     unread: list[Unread]
-    leaks: Mapping[str, list[str]]
+    leaks: list[str]
     noted: Mapping[str, str]
     claims: pd.DataFrame
 
@@ -109,17 +110,19 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
     )
 
 
-def _leaks(frame: pd.DataFrame) -> dict[str, list[str]]:
-    """For each problem, or further test of one, with identical inputs where there should be none, a
-    sentence for each kind: of the cell with most of them."""
+def _leaks(frame: pd.DataFrame) -> list[str]:
+    """For each kind of identical inputs where there should be none, a sentence with the problems,
+    and further tests of them, where that is: each by its cell with most of them."""
     most: dict[str, Counter[str]] = {}
     leaking = frame[frame["leaks"] != ""]
     further = leaking["test"].where(leaking["test"] == "", " · " + leaking["test"])
     for problem, text in zip(leaking["problem"] + further, leaking["leaks"], strict=True):
-        counts = (part.split() for part in text.split(", "))
-        most.setdefault(problem, Counter())
-        most[problem] |= Counter({where: int(count) for count, where in counts})
-    return {
-        problem: [WORDS[where].format(f"{count:,}") for where, count in counts.items()]
-        for problem, counts in most.items()
-    }
+        for part in text.split(", "):
+            count, where = part.split()
+            most.setdefault(where, Counter())
+            most[where] |= Counter({problem: int(count)})
+    return [
+        words.format(format.listing(f"{count:,} ({problem})" for problem, count in counts.items()))
+        for where, words in WORDS.items()
+        if (counts := most.get(where))
+    ]

@@ -73,12 +73,13 @@ class Facet:
 
 @dataclass(frozen=True)
 class Column:
-    """A setting: its shots, whether it is the ``first`` of its problem, what to take there, what
-    one cell of that takes, and what is decided."""
+    """A setting: its shots, whether it is the ``first`` of its problem, what to take there, how far
+    its 95 % interval reaches, what one cell of it takes, and what is decided."""
 
     shots: str
     first: bool
     take: str
+    interval: str
     cost: str
     decided: str
 
@@ -107,6 +108,11 @@ def answer(report: Report) -> dict[str, Any]:
         "pale": format.significant(100 * PALE, 2),
         "averaged": _seeds(report.table),
         "rows": rows,
+        "summaries": [
+            (row.label, report.plan.summaries[row.label])
+            for row in rows
+            if row.label in report.plan.summaries
+        ],
         "within": margin_text(report.decisions.design),
         "marks": [
             (mark or "no mark", meaning)
@@ -216,11 +222,16 @@ def _columns(
     for setting, groups in settings.items():
         facet, shots = facet_and_shots(groups)
         standing = standings[setting]
-        take = standing.take
-        cost = format.GAP if take is None else format.duration(groups[take]["seconds_total"])
-        decided = _decided(standing)
-        first = facet != before
-        found.append(Column(shots_text(shots, "{}"), first, take or format.GAP, cost, decided))
+        taken = None if standing.take is None else groups[standing.take]
+        column = Column(
+            shots=shots_text(shots, "{}"),
+            first=facet != before,
+            take=standing.take or format.GAP,
+            interval=format.GAP if taken is None else format.interval(taken),
+            cost=format.GAP if taken is None else format.duration(taken["seconds_total"]),
+            decided=_decided(standing),
+        )
+        found.append(column)
         before = facet
     return found
 

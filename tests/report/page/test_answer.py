@@ -53,6 +53,7 @@ def test_a_winner_and_who_is_behind(shown):
     }
     (column,) = told["columns"]
     assert (column.shots, column.take, column.decided) == ("5", "full_finetune", "yes")
+    assert column.interval == "± 2.1"  # t(3) s / 2, with s that of .91 to .94: 3.182 × .0129 / 2
 
 
 def test_what_is_not_told_apart_and_cheap_is_to_be_taken(shown):
@@ -147,3 +148,15 @@ def test_the_origin_is_a_line():
         "cpu (Some Processor)",
     ]
     assert origin([]) == []
+
+
+def test_what_strategies_do_is_told_in_the_order_of_the_rows(folder, cell, done):
+    records = [
+        done(cell(label, 5, seed), accuracy)
+        for label, accuracy in (("ncm", 0.5), ("lora", 0.7), ("mine", 0.6))
+        for seed in range(3)
+    ]
+    said = {"ncm": "The nearest mean.", "lora": "A low-rank change."}
+    directory = folder(records, records, summaries=said)
+    told = answer(analyse(Store(directory)))["summaries"]
+    assert told == [("lora", "A low-rank change."), ("ncm", "The nearest mean.")]

@@ -72,6 +72,23 @@ def test_filters_narrow_picture_and_table(opened: Browser) -> None:
     assert opened.js("document.querySelector('[data-label=maml]').ariaPressed") == "false"
 
 
+def test_of_many_results_the_first_problem_is_shown_at_first(
+    browser: Browser, folder: Folder, cell: Cell, done: Done
+) -> None:
+    records = [
+        done(cell(label, shots, 0, problem=problem), 0.5)
+        for problem in ("birds", "cars")
+        for shots in range(1, 17)
+        for label in ("ncm", "lora")
+    ]
+    browser.open(written(folder(records, records)))
+    (told,) = browser.texts("#explorer [role=status]")
+    assert told == "32 of 64 results, from 32 cells. Choose “all” to see the others."
+    browser.choose("select[name=problem]", "all")
+    assert browser.texts("#explorer [role=status]") == ["64 of 64 results, from 64 cells."]
+    assert browser.errors == []
+
+
 def test_the_address_holds_the_view(opened: Browser, page: Path) -> None:
     opened.choose("select[name=problem]", "digits")
     opened.choose("select[name=metric]", "log loss (nats)")

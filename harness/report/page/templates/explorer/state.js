@@ -1,7 +1,11 @@
 // ── What is shown, kept in the address ──────────────────────────────────────────────────────────
+// More results than these are looked at a problem at a time, unless "all" is chosen.
+const AT_FIRST = 60;
 const view = document.getElementById("explorer-view");
 const START = { hide: [], metric: data.metrics[0]?.name ?? "accuracy", picture: "intervals", sort: "", down: false };
-for (const filter of data.filters) if (filter.name !== "label") START[filter.name] = "";
+for (const { name } of data.filters) if (name !== "label") START[name] = "";
+const narrowed = groups.length > AT_FIRST ? data.filters.filter(({ name, values }) => ["problem", "test"].includes(name) && values.length > 1) : [];
+for (const { name, values } of narrowed) START[name] = values[0];
 let state = { ...START };
 
 function address() {
@@ -77,7 +81,7 @@ function draw() {
     button.setAttribute("aria-pressed", String(!state.hide.includes(button.dataset.label)));
   }
   const held = shown.reduce((sum, group) => sum + group.cells.length, 0);
-  count.textContent = `${whole.format(shown.length)} of ${whole.format(groups.length)} results, from ${whole.format(held)} cells.`;
+  count.textContent = `${whole.format(shown.length)} of ${whole.format(groups.length)} results, from ${whole.format(held)} cells.${narrowed.some(({ name }) => state[name] === START[name]) ? " Choose “all” to see the others." : ""}`;
   drawPicture(shown);
   drawTable(sorted(shown));
 }

@@ -16,7 +16,7 @@ const heads = COLUMNS.map((column) => el("th", { scope: "col", class: column.tex
   el("button", { type: "button", onclick: () => change({ sort: column.sort, down: state.sort === column.sort && !state.down }) })));
 const body = el("tbody");
 listing.append(el("table", {}, el("caption", { class: "sr" }, "What is shown"),
-  el("thead", {}, el("tr", {}, heads, el("th", { scope: "col", class: "text" }, "cells by seed"))), body));
+  el("thead", {}, el("tr", {}, heads, el("th", { scope: "col", class: "text" }, "cells"))), body));
 const more = el("button", { type: "button", onclick: () => list(everything, everything.length) });
 listing.after(more);
 let everything = [];
