@@ -140,6 +140,11 @@ def significant(number: float, digits: int = 3) -> str:
     return f"{number:,.{decimals}f}"
 
 
+def seconds(number: float) -> str:
+    """Seconds for a column: three digits, of which at most three behind the point."""
+    return f"{number:.3f}" if 0 < number < 1 else significant(number)
+
+
 def rounded(number: float) -> str:
     """To three digits: ``12,300``, ``4.56``."""
     return significant(float(f"{number:.3g}"))

@@ -32,6 +32,14 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0"), (0.00806, "0.008"), (0.2104, "0.210"), (3.1415, "3.14"), (1234.5, "1,234")],
+)
+def test_seconds_of_a_column(seconds: float, text: str) -> None:
+    assert format.seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
     ("amount", "text"),
     [(12, "12 B"), (1500, "1.5 kB"), (527e6, "527 MB"), (1.35e9, "1.35 GB"), (2e9, "2 GB")],
 )

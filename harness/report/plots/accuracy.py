@@ -32,9 +32,9 @@ def by_shots(table: pd.DataFrame) -> Plot:
             rows, note = highest(rows, last)
         told, lost = [], []
         for _, row in rows.iterrows():
-            name = f"{row['label']}, {shots_text(row['shots'])}" if several else row["label"]
+            name = f"{row['label']} with {shots_text(row['shots'])}" if several else row["label"]
             if row["gap"]:
-                lost.append(f"{name} ({row['gap']})")
+                lost.append((name, row["gap"]))
             else:
                 told.append(f"{name}: {format.accuracy(row.to_dict())} %")
         facets.append(Facet.of(title, rows, "Test accuracy", told, lost, note))
@@ -111,7 +111,7 @@ def _against_cost(
                 rows["label"], rows["accuracy"], rows[front.cost], strict=True
             )
         ]
-        lost = [f"{label} ({gap})" for label, gap in zip(gaps["label"], gaps["gap"], strict=True)]
+        lost = zip(gaps["label"], gaps["gap"], strict=True)
         if rows["front"].any():
             told.append(f"On the front: {format.listing(rows.loc[rows['front'], 'label'])}")
         place = format.setting_text(group["facet"].iloc[0], group["shots"].iloc[0])

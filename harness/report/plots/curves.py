@@ -87,7 +87,7 @@ def _facets(
             for label, x, y in zip(ends.index, ends["x"], ends["y"], strict=True)
         ]
         lost = [
-            f"{label} ({gap or 'no curve recorded'})"
+            (label, gap or "no curve recorded")
             for label, gap in zip(group["label"], group["gap"], strict=True)
             if label not in ends.index
         ]

@@ -58,11 +58,15 @@ class Facet:
         rows: pd.DataFrame,
         what: str,
         told: Iterable[str],
-        lost: Iterable[str],
+        lost: Iterable[tuple[str, str]],
         note: str = "",
     ) -> Facet:
-        """Make a facet whose text is ``what`` on its title: ``told``, the note, then ``lost``."""
-        absent = "; ".join(lost)
+        """Make a facet whose text is ``what`` on its title: ``told``, the note, then who is
+        ``lost``, those of one reason together."""
+        why: dict[str, list[str]] = {}
+        for name, reason in lost:
+            why.setdefault(reason, []).append(name)
+        absent = "; ".join(f"{format.listing(names)} ({reason})" for reason, names in why.items())
         said = [f"{what} on {title}. {'; '.join(told)}", note]
         said += [f"Not shown: {absent}"] if absent else []
         return cls(title, rows, " ".join(f"{text}." for text in said if text), absent, note)

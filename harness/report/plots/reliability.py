@@ -37,7 +37,7 @@ def reliability(
         told = [f"{label}: {right[label]:.1f} % right, {sure[label]:.1f} % sure" for label in mine]
         group = table[table["setting"] == setting]
         lost = [
-            f"{label} ({gap or unusable.get((setting, label), 'no predictions stored')})"
+            (label, gap or unusable.get((setting, label), "no predictions stored"))
             for label, gap in zip(group["label"], group["gap"], strict=True)
             if label not in mine
         ]

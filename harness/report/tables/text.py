@@ -65,18 +65,19 @@ def gain_text(group: Group) -> str:
 def cost_table(table: pd.DataFrame) -> pd.DataFrame:
     """Show seconds by phase, bytes and parameters; phases that were found ready carry a †.
 
-    A group with a gap has the gap's words for a total.
+    A group with a gap has the gap's words for a total. Columns that are 0 or unknown throughout,
+    such as those of a device on a CPU, are left out.
     """
     shown = where(table)
-    seconds = table["seconds_total"].map(format.significant)
+    seconds = table["seconds_total"].map(format.seconds)
     shown["total (s)"] = seconds.where(table["gap"] == "", table["gap"])
     if table["cpu_seconds_total"].notna().any():
-        shown["CPU time (s)"] = table["cpu_seconds_total"].map(format.significant)
+        shown["CPU time (s)"] = table["cpu_seconds_total"].map(format.seconds)
     for phase, column in zip(PHASES, SECONDS, strict=True):
         if phase == "total":
             continue
         shown[f"{phase} (s)"] = [
-            format.significant(seconds) + (" †" if phase in cached.split() else "")
+            format.seconds(seconds) + (" †" if phase in cached.split() else "")
             for seconds, cached in zip(table[column], table["cached"], strict=True)
         ]
     shown["peak on device"] = table["peak_device_bytes"].map(format.size)
@@ -90,7 +91,7 @@ def cost_table(table: pd.DataFrame) -> pd.DataFrame:
     shown["parameters trained, with the head"] = table["trainable_params"].map(format.integer)
     shown["of the backbone"] = table["total_params"].map(format.integer)
     shown["trials"] = table["trials"].map(format.integer)
-    return shown
+    return shown.loc[:, [not {*column} <= {"0", format.GAP} for _, column in shown.items()]]
 
 
 def metrics_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -114,7 +115,7 @@ def cells_table(frame: pd.DataFrame) -> pd.DataFrame:
     shown["status"] = frame["status"]
     shown["test accuracy (%)"] = frame["accuracy"].map(format.percent)
     shown["validation accuracy (%)"] = frame["accuracy_val"].map(format.percent)
-    shown["time (s)"] = frame["seconds_total"].map(format.significant)
+    shown["time (s)"] = frame["seconds_total"].map(format.seconds)
     shown["peak on device"] = frame["peak_device_bytes"].map(format.size)
     shown["peak on host"] = frame["peak_host_bytes"].map(format.size)
     shown["trials"] = frame["trials"].map(format.integer)

@@ -73,6 +73,6 @@ def consumed_table(rows: pd.DataFrame) -> pd.DataFrame:
     shown = where(rows)
     for name in ("cells", *STATES):
         shown[name] = rows[name].map(format.integer)
-    shown["tuning, all cells (s)"] = rows["seconds_sum"].map(format.significant)
-    shown["tuning, a cell (s)"] = rows["seconds_median"].map(format.significant)
+    shown["tuning, all cells (s)"] = rows["seconds_sum"].map(format.seconds)
+    shown["tuning, a cell (s)"] = rows["seconds_median"].map(format.seconds)
     return shown

@@ -24,7 +24,7 @@ from harness.report.analysis.details import TRIAL, Details, collect
 from harness.report.analysis.results import strategies, summary, tidy
 from harness.report.analysis.tuning import consumed, tuning
 from harness.report.plots import accuracy, axes, curves, images
-from harness.report.plots.figure import MOST_LINES, Plot, highest
+from harness.report.plots.figure import MOST_LINES, Facet, Plot, highest
 from harness.report.plots.style import INK, Look, looks
 
 FrameOf = Callable[..., pd.DataFrame]
@@ -119,16 +119,22 @@ def test_memory_is_over_the_least_of_its_setting(
 
 def test_gaps_are_named_under_the_axes_and_in_the_words(every: dict[str, Plot]) -> None:
     facet = every["accuracy_by_shots"].facets[0]
-    for lost in ("full_finetune, 5 shots (1 of 3 failed)", "maml, 1 shot (1 of 3 pending)"):
+    for lost in ("full_finetune with 5 shots (1 of 3 failed)", "maml with 1 shot (1 of 3 pending)"):
         assert lost in facet.absent
         assert lost in facet.alt
     assert "linear_probe (no curve recorded)" in every["learning_curves"].facets[0].absent
 
 
+def test_what_is_missing_for_one_reason_is_told_together() -> None:
+    lost = [("ncm", "no curve"), ("lora", "1 of 3 failed"), ("svm_probe", "no curve")]
+    facet = Facet.of("digits", pd.DataFrame(), "Curves", [], lost)
+    assert facet.absent == "ncm and svm_probe (no curve); lora (1 of 3 failed)"
+
+
 def test_words_tell_the_numbers(every: dict[str, Plot], table: pd.DataFrame) -> None:
     first = table.iloc[1]
     mean, half = 100 * first["accuracy"], 100 * first["accuracy_half"]
-    told = f"linear_probe, 1 shot: {mean:.1f} ± {half:.1f} %"
+    told = f"linear_probe with 1 shot: {mean:.1f} ± {half:.1f} %"
     assert told in every["accuracy_by_shots"].facets[0].alt
 
 

@@ -159,6 +159,12 @@ def test_a_cached_phase_is_marked(files: dict[str, str]) -> None:
     assert not probe["tune (s)"].endswith("†")
 
 
+def test_costs_that_are_nothing_throughout_have_no_column(files: dict[str, str]) -> None:
+    head, *body = lines(files["cost.md"])
+    assert "pretrain (s)" in head and "peak on device" not in head  # of the CPU
+    assert all(set(column) - {"0", "–"} for column in zip(*body, strict=True))
+
+
 def test_markdown_shows_a_label_as_it_is() -> None:
     text = markup.markdown(pd.DataFrame({"strategy": [NASTY], "n": ["1"]}))
     assert len(text.splitlines()) == 3
