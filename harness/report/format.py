@@ -72,20 +72,10 @@ def plus_minus(fraction: float, half: float) -> str:
 def accuracy(group: Mapping[Any, Any]) -> str:
     """A row of ``summary``: ``92.1 ± 0.8``, or ``99.1 (97.0 to 99.8)`` near the edge, where an
     interval has unequal sides."""
-    mean, reach = percent(group["accuracy"]), interval(group)
-    if reach == GAP:
-        return mean
-    return f"{mean} {reach}" if reach.startswith("±") else f"{mean} ({reach})"
-
-
-def interval(group: Mapping[Any, Any]) -> str:
-    """How far the interval of a row of ``summary`` reaches: ``± 0.8``, or ``97.0 to 99.8``."""
     mean, low, high = (group[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
-    if math.isnan(low):
-        return GAP
-    if math.isclose(high - mean, mean - low, abs_tol=1e-9):
-        return f"± {percent(high - mean)}"
-    return f"{percent(low)} to {percent(high)}"
+    if math.isnan(low) or math.isclose(high - mean, mean - low, abs_tol=1e-9):
+        return plus_minus(mean, high - mean)
+    return f"{percent(mean)} ({percent(low)} to {percent(high)})"
 
 
 def signed(points: float) -> str:

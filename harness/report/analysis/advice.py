@@ -34,70 +34,75 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     overall = decisions.overall
     if overall.leader is None or overall.test == "none":
         return []
-    chosen, sentence = _chosen(decisions, overall.leader, table)
+    chosen, why = _chosen(decisions, overall.leader, table)
+    settings = len(decisions.standings)
     others = sum(standing.take != chosen for standing in decisions.standings)
-    if others:
-        text = " Setting by setting, something else is to take in {} of {}."
-        settings = format.plural(len(decisions.standings), "setting")
-        sentence += Markup(text).format(others, settings)
-    return [sentence, *_failing(decisions, table)]
+    if settings == 1:
+        take = "To take"
+    elif not others:
+        take = f"To take in all {settings} settings"
+    else:
+        where = "each" if others == settings else f"{others}"
+        take = (
+            f"What to take depends on the setting. One for all {settings}, although something else"
+            f" is to take in {where} of them"
+        )
+    return [Markup("{}: {}").format(take, why), *_failing(decisions, table)]
 
 
 def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
     """Warn of what is to take in some settings and fails in others."""
-    settings = by_setting(table)
+    groups = by_setting(table)
     taken = Counter(standing.take for standing in decisions.standings)
     told = []
     for label, count in taken.most_common():
         fails = [
-            f"{format.setting_text(*facet_and_shots(settings[standing.setting]))}"
+            f"{format.setting_text(*facet_and_shots(groups[standing.setting]))}"
             f" ({format.percent(value)} against {format.percent(standing.mean)}\u00a0%)"
             for standing in decisions.standings
             if label in standing.ranking[1:]
             and (standing.outcome(label) == "better" or label in standing.alone)
-            and (value := settings[standing.setting][label]["accuracy"]) < FAILS * standing.mean
+            and (value := groups[standing.setting][label]["accuracy"]) < FAILS * standing.mean
         ]
         if fails:
-            text = "<b>{}</b> (to take in {}) in {}"
-            told.append(Markup(text).format(label, count, format.listing(fails)))
+            text = "<b>{}</b>, to take in {}, has less than half of the highest mean in {}"
+            settings = format.plural(count, "setting")
+            told.append(Markup(text).format(label, settings, format.listing(fails)))
     if told:
-        text = "What is to take here may fail there, with less than half of the highest mean: {}."
-        yield Markup(text).format(Markup("; ").join(told))
+        yield Markup("Do not carry this over: {}.").format(Markup("; ").join(told))
 
 
 def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, Markup]:
-    """What to take over all problems, and why."""
+    """What to take over all problems, and why, beginning with its name."""
     overall = decisions.overall
     seconds = table.groupby("label")["seconds_total"].mean()
     cheap = overall.cheapest
     within = margin_text(decisions.design)
     means = dict(zip(decisions.ranking.labels, decisions.ranking.means, strict=True))
     cost = _cost(seconds[best])
-    take = "To take" if len(decisions.standings) == 1 else "One for all settings"
     if overall.winner is not None:
-        text = "{}: <b>{}</b>, the winner over all problems{}."
-        return best, Markup(text).format(take, best, cost)
+        return best, Markup("<b>{}</b>, the winner over all problems{}.").format(best, cost)
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
-            "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
+            "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
             " distinguishable from it, and takes {} of its time: {} a run instead of {}."
         )
         times = _duration(seconds[cheap]), _duration(seconds[best])
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + "\u00a0%"
         below = _below(means[best] - means[cheap])
-        return cheap, Markup(text).format(take, cheap, below, best, share, *times)
+        return cheap, Markup(text).format(cheap, below, best, share, *times)
     if cheap is not None and pd.isna(seconds[best]):
         text = (
-            "{}: <b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
+            "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
             " distinguishable from it, and takes {} a run."
         )
         below = _below(means[best] - means[cheap])
-        return cheap, Markup(text).format(take, cheap, below, best, _duration(seconds[cheap]))
+        return cheap, Markup(text).format(cheap, below, best, _duration(seconds[cheap]))
     text = (
-        "{}: <b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
+        "<b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
         " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
     )
-    return best, Markup(text).format(take, best, cost, within)
+    return best, Markup(text).format(best, cost, within)
 
 
 def margin_text(design: Design) -> str:

@@ -29,7 +29,7 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "alone": (
         "◐",
         "probably behind it: a test of the two alone says so, which is not enough among the many"
-        " tests of the page",
+        " tests of the page; what varies much by seed is hard to tell apart, however low it is",
     ),
     "untested": ("?", "could not be tested against the highest mean"),
     "behind": ("", "shown to be behind the highest mean"),
@@ -73,13 +73,13 @@ class Facet:
 
 @dataclass(frozen=True)
 class Column:
-    """A setting: its shots, whether it is the ``first`` of its problem, what to take there, how far
-    its 95 % interval reaches, what one cell of it takes, and what is decided."""
+    """A setting: its shots, whether it is the ``first`` of its problem, what to take there, its
+    accuracy with a 95 % interval, what one cell of it takes, and what is decided."""
 
     shots: str
     first: bool
     take: str
-    interval: str
+    accuracy: str
     cost: str
     decided: str
 
@@ -227,7 +227,7 @@ def _columns(
             shots=shots_text(shots, "{}"),
             first=facet != before,
             take=standing.take or format.GAP,
-            interval=format.GAP if taken is None else format.interval(taken),
+            accuracy=format.GAP if taken is None else format.accuracy(taken),
             cost=format.GAP if taken is None else format.duration(taken["seconds_total"]),
             decided=_decided(standing),
         )

@@ -53,7 +53,8 @@ def test_a_winner_and_who_is_behind(shown):
     }
     (column,) = told["columns"]
     assert (column.shots, column.take, column.decided) == ("5", "full_finetune", "yes")
-    assert column.interval == "± 2.1"  # t(3) s / 2, with s that of .91 to .94: 3.182 × .0129 / 2
+    # t(3) s / 2, with s that of .91 to .94: 3.182 × .0129 / 2
+    assert column.accuracy == "92.5 ± 2.1"
 
 
 def test_what_is_not_told_apart_and_cheap_is_to_be_taken(shown):
