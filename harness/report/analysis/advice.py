@@ -4,7 +4,8 @@ hold."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 import pandas as pd
 from markupsafe import Markup
@@ -13,8 +14,11 @@ from harness.record.command import Command
 from harness.record.schema import Plan
 from harness.report import format
 from harness.report.analysis.design import MARGIN, Design
-from harness.report.analysis.results import by_setting, facet_and_shots
+from harness.report.analysis.results import Group, by_setting, facet_and_shots
 from harness.report.analysis.tests import MORE_SEEDS, Decisions
+
+Groups: TypeAlias = Mapping[int, Mapping[str, Group]]
+"""Rows of the summary, by setting and label."""
 
 LITTLE = 0.8
 """What is cheaper has to cost at most so much of the best's time to be worth a word."""
@@ -38,21 +42,36 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     settings = len(decisions.standings)
     others = sum(standing.take != chosen for standing in decisions.standings)
     if settings == 1:
-        take = "To take"
+        take = "Recommended"
     elif not others:
-        take = f"To take in all {settings} settings"
+        take = f"Recommended in all {settings} settings"
     else:
         where = "each" if others == settings else f"{others}"
         take = (
-            f"What to take depends on the setting. One for all {settings}, although something else"
-            f" is to take in {where} of them"
+            f"What to take depends on the setting. One for all {settings}, although another is"
+            f" recommended in {where} of them"
         )
-    return [Markup("{}: {}").format(take, why), *_failing(decisions, table)]
-
-
-def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
-    """Warn of what is to take in some settings and fails in others."""
     groups = by_setting(table)
+    sentence = Markup("{}: {}{}").format(take, why, _most_lost(chosen, decisions, groups))
+    return [sentence, *_failing(decisions, groups)]
+
+
+def _most_lost(chosen: str, decisions: Decisions, groups: Groups) -> str:
+    """Tell where one for all settings is farthest below the highest mean, if by over a margin."""
+    lost = {
+        standing.setting: standing.mean - groups[standing.setting][chosen]["accuracy"]
+        for standing in decisions.standings
+        if chosen in standing.ranking
+    }
+    most = max(lost, key=lambda setting: lost[setting])
+    if lost[most] <= (MARGIN if decisions.design.margin is None else decisions.design.margin):
+        return ""
+    where = format.setting_text(*facet_and_shots(groups[most]))
+    return f" It loses most in {where}: {_below(lost[most])} below the highest mean."
+
+
+def _failing(decisions: Decisions, groups: Groups) -> Iterator[Markup]:
+    """Warn of what is to take in some settings and fails in others."""
     taken = Counter(standing.take for standing in decisions.standings)
     told = []
     for label, count in taken.most_common():
@@ -65,11 +84,11 @@ def _failing(decisions: Decisions, table: pd.DataFrame) -> Iterator[Markup]:
             and (value := groups[standing.setting][label]["accuracy"]) < FAILS * standing.mean
         ]
         if fails:
-            text = "<b>{}</b>, to take in {}, has less than half of the highest mean in {}"
+            text = "<b>{}</b>, recommended in {}, has less than half of the highest mean in {}"
             settings = format.plural(count, "setting")
             told.append(Markup(text).format(label, settings, format.listing(fails)))
     if told:
-        yield Markup("Do not carry this over: {}.").format(Markup("; ").join(told))
+        yield Markup("Beware: {}.").format(Markup("; ").join(told))
 
 
 def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, Markup]:
@@ -84,8 +103,8 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
         return best, Markup("<b>{}</b>, the winner over all problems{}.").format(best, cost)
     if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
         text = (
-            "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
-            " distinguishable from it, and takes {} of its time: {} a run instead of {}."
+            "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, from which no test tells it"
+            " apart, and takes {} of its time: {} a run instead of {}."
         )
         times = _duration(seconds[cheap]), _duration(seconds[best])
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + "\u00a0%"
@@ -93,14 +112,14 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
         return cheap, Markup(text).format(cheap, below, best, share, *times)
     if cheap is not None and pd.isna(seconds[best]):
         text = (
-            "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, which is not"
-            " distinguishable from it, and takes {} a run."
+            "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, from which no test tells it"
+            " apart, and takes {} a run."
         )
         below = _below(means[best] - means[cheap])
         return cheap, Markup(text).format(cheap, below, best, _duration(seconds[cheap]))
     text = (
         "<b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
-        " all others, but what is not distinguishable from it is no cheaper, or over {} below it."
+        " all others, but what no test tells apart from it is no cheaper, or over {} below it."
     )
     return best, Markup(text).format(best, cost, within)
 

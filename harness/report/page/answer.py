@@ -28,8 +28,8 @@ MARKS: Mapping[str, tuple[str, str]] = {
     "tied": ("○", "not distinguishable from the highest mean"),
     "alone": (
         "◐",
-        "probably behind it: a test of the two alone says so, which is not enough among the many"
-        " tests of the page; what varies much by seed is hard to tell apart, however low it is",
+        "probably behind it: shown by a test of the two alone, and not among all tests of this"
+        " page, which is harder for what varies much by seed, however low it is",
     ),
     "untested": ("?", "could not be tested against the highest mean"),
     "behind": ("", "shown to be behind the highest mean"),

@@ -40,7 +40,7 @@ def test_a_winner_is_to_take_whatever_it_costs(frame_of: FrameOf) -> None:
     leads = {"tuned": [0.3] * 4, "probe": [0.0] * 4}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 1.0}, **leads))
     assert words == (
-        "To take in all 4 settings: tuned, the winner over all problems, at 1 min 40 s a run."
+        "Recommended in all 4 settings: tuned, the winner over all problems, at 1 min 40 s a run."
     )
 
 
@@ -48,8 +48,8 @@ def test_what_is_cheaper_and_not_distinguishable_is_to_take(frame_of: FrameOf) -
     leads = {"tuned": [0.004] * 4, "probe": [0.0] * 4}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **leads))
     assert words == (
-        "To take in all 4 settings: probe. It is 0.4 points below tuned, the highest mean, which"
-        " is not distinguishable from it, and takes 20 % of its time: 20 s a run instead of"
+        "Recommended in all 4 settings: probe. It is 0.4 points below tuned, the highest mean,"
+        " from which no test tells it apart, and takes 20 % of its time: 20 s a run instead of"
         " 1 min 40 s."
     )
 
@@ -58,16 +58,17 @@ def test_that_something_else_is_to_take_in_a_setting_is_told(frame_of: FrameOf) 
     leads = {"tuned": [0.004, 0.004, 0.004, 0.02], "probe": [0.0] * 4}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **leads))
     assert words.startswith(
-        "What to take depends on the setting. One for all 4, although something else is to take"
+        "What to take depends on the setting. One for all 4, although another is recommended"
         " in 1 of them: probe. It is"
     )
+    assert words.endswith("It loses most in p3, 5 shots: 2.0 points below the highest mean.")
 
 
 def test_what_is_to_take_here_and_fails_there_is_warned_of(frame_of: FrameOf) -> None:
     leads = {"tuned": [-0.4, 0.3, 0.3, 0.3], "probe": [0.2, 0.0, 0.0, 0.0]}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **leads))
     assert words.endswith(
-        "Do not carry this over: tuned, to take in 3 settings, has less than half of the highest"
+        "Beware: tuned, recommended in 3 settings, has less than half of the highest"
         " mean in p0, 5 shots (10.1 against 70.1 %)."
     )
     near = {"tuned": [-0.1, 0.3, 0.3, 0.3], "probe": [0.2, 0.0, 0.0, 0.0]}
@@ -78,7 +79,7 @@ def test_what_is_cheaper_by_little_is_not_worth_a_word(frame_of: FrameOf) -> Non
     leads = {"tuned": [0.004] * 4, "probe": [0.0] * 4}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 90.0}, **leads))
     assert words.startswith(
-        "What to take depends on the setting. One for all 4, although something else is to take"
+        "What to take depends on the setting. One for all 4, although another is recommended"
         " in each of them: tuned, the highest mean over all problems, at 1 min 40 s a run; it is"
         " not shown to be ahead of all others"
     )
@@ -87,4 +88,4 @@ def test_what_is_cheaper_by_little_is_not_worth_a_word(frame_of: FrameOf) -> Non
 def test_one_setting_is_not_called_all(frame_of: FrameOf) -> None:
     leads = {"tuned": [0.004], "probe": [0.0]}
     words = told(problems(frame_of, {"tuned": 100.0, "probe": 20.0}, **leads))
-    assert words.startswith("To take: probe. It is 0.4 points below tuned")
+    assert words.startswith("Recommended: probe. It is 0.4 points below tuned")
