@@ -18,7 +18,7 @@ from harness.data.leakage import WORDS
 from harness.record.schema import Plan
 from harness.record.store import Store
 from harness.report import format
-from harness.report.analysis import fronts, predictions, starts
+from harness.report.analysis import constant, fronts, predictions, starts
 from harness.report.analysis.claims import claims
 from harness.report.analysis.design import design
 from harness.report.analysis.details import Details, collect
@@ -86,6 +86,7 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
     decisions, known = decide(store.directory, tested, table, tests), strategies(frame)
     found = findings(table, decisions, known.baseline)
     below = starts.sentences(starts.below_start(frame))
+    beware, others = constant.sentences(tested, decisions.standings)
     noted = frame[frame["notes"] != ""].groupby("problem", sort=False)["notes"]
     return Report(
         directory=store.directory,
@@ -96,7 +97,9 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
         details=details,
         strategies=known,
         decisions=decisions,
-        findings=replace(found, suite=[*found.suite, *below]),
+        findings=replace(
+            found, advice=[*found.advice, *beware], suite=[*found.suite, *below, *others]
+        ),
         below=below,
         luck=luck(plan.config, frame),
         by_seconds=fronts.by_seconds(table),
