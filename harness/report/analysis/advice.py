@@ -40,15 +40,16 @@ def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
         return []
     chosen, why = _chosen(decisions, overall.leader, table)
     settings = len(decisions.standings)
+    every = "both" if settings == 2 else f"all {settings}"
     others = sum(standing.take != chosen for standing in decisions.standings)
     if settings == 1:
         take = "Recommended"
     elif not others:
-        take = f"Recommended in all {settings} settings"
+        take = f"Recommended in {every} settings"
     else:
         where = "each" if others == settings else f"{others}"
         take = (
-            f"What to take depends on the setting. One for all {settings}, although another is"
+            f"What to take depends on the setting. One for {every}, although another is"
             f" recommended in {where} of them"
         )
     groups = by_setting(table)
