@@ -125,7 +125,7 @@ def _leaks(frame: pd.DataFrame) -> list[str]:
             most.setdefault(where, Counter())
             most[where] |= Counter({problem: int(count)})
     return [
-        words.format(format.listing(f"{count:,} ({problem})" for problem, count in counts.items()))
+        words.format(format.listing(f"of {problem} {count:,}" for problem, count in counts.items()))
         for where, words in WORDS.items()
         if (counts := most.get(where))
     ]
