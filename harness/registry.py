@@ -62,7 +62,7 @@ class Registered:
     @property
     def summary(self) -> str:
         """The first line of the docstring, without the marks of code."""
-        return _first_line(self.about)
+        return self.about.partition("\n")[0].replace("``", "")
 
     @property
     def about(self) -> str:
@@ -145,10 +145,6 @@ class Registry:
                 f"unknown model '{model}'{did_you_mean(model, self.models)}",
                 "Name a timm model or one that a backbone plugin brings",
             ) from None
-
-
-def _first_line(about: str) -> str:
-    return about.partition("\n")[0].replace("``", "")
 
 
 def _usable(plugin: Registered) -> Registered:
@@ -290,7 +286,7 @@ def _listening(registry: Registry, plugin: object, name: str, origin: str) -> It
     called = [caller.name for caller in registry.manager.get_hookcallers(plugin) or ()]
     if hooks := tuple(hook for hook in called if hook not in KINDS.values()):
         file = Path(getattr(plugin, "__file__", None) or name)
-        about = _first_line(inspect.cleandoc(getattr(plugin, "__doc__", None) or ""))
+        about = inspect.cleandoc(getattr(plugin, "__doc__", None) or "").partition("\n")[0]
         yield Listener(file.stem, origin, file, hooks, about)
 
 

@@ -88,7 +88,7 @@ def _rows(registry: Any) -> Iterator[Row]:
                 "origin": listener.origin,
                 "modality": "",
                 "protocols": "",
-                "summary": listener.summary,
+                "summary": listener.summary.replace("``", ""),
                 "citation": "",
                 "licence": "",
                 "file": str(listener.file),
