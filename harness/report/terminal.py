@@ -19,7 +19,7 @@ def results(report: Report) -> str:
     decided: what to take, what can't be told apart, and how to decide more."""
     facets = report.table.groupby("facet", sort=False)
     tables = [terminal(results_table(report.strategies, table)) for _, table in facets]
-    found = [*report.findings.suite, *report.findings.advice, *report.below]
+    found = [*report.findings.suite, *report.findings.advice]
     found += deciding_more(report.decisions, report.table, report.plan)
     lines = [sentence.striptags().replace("\u00a0", " ") for sentence in found]
     if len(report.claims):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
 from harness.data.leakage import WORDS
 from harness.record.schema import Plan
@@ -38,12 +37,12 @@ class Report:
 
     ``records``: the frame of ``Store.frame``, and ``frame``, a row a cell of it, made tidy ·
     ``table``: the ``summary`` of all its rows, a row a strategy in a setting · ``details``: what
-    the records hold besides · ``decisions`` and ``findings``: what the tests say, and in sentences;
-    ``below``: those of strategies that validate below the ones they start from · ``luck``: what all
-    seeds have in common, so that no interval counts it · ``by_seconds`` and ``by_memory``: Pareto
-    fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and those that can't be
-    used · ``leaks``: a sentence for each kind of identical inputs in two splits · ``noted``: by
-    problem, what was done with its data · ``claims``: the suite's, held against ``decisions``.
+    the records hold besides · ``decisions`` and ``findings``: what the tests say, and in sentences
+    · ``luck``: what all seeds have in common, so that no interval counts it · ``by_seconds`` and
+    ``by_memory``: Pareto fronts · ``tuning`` · ``predicted`` and ``unread``: test predictions, and
+    those that can't be used · ``leaks``: a sentence for each kind of identical inputs in two splits
+    · ``noted``: by problem, what was done with its data · ``claims``: the suite's, held against
+    ``decisions``.
     """
 
     directory: Path
@@ -55,7 +54,6 @@ class Report:
     strategies: Strategies
     decisions: Decisions
     findings: Findings
-    below: list[Markup]
     luck: list[str]
     by_seconds: Front
     by_memory: Front
@@ -100,7 +98,6 @@ def analyse(store: Store, submit: Submit = serial) -> Report:
         findings=replace(
             found, advice=[*found.advice, *beware], suite=[*found.suite, *below, *others]
         ),
-        below=below,
         luck=luck(plan.config, frame),
         by_seconds=fronts.by_seconds(table),
         by_memory=fronts.by_memory(table),

@@ -103,6 +103,6 @@ def test_page_and_terminal_tell_of_it(
     ]
     records = [done(each, 0.9 if each.label == "logistic_probe" else 0.5) for each in cells]
     report = analyse(Store(folder(cells, records)))
-    [told] = report.below
-    assert told == report.findings.suite[-1]
-    assert f"{told.striptags()}\n" in terminal.results(report)
+    told = report.findings.suite[-1].striptags()
+    assert told.startswith("Below its start: lp_ft validates at")
+    assert terminal.results(report).count(told) == 1
