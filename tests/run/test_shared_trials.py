@@ -16,6 +16,7 @@ from harness.suite.budget import Budget
 
 STRATEGY = """
     import json, multiprocessing, os, signal, time
+    from contextlib import suppress
     from dataclasses import dataclass
     from pathlib import Path
     from typing import ClassVar
@@ -35,9 +36,10 @@ STRATEGY = """
             notes = Path(self.notes)
             with (notes / "who").open("a") as file:
                 file.write(json.dumps([hp["lr"], os.getpid(), helps]) + "\\n")
-            if helps and self.kill and not (notes / "killed").exists():
-                (notes / "killed").touch()
-                os.kill(os.getpid(), signal.SIGKILL)
+            if helps and self.kill:
+                with suppress(FileExistsError):  # of two helpers at once, one is killed
+                    (notes / "killed").touch(exist_ok=False)
+                    os.kill(os.getpid(), signal.SIGKILL)
             if helps:
                 (notes / "helped").touch()
             until = time.monotonic() + 60
