@@ -35,7 +35,7 @@ from harness.version import __version__
 
 @dataclass(frozen=True)
 class Planned:
-    """A suite and its cells, ready to run."""
+    """A suite and its cells, ready to run, and a line on each strategy by its label."""
 
     suite: Suite
     cells: tuple[Cell, ...]

@@ -65,7 +65,7 @@ def _most_lost(chosen: str, decisions: Decisions, groups: Groups) -> str:
         if chosen in standing.ranking
     }
     most = max(lost, key=lambda setting: lost[setting])
-    if lost[most] <= (MARGIN if decisions.design.margin is None else decisions.design.margin):
+    if lost[most] <= _margin(decisions.design):
         return ""
     where = format.setting_text(*facet_and_shots(groups[most]))
     return f" It loses most in {where}: {_below(lost[most])} below the highest mean."
@@ -125,9 +125,13 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
     return best, Markup(text).format(best, cost, within)
 
 
+def _margin(design: Design) -> float:
+    return MARGIN if design.margin is None else design.margin
+
+
 def margin_text(design: Design) -> str:
     """By how much a cheaper strategy may be behind the best and still be named: ``1 point``."""
-    margin = MARGIN if design.margin is None else design.margin
+    margin = _margin(design)
     return f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
 
 
