@@ -40,15 +40,19 @@ class LogisticProbe(Strategy):
     ``C = 1 / (n * l2)``. It is convex, and solved to within 1e-4 nats of its optimum: ``run.steps``
     does not bound it, no rate is tuned, nothing is drawn, and there is no curve. Many settings of
     one task are solved in one go, each from the one before; many tasks of one size, as episodes
-    are, side by side. On 64 to 512 random features of digits and MNIST, and 10 to 3,000 examples,
-    the held-out log loss was lowest between 1e-3 and 1e-1: ``space`` goes ten times further.
+    are, side by side.
+
+    Of seven values of ``l2`` on CIFAR-10 and MNIST (EfficientNet-Lite0, 5 and 100 examples a
+    class) and on emotions and news (MiniLM, 8 and 64), each with three seeds, 0.3, the default,
+    was at most 2 points of test accuracy behind the best, and every other at least 4 somewhere:
+    docs/explanation/defaults.md. Below 1e-3 nothing changes.
     """
 
     name: ClassVar[str] = "logistic_probe"
     family: ClassVar[str] = "probes"
     citation: ClassVar[str] = "Kornblith et al. 2019, Do better ImageNet models transfer better?"
-    space: ClassVar[Space] = {"l2": FloatDistribution(1e-5, 1.0, log=True)}
-    defaults: ClassVar[Settings] = {"l2": 1e-2}
+    space: ClassVar[Space] = {"l2": FloatDistribution(1e-3, 10.0, log=True)}
+    defaults: ClassVar[Settings] = {"l2": 0.3}
 
     def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
         return self.adapt_batch(backbone, [(task, hp)], run)[0]

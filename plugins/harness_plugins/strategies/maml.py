@@ -60,8 +60,8 @@ class Maml(MetaLearning, GradientStrategy):
         "inner_steps": 1,
         "meta_lr": 1e-3,
         "meta_steps": 200,
-        "adapt_lr": 0.4,
-        "adapt_steps": 5,
+        "adapt_lr": 0.1,
+        "adapt_steps": 50,
     }
 
     def learner(self, hp: Settings) -> Learner:

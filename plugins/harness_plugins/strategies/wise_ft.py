@@ -1,4 +1,4 @@
-"""WiSE-FT: weights between a linear probe and what fine-tuning makes of it."""
+"""WiSE-FT: an average of the weights from before and after fine-tuning."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ WITHOUT_VALIDATION = 0.5
 
 @dataclass(frozen=True)
 class WiseFt(LpFt):
-    """LP-FT, and then the weights between its two stages that validate best.
+    """Fine-tune as ``lp_ft`` does, then average the weights from before and after that.
 
-    They are ``(1 - α) · probed + α · fine-tuned`` with the best α of 0, 0.1 … 1; of two that do
-    alike, the lower one.
+    The average is ``(1 - α) · probed + α · fine-tuned``, with the α of 0, 0.1 … 1 that validates
+    best; of two that do alike, the lower one.
 
-    Probed are the source's weights with the linear probe's head, where the second stage starts.
+    Probed are the source's weights with the linear probe's head, where fine-tuning starts.
     Fine-tuned is the state that validated best. Running statistics of batch norms that train lie
     between too. Where nothing validates, as in an episode, α is 0.5, which the paper takes where it
     knows no better. It starts from a model that answers without any training; here, a linear probe

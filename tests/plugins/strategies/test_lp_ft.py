@@ -32,7 +32,7 @@ def test_without_a_second_stage_it_is_the_probe_that_validates_best():
     train, val = (backbone.features(p.inputs[:]).detach().double().numpy() for p in parts)
     centre, scale = train.mean(0), np.sqrt(((train - train.mean(0)) ** 2).mean())
     probes = {}
-    for l2 in (0.1, 0.01, 0.001):
+    for l2 in (1.0, 0.1, 0.01):
         model = LogisticRegression(C=1 / (len(train) * l2), tol=1e-8, max_iter=5000)
         model.fit((train - centre) / scale, task.train.labels.numpy())
         shares = model.predict_proba((val - centre) / scale)

@@ -43,8 +43,8 @@ def mixed(backbone, probe, tuned, alpha):
 
 def test_it_is_the_mixture_that_validates_best(given):
     backbone, task = given
-    run = a_run(steps=40, batch_norm="frozen")
-    probe = LpFt().recipe(backbone, task, HP, a_run(steps=40, batch_norm="frozen")).head
+    run = a_run(steps=20, batch_norm="frozen")
+    probe = LpFt().recipe(backbone, task, HP, a_run(steps=20, batch_norm="frozen")).head
     tuned = LpFt().adapt(backbone, task, HP, run)
     seen, labels = backbone.normalise(task.val.inputs[:]), task.val.labels.numpy()
     found = {}
@@ -56,7 +56,7 @@ def test_it_is_the_mixture_that_validates_best(given):
             right = accuracy_score(labels, shares.argmax(1))
             found[alpha] = (right, -log_loss(labels, shares)), logits
     best = max(found, key=lambda alpha: found[alpha][0])
-    model = WiseFt().adapt(backbone, task, HP, a_run(steps=40, batch_norm="frozen"))
+    model = WiseFt().adapt(backbone, task, HP, a_run(steps=20, batch_norm="frozen"))
     torch.testing.assert_close(model.logits(task.val.inputs), found[best][1], rtol=1e-3, atol=1e-3)
     assert 0 < best < 1
     assert found[best][0] > max(found[0.0][0], found[1.0][0])
@@ -65,9 +65,9 @@ def test_it_is_the_mixture_that_validates_best(given):
 def test_without_validation_it_is_half_way(given):
     backbone, task = given
     task = Task(task.train, task.target)
-    probe = LpFt().recipe(backbone, task, HP, a_run(steps=40, batch_norm="frozen")).head
-    tuned = LpFt().adapt(backbone, task, HP, a_run(steps=40, batch_norm="frozen"))
-    model = WiseFt().adapt(backbone, task, HP, a_run(steps=40, batch_norm="frozen"))
+    probe = LpFt().recipe(backbone, task, HP, a_run(steps=20, batch_norm="frozen")).head
+    tuned = LpFt().adapt(backbone, task, HP, a_run(steps=20, batch_norm="frozen"))
+    model = WiseFt().adapt(backbone, task, HP, a_run(steps=20, batch_norm="frozen"))
     expected = mixed(backbone, probe, tuned, 0.5)
     with torch.no_grad():
         logits = expected(backbone.normalise(task.train.inputs[:]))
@@ -76,7 +76,7 @@ def test_without_validation_it_is_half_way(given):
 
 def test_what_lies_between_comes_back_from_disk_bit_for_bit(given, tmp_path):
     backbone, task = given
-    model = WiseFt().adapt(backbone, task, HP, a_run(steps=40, batch_norm="frozen"))
+    model = WiseFt().adapt(backbone, task, HP, a_run(steps=20, batch_norm="frozen"))
     model.save(tmp_path / "one.safetensors")
     again = WiseFt().restore(
         tmp_path / "one.safetensors", copy.deepcopy(backbone), task.target, HP, a_run(steps=1)
