@@ -19,6 +19,8 @@ from harness.record.typical import Typical, took
 State: TypeAlias = Literal["ok", "failed", "running", "waiting"]
 """``failed`` is every end but ``ok``; ``waiting`` is what the next run begins, or goes on with."""
 
+TO_COME: Collection[State] = ("running", "waiting")
+
 AGAIN = frozenset({PENDING, "interrupted", "damaged", "stale"})
 """Statuses of cells that a run begins, or goes on with, without being asked to."""
 
@@ -55,7 +57,7 @@ class Snapshot:
     @property
     def ended(self) -> bool:
         """Whether there is nothing left to run."""
-        return not self.having("running") and not self.having("waiting")
+        return not any(cell.state in TO_COME for cell in self.cells)
 
     @property
     def at_once(self) -> int:
@@ -67,6 +69,16 @@ class Snapshot:
         """Seconds until all have ended; ``None`` where nothing is known."""
         rest = [cell.left for cell in self.cells if cell.left is not None]
         return max(sum(rest) / self.at_once, *rest, 0.0) if rest else None
+
+    @property
+    def rests_on(self) -> str:
+        """What ``left`` rests on where that is not all strategies, as words to end a sentence with:
+        a probe says little of what training takes."""
+        ended = {cell.cell.label for cell in self.having("ok")}
+        labels = ended | {cell.cell.label for cell in self.cells if cell.state in TO_COME}
+        if ended == labels:
+            return ""
+        return f" as far as {len(ended)} of {len(labels)} strategies tell"
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,12 @@ def _headlines(snapshot: Snapshot) -> Iterator[str]:
         return
     if snapshot.left is None:
         yield "no estimate yet of the time left"
-    elif not snapshot.having("running"):
-        yield f"about {format.duration(snapshot.left)} left once it runs, one cell at a time"
+        return
+    left = f"about {format.duration(snapshot.left)} left"
+    if not snapshot.having("running"):
+        yield f"{left} once it runs, one cell at a time{snapshot.rests_on}"
     else:
-        yield f"about {format.duration(snapshot.left)} left, {snapshot.at_once} at a time"
+        yield f"{left}, {snapshot.at_once} at a time{snapshot.rests_on}"
 
 
 def _by_strategy(snapshot: Snapshot, width: int) -> Iterator[str]:

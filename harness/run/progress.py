@@ -92,7 +92,7 @@ class ProgressTracker:
         if found is None or found.left is None or len(self._ended) == self._total:
             return elapsed
         since = time.monotonic() - self._looked
-        return f"{elapsed}, about {_clock(max(found.left - since, 0.0))} left"
+        return f"{elapsed}, about {_clock(max(found.left - since, 0.0))} left{found.rests_on}"
 
     def _look(self) -> Snapshot | None:
         """How far the suite is, seen at most :data:`EVERY` seconds ago."""

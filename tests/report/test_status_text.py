@@ -59,6 +59,18 @@ def test_a_suite_that_nobody_runs_takes_that_long_once_it_is():
     assert shown(cell(0, "ok")).splitlines()[0] == "small: 1 cell, 1 ok"
 
 
+def test_an_estimate_says_when_some_strategies_have_not_ended_a_cell():
+    """One whose cells have all failed takes no more time."""
+    told = shown(
+        cell(0, "ok", label="probe"),
+        cell(1, "failed", "oom", label="lora"),
+        cell(2, "waiting", "pending", left=5.0, label="probe"),
+        cell(3, "waiting", "pending", left=5.0, label="full"),
+    )
+    rests_on = "as far as 1 of 2 strategies tell"
+    assert told.splitlines()[1] == f"about 10 s left once it runs, one cell at a time {rests_on}"
+
+
 def test_a_running_cell_has_its_worker_age_trial_and_time_left():
     at = ALPHA.model_copy(update={"stage": "adapt", "done": 9, "trial": 2, "trials": 8})
     told = shown(cell(0, "running", owner=at, left=40.0))

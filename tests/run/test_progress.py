@@ -62,7 +62,8 @@ def test_what_is_left_is_what_like_cells_took(run, monkeypatch):
     """And not what the mean cell did: a fast and a slow one have ended, two of each are left."""
     monkeypatch.setattr("harness.run.progress.EVERY", 0.0)
     _, first, second = run([10.0, 1000.0])
-    assert first.endswith("(0:00 elapsed, about 0:50 left)")  # nothing else is known yet
+    told = "(0:00 elapsed, about 0:50 left as far as 1 of 2 strategies tell)"
+    assert first.endswith(told)  # nothing else is known yet
     assert second.endswith("(0:00 elapsed, about 33:40 left)")
 
 
