@@ -36,6 +36,11 @@ class Maml(MetaLearning, GradientStrategy):
     one query does not depend on the others ("MetaBN" in Bronskill et al. 2020; the paper's own
     experiments let it).
 
+    A task may have more classes than an episode, and takes more steps, at a lower rate, than the
+    inner ones of meta-training: on digits and MNIST, with 5 and 20 examples a class and three
+    seeds, 50 steps at 0.1 are 49 to 63 points ahead of 5 at the inner rate
+    (docs/explanation/defaults.md).
+
     ``ways``, ``shots``, ``queries`` shape the episodes of meta-training; ``tasks`` of them make a
     meta-step. ``first_order`` leaves out the second derivatives.
     """

@@ -25,13 +25,14 @@ class PartialFreeze(GradientStrategy):
     """Train the last blocks and the head; how many is a hyperparameter.
 
     ``train_blocks`` counts from the output; the first block stays frozen whatever it says.
+    Rates are those of ``full_finetune``.
     """
 
     name: ClassVar[str] = "partial_freeze"
     family: ClassVar[str] = "fine-tuning"
     citation: ClassVar[str] = "Yosinski et al. 2014, How transferable are features"
     space: ClassVar[Space] = {**GradientStrategy.space, "train_blocks": IntDistribution(1, 4)}
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "train_blocks": 1}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3, "train_blocks": 1}
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 
