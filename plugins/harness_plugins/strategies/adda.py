@@ -28,6 +28,7 @@ from harness.api import (
     sent,
 )
 from harness_plugins.strategies._adversary import Adversary
+from harness_plugins.strategies.source_only import SourceOnly
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,10 @@ class Adda(GradientStrategy):
     citation: ClassVar[str] = "Tzeng et al. 2017, Adversarial discriminative domain adaptation"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
-        **GradientStrategy.space,
+        **SourceOnly.space,
         "adda_lr": FloatDistribution(1e-5, 1e-3, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "adda_lr": 2e-4}
+    defaults: ClassVar[Settings] = {**SourceOnly.defaults, "adda_lr": 2e-4}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         """Of the first half."""

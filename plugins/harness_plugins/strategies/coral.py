@@ -11,7 +11,6 @@ from harness.api import (
     Backbone,
     Batch,
     FloatDistribution,
-    GradientStrategy,
     Regulariser,
     Run,
     Settings,
@@ -21,6 +20,7 @@ from harness.api import (
     hookimpl,
 )
 from harness_plugins.strategies._alignment import Aligning, Discrepancy
+from harness_plugins.strategies.source_only import SourceOnly
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Coral(Aligning):
     name: ClassVar[str] = "coral"
     citation: ClassVar[str] = "Sun & Saenko 2016, Deep CORAL"
     space: ClassVar[Space] = {
-        **GradientStrategy.space,
+        **SourceOnly.space,
         "coral_weight": FloatDistribution(1e-1, 1e2, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "coral_weight": 1.0}
+    defaults: ClassVar[Settings] = {**SourceOnly.defaults, "coral_weight": 1.0}
 
     def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
         return CovarianceDistance(hp["coral_weight"])

@@ -39,7 +39,7 @@ class FixMatch(GradientStrategy):
     is added, ``unlabelled_weight`` times. What is sure is judged by the image as ``[budget]
     augment`` shows it, which should shift and, but for letters and digits, flip: the paper's weak
     views. Defaults are the paper's, which has seven unlabelled images for each labelled one, where
-    here a batch has as many, and cuts squares out of changed views. Rates are ``full_finetune``'s.
+    here a batch has as many, and cuts squares out of changed views.
     """
 
     name: ClassVar[str] = "fixmatch"
@@ -59,7 +59,6 @@ class FixMatch(GradientStrategy):
     }
     defaults: ClassVar[Settings] = {
         **GradientStrategy.defaults,
-        "lr": 3e-3,
         "confidence": 0.95,
         "unlabelled_weight": 1.0,
     }

@@ -21,16 +21,11 @@ from harness.api import (
 
 @dataclass(frozen=True)
 class FullFinetune(GradientStrategy):
-    """Train all blocks and the head, starting from the source's weights.
-
-    Rates rest on docs/explanation/defaults.md: 3e-3 was at most 1.1 points behind the best of four
-    on two networks that had learned letters, 2e-4 is for published weights whose norms are frozen.
-    """
+    """Train all blocks and the head, starting from the source's weights."""
 
     name: ClassVar[str] = "full_finetune"
     family: ClassVar[str] = "fine-tuning"
     citation: ClassVar[str] = "Girshick et al. 2014, Rich feature hierarchies"
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3}
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 

@@ -29,9 +29,8 @@ class GradualUnfreeze(GradientStrategy):
 
     All stages take as many steps, the last what is left of them; where there are fewer steps than
     stages, several blocks are unfrozen at once. Each block's rate is ``factor`` times that of the
-    one after it, the paper's "discriminative" rates; its factor is 1 / 2.6, and the last block's
-    rate that of ``full_finetune``. Only the last stage is validated. Each stage has the schedule of
-    a training of its own.
+    one after it, the paper's "discriminative" rates; its factor is 1 / 2.6. Only the last stage is
+    validated. Each stage has the schedule of a training of its own.
     """
 
     name: ClassVar[str] = "gradual_unfreeze"
@@ -39,7 +38,7 @@ class GradualUnfreeze(GradientStrategy):
     starts_from: ClassVar[str | None] = "linear_probe"
     citation: ClassVar[str] = "Howard & Ruder 2018, Universal language model fine-tuning"
     space: ClassVar[Space] = {**GradientStrategy.space, "factor": FloatDistribution(0.2, 1.0)}
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3, "factor": 1 / 2.6}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "factor": 1 / 2.6}
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 

@@ -32,15 +32,13 @@ class LpFt(GradientStrategy):
     A head that starts at random pulls features away from where they were good before it knows
     anything; one that fits them does not. The head is that of ``logistic_probe``, with the penalty
     of three that validates best, or its default where nothing validates, as in an episode: it is
-    solved for on features that are computed once, and takes no step of the budget. Rates
-    are those of ``full_finetune``.
+    solved for on features that are computed once, and takes no step of the budget.
     """
 
     name: ClassVar[str] = "lp_ft"
     family: ClassVar[str] = "fine-tuning"
     starts_from: ClassVar[str | None] = "logistic_probe"
     citation: ClassVar[str] = "Kumar et al. 2022, Fine-tuning can distort pretrained features"
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3}
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 

@@ -12,7 +12,6 @@ from harness.api import (
     Backbone,
     Batch,
     FloatDistribution,
-    GradientStrategy,
     Regulariser,
     Run,
     Settings,
@@ -22,6 +21,7 @@ from harness.api import (
     hookimpl,
 )
 from harness_plugins.strategies._alignment import Aligning, Discrepancy
+from harness_plugins.strategies.source_only import SourceOnly
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Mcc(Aligning):
         "Jin et al. 2020, Minimum class confusion for versatile domain adaptation"
     )
     space: ClassVar[Space] = {
-        **GradientStrategy.space,
+        **SourceOnly.space,
         "mcc_weight": FloatDistribution(1e-1, 1e1, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "mcc_weight": 1.0}
+    defaults: ClassVar[Settings] = {**SourceOnly.defaults, "mcc_weight": 1.0}
 
     def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
         return ClassConfusion(hp["mcc_weight"], self.temperature)

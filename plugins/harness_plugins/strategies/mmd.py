@@ -12,7 +12,6 @@ from harness.api import (
     Backbone,
     Batch,
     FloatDistribution,
-    GradientStrategy,
     Regulariser,
     Run,
     Settings,
@@ -23,6 +22,7 @@ from harness.api import (
     hookimpl,
 )
 from harness_plugins.strategies._alignment import Aligning, Discrepancy
+from harness_plugins.strategies.source_only import SourceOnly
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Of the kernels, as multiples of the mean squared distance of two features."""
@@ -43,10 +43,10 @@ class Mmd(Aligning):
         "Long et al. 2015, Learning transferable features with deep adaptation networks"
     )
     space: ClassVar[Space] = {
-        **GradientStrategy.space,
+        **SourceOnly.space,
         "mmd_weight": FloatDistribution(1e-1, 1e1, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "mmd_weight": 1.0}
+    defaults: ClassVar[Settings] = {**SourceOnly.defaults, "mmd_weight": 1.0}
 
     def penalty(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Regulariser:
         return MeanDiscrepancy(hp["mmd_weight"])

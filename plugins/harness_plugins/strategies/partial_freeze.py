@@ -25,7 +25,6 @@ class PartialFreeze(GradientStrategy):
     """Train the last blocks and the head; how many is a hyperparameter.
 
     ``train_blocks`` counts from the output; the first block stays frozen whatever it says.
-    Rates are those of ``full_finetune``.
     """
 
     name: ClassVar[str] = "partial_freeze"

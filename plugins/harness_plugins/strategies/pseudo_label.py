@@ -34,7 +34,6 @@ class PseudoLabel(GradientStrategy):
     Classes are those of the model as it is in each step. Their loss is added with a weight that
     grows evenly from nothing to ``unlabelled_weight`` in the middle of the training, since the
     first answers are mostly wrong; the paper's default is 3, and its growth is given in epochs.
-    Rates are those of ``full_finetune``.
     """
 
     name: ClassVar[str] = "pseudo_label"
@@ -50,11 +49,7 @@ class PseudoLabel(GradientStrategy):
         **GradientStrategy.space,
         "unlabelled_weight": FloatDistribution(1e-1, 1e1, log=True),
     }
-    defaults: ClassVar[Settings] = {
-        **GradientStrategy.defaults,
-        "lr": 3e-3,
-        "unlabelled_weight": 3.0,
-    }
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "unlabelled_weight": 3.0}
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 

@@ -25,6 +25,7 @@ from harness.api import (
     fit,
     hookimpl,
 )
+from harness_plugins.strategies.source_only import SourceOnly
 
 UNSURE = -100
 """The label of an input that has none."""
@@ -36,8 +37,8 @@ class SelfTraining(GradientStrategy):
 
     In each of ``rounds``, target inputs whose prediction is more probable than ``confidence`` are
     given it as label, anew, and training goes on from the last round with their loss added to the
-    source's. The source alone and each round take as many steps. The defaults are customary, and
-    not of the paper.
+    source's. The source alone and each round take as many steps. The defaults are not of the
+    paper: docs/explanation/defaults.md.
     """
 
     rounds: int = 3
@@ -49,10 +50,10 @@ class SelfTraining(GradientStrategy):
     )
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     space: ClassVar[Space] = {
-        **GradientStrategy.space,
+        **SourceOnly.space,
         "confidence": FloatDistribution(0.5, 0.99),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "confidence": 0.9}
+    defaults: ClassVar[Settings] = {**SourceOnly.defaults, "confidence": 0.8}
 
     def __post_init__(self) -> None:
         if self.rounds < 1:

@@ -30,8 +30,7 @@ class Surgical(GradientStrategy):
     Which one suits tells how the task differs from the source, says the paper: the first where
     inputs look different, the last where labels mean something else. There, the head is the
     source's and one block is chosen; here it is new, and always trains. Thirds are of the number of
-    blocks; where it is no multiple of three, the middle takes what is left. Rates
-    are those of ``full_finetune``.
+    blocks; where it is no multiple of three, the middle takes what is left.
     """
 
     name: ClassVar[str] = "surgical"
@@ -41,7 +40,7 @@ class Surgical(GradientStrategy):
         **GradientStrategy.space,
         "part": CategoricalDistribution(PARTS),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3, "part": "last"}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "part": "last"}
     frozen_space: ClassVar[Space] = {"lr": FloatDistribution(1e-5, 1e-3, log=True)}
     frozen_defaults: ClassVar[Settings] = {"lr": 2e-4}
 

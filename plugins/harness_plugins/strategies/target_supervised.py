@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from harness.api import Backbone, GradientStrategy, Recipe, Run, Settings, Strategy, Task, hookimpl
+from harness_plugins.strategies.source_only import SourceOnly
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class TargetSupervised(GradientStrategy):
     family: ClassVar[str] = "baselines"
     protocols: ClassVar[frozenset[str]] = frozenset({"adaptation"})
     sees_target_labels: ClassVar[bool] = True
+    defaults: ClassVar[Settings] = SourceOnly.defaults
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         return Recipe(
