@@ -29,7 +29,8 @@ class FreezeEmbed(GradientStrategy):
 
     AdamW is ahead of SGD where the gradients of the embedding, which is the first block, are much
     larger than those of the others, says the paper: with that frozen, SGD does as well, with less
-    memory. Rates are SGD's, about ten times those of AdamW.
+    memory. Rates are SGD's, about ten times those of AdamW: 3e-3 is 20 points and more ahead of
+    1e-2 on CIFAR-10 (docs/explanation/defaults.md).
     """
 
     name: ClassVar[str] = "freeze_embed"
@@ -37,9 +38,9 @@ class FreezeEmbed(GradientStrategy):
     citation: ClassVar[str] = "Kumar et al. 2022, How to fine-tune vision models with SGD"
     space: ClassVar[Space] = {
         **GradientStrategy.space,
-        "lr": FloatDistribution(1e-3, 1e-1, log=True),
+        "lr": FloatDistribution(3e-4, 3e-2, log=True),
     }
-    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 1e-2}
+    defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3}
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         if len(backbone.blocks) < 2:
