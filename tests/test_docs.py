@@ -17,7 +17,8 @@ from PIL import Image
 
 from harness import __version__
 from harness.record.store import Store
-from harness.registry import KINDS
+from harness.registry import KINDS, Sources, load
+from harness.suite.read import read
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,6 +27,7 @@ ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 SHIPPING = (ROOT / "docs/shipping.md").read_text()
 CLUSTER = (ROOT / "docs/cluster.md").read_text()
 SHARING = (ROOT / "docs/sharing.md").read_text()
+DEFAULTS_PAGE = (ROOT / "docs/explanation/defaults.md").read_text()
 PERFORMANCE = (ROOT / "docs/performance.md").read_text()
 PAGES = sorted(path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md"))
 
@@ -164,6 +166,23 @@ def test_every_suite_says_how_to_run_it_and_what_to_expect(path):
     head = [line for line in path.read_text().splitlines() if line.startswith("#")]
     for word in ("run:", "takes:", "expect:"):
         assert any(line.startswith(f"# {word}") for line in head), f"{path.name}: no '{word}'"
+
+
+DEFAULTS = sorted((ROOT / "results/reference/defaults").glob("*.toml"))
+DEFAULT = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (\S+) \| (.+) \|$", re.MULTILINE)
+
+
+def test_the_page_on_defaults_tells_what_they_are_and_the_suites_that_they_rest_on():
+    registry, told = load(Sources()), set()
+    for name, setting, default, suites in DEFAULT.findall(DEFAULTS_PAGE):
+        assert registry.get("strategy", name).cls.defaults[setting] == float(default), name
+        told |= {*re.findall(r"`([\w-]+)`", suites)}
+    assert told == {path.stem for path in DEFAULTS}
+
+
+@pytest.mark.parametrize("path", DEFAULTS, ids=lambda path: path.stem)
+def test_every_suite_that_defaults_rest_on_can_be_read(path):
+    assert read(path, registry=load(Sources())).name == f"defaults-{path.stem}"
 
 
 # ── the guide to plugins ──────────────────────────────────────────────────────────────────────

@@ -91,7 +91,7 @@ SAME_NUMBERS: Sequence[Mapping[str, str]] = (
         "faeaf0d5bf879540": "ad190768ca02f380",  # strategy dann
         "f4e90b6842cc27bb": "5c464bcd4dd22168",  # strategy mcc
         "699a7349758cb2cd": "2904b9089e9152e0",  # strategy mmd
-        "a81206f4652e25c5": "1decb2a7e8480421",  # strategy partial_freeze
+        "001f837b4854e58f": "1decb2a7e8480421",  # strategy partial_freeze
         "a44e1b64001e55cb": "3ea2b31c026d73b5",  # strategy source_only
         "d487eced5b1ed7f2": "349c7d4ffb7bf2b1",  # strategy target_supervised
     },

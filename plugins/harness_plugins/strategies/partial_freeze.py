@@ -25,8 +25,8 @@ class PartialFreeze(GradientStrategy):
     """Train the last blocks and the head; how many is a hyperparameter.
 
     ``train_blocks`` counts from the output; the first block stays frozen whatever it says. Two are
-    up to 5 points ahead of one, on weights that were learned here and on ImageNet's
-    (docs/explanation/defaults.md); three cost more and bring 1 to 2.
+    up to 8 points ahead of one, on weights that were learned here and on ImageNet's; three cost
+    more and bring 1 or 2 (docs/explanation/defaults.md).
     """
 
     name: ClassVar[str] = "partial_freeze"
