@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from harness_plugins.strategies._source_head import source_head, source_logits, with_source_head
+from harness_plugins.strategies.logistic_probe import LogisticProbe
 from sklearn.linear_model import LogisticRegression
 
 from harness.api import OneClass, Source, Task
@@ -21,7 +22,9 @@ def test_it_is_a_logistic_regression_of_the_sources_classes():
     centre = seen.mean(0)
     scale = (seen - centre).square().mean().sqrt()
     seen = ((seen - centre) / scale).numpy()
-    model = LogisticRegression(C=1 / (len(seen) * 1e-2), tol=1e-10, max_iter=10000)
+    model = LogisticRegression(
+        C=1 / (len(seen) * LogisticProbe.defaults["l2"]), tol=1e-10, max_iter=10000
+    )
     expected = model.fit(seen, source.examples.labels.numpy()).predict_proba(seen)
     task = Task(source.examples, OneClass.of(6))
     found = source_logits(prepared, task, source.examples.inputs, a_run()).softmax(1)

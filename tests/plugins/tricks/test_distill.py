@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from harness_plugins.strategies.full_finetune import FullFinetune
+from harness_plugins.strategies.logistic_probe import LogisticProbe
 from harness_plugins.tricks.distill import Answers, Distill
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
@@ -46,7 +47,9 @@ def test_the_teacher_answers_by_a_logistic_regression_on_its_own_features(task):
     seen = seen - seen.mean(0)
     seen = (seen / seen.square().mean().sqrt()).numpy()
     labels = task.train.labels.numpy()
-    model = LogisticRegression(C=1 / (len(seen) * 1e-2), tol=1e-10, max_iter=10000)
+    model = LogisticRegression(
+        C=1 / (len(seen) * LogisticProbe.defaults["l2"]), tol=1e-10, max_iter=10000
+    )
     expected = model.fit(seen, labels).predict_proba(seen)
     found = answers.answers.softmax(1).numpy()
     assert found == pytest.approx(expected, abs=2e-2)
