@@ -86,14 +86,22 @@ PLAN: dict[int, Step] = {
 
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     {
+        "ce3bd4a63e63c3a5": "7d5f263eed33c0c1",  # strategy adapter
         "c2552f2549a8d9e6": "cb6bcd4c59b7673d",  # strategy adda
+        "f845128bbb25ab69": "b39bf31469840fb3",  # strategy bitfit
+        "b77bc6ad60c26ffd": "c347bbc496a5ee71",  # strategy co_tuning
         "b30f3e1e5b822247": "5c62cef2a936f8b3",  # strategy coral
         "faeaf0d5bf879540": "ad190768ca02f380",  # strategy dann
+        "7ead90f1d2db0ce0": "8be3294a8807060a",  # strategy full_finetune
+        "2c0c7fc5d4d6d56a": "60459934c6a6b558",  # strategy ia3
+        "0e324c912741adc9": "c814d231728e5d3f",  # strategy lora
         "f4e90b6842cc27bb": "5c464bcd4dd22168",  # strategy mcc
         "699a7349758cb2cd": "2904b9089e9152e0",  # strategy mmd
+        "45a547511a1564a7": "ed7facbea4a30caa",  # strategy model_soup
         "001f837b4854e58f": "1decb2a7e8480421",  # strategy partial_freeze
         "a44e1b64001e55cb": "3ea2b31c026d73b5",  # strategy source_only
         "d487eced5b1ed7f2": "349c7d4ffb7bf2b1",  # strategy target_supervised
+        "da6df7a8b4bcfa3e": "c8fcb759c4744d72",  # strategy trial_ensemble
     },
     {
         "6344afb3e8b3a40d": "19bde3970a418a34",  # backbone bert
