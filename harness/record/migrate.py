@@ -86,7 +86,7 @@ PLAN: dict[int, Step] = {
 
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     {
-        "ce3bd4a63e63c3a5": "7d5f263eed33c0c1",  # strategy adapter
+        "2b8ff7af60165327": "7d5f263eed33c0c1",  # strategy adapter
         "c2552f2549a8d9e6": "cb6bcd4c59b7673d",  # strategy adda
         "f845128bbb25ab69": "b39bf31469840fb3",  # strategy bitfit
         "b77bc6ad60c26ffd": "c347bbc496a5ee71",  # strategy co_tuning

@@ -20,6 +20,7 @@ State: TypeAlias = Literal["ok", "failed", "running", "waiting"]
 """``failed`` is every end but ``ok``; ``waiting`` is what the next run begins, or goes on with."""
 
 TO_COME: Collection[State] = ("running", "waiting")
+"""States of cells that still take time."""
 
 AGAIN = frozenset({PENDING, "interrupted", "damaged", "stale"})
 """Statuses of cells that a run begins, or goes on with, without being asked to."""

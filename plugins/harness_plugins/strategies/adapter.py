@@ -39,7 +39,7 @@ class Adapter(GradientStrategy):
     (Learning multiple visual domains with residual adapters) have one of 1×1 behind each
     convolution of a residual network. Here, where a model may be any, it is each layer to which
     ``lora`` would add, and norms stay as they are. The rate is the best of three, or within a point
-    of it, on CIFAR-10 and MNIST (docs/explanation/defaults.md); from 1e-2 on it goes astray.
+    of it, on CIFAR-10 and MNIST (docs/explanation/defaults.md).
     """
 
     name: ClassVar[str] = "adapter"

@@ -50,7 +50,7 @@ class ProtoMaml(Maml):
     This head is as steep from the start as features are large, so that rates have to be smaller
     than ``maml``'s. On Omniglot (5 ways, ``conv4``, three seeds) a tenth of its default gave 72 %
     with one shot and 86 % with five, and its own 71 and 36 %. A task takes as many steps as with
-    ``maml``, which are 15 to 42 points ahead of 5, at a tenth of its rate
+    ``maml``, which are 18 to 43 points ahead of 5, at a tenth of its rate
     (docs/explanation/defaults.md).
     """
 

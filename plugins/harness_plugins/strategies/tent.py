@@ -38,8 +38,8 @@ class Tent(GradientStrategy):
     inputs, and batch norms normalise by the batch. Where the paper predicts for a batch, and goes
     on to learn from it, here what was learned predicts for one input at a time: with the target's
     statistics, over all its unlabelled inputs. The second stage has a quarter of the steps, and no
-    tricks; its rate, ``tent_lr``, is ten times the paper's, whose
-    training goes on as it predicts: docs/explanation/defaults.md.
+    tricks; its rate, ``tent_lr``, is ten times the paper's, whose training goes on as it predicts
+    (docs/explanation/defaults.md).
     """
 
     name: ClassVar[str] = "tent"
