@@ -86,15 +86,15 @@ PLAN: dict[int, Step] = {
 
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     {
+        "dedbb53adbd0d999": "2b8ff7af60165327",  # strategy adapter
+    },
+    {
         "2b8ff7af60165327": "7d5f263eed33c0c1",  # strategy adapter
         "c2552f2549a8d9e6": "cb6bcd4c59b7673d",  # strategy adda
-        "f845128bbb25ab69": "b39bf31469840fb3",  # strategy bitfit
         "b77bc6ad60c26ffd": "c347bbc496a5ee71",  # strategy co_tuning
         "b30f3e1e5b822247": "5c62cef2a936f8b3",  # strategy coral
         "faeaf0d5bf879540": "ad190768ca02f380",  # strategy dann
         "7ead90f1d2db0ce0": "8be3294a8807060a",  # strategy full_finetune
-        "2c0c7fc5d4d6d56a": "60459934c6a6b558",  # strategy ia3
-        "0e324c912741adc9": "c814d231728e5d3f",  # strategy lora
         "f4e90b6842cc27bb": "5c464bcd4dd22168",  # strategy mcc
         "699a7349758cb2cd": "2904b9089e9152e0",  # strategy mmd
         "45a547511a1564a7": "ed7facbea4a30caa",  # strategy model_soup
@@ -120,7 +120,6 @@ SAME_NUMBERS: Sequence[Mapping[str, str]] = (
         "5c62cef2a936f8b3": "eb9a2ff68cd35c02",  # strategy coral
         "ad190768ca02f380": "8d5ae377dc569939",  # strategy dann
         "8be3294a8807060a": "e836ffdcfefb0c0b",  # strategy full_finetune
-        "c814d231728e5d3f": "541b6af75b956e2d",  # strategy lora
         "1decb2a7e8480421": "2e9ce8011c609f5b",  # strategy partial_freeze
         "1deff5d1729d670f": "4d8a9b8f25fbd359",  # strategy protonet
         "3ea2b31c026d73b5": "f123eb2e51186285",  # strategy source_only

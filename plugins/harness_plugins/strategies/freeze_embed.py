@@ -38,7 +38,7 @@ class FreezeEmbed(GradientStrategy):
     citation: ClassVar[str] = "Kumar et al. 2022, How to fine-tune vision models with SGD"
     space: ClassVar[Space] = {
         **GradientStrategy.space,
-        "lr": FloatDistribution(3e-4, 3e-2, log=True),
+        "lr": FloatDistribution(3e-4, 1e-2, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3}
 

@@ -41,7 +41,7 @@ class Ia3(GradientStrategy):
     requires: ClassVar[Mapping[str, str]] = {"peft": "transfer-harness[peft]"}
     space: ClassVar[Space] = {
         **GradientStrategy.space,
-        "lr": FloatDistribution(3e-4, 3e-2, log=True),
+        "lr": FloatDistribution(3e-4, 1e-2, log=True),
     }
     defaults: ClassVar[Settings] = {**GradientStrategy.defaults, "lr": 3e-3}
 

@@ -39,7 +39,8 @@ class Lora(GradientStrategy):
     The paper scales the change by α/rank, and finds that α does little that the learning rate
     does not. Here α is the rank, so that the scale is 1 whatever the rank, and the rate, which
     is tuned, is the only one to set it. The default is within a point of the best that the
-    reference comparisons tried; at 3e-2 training goes astray (docs/explanation/defaults.md).
+    reference comparisons tried, and the space ends before training goes astray
+    (docs/explanation/defaults.md).
 
     Left as they are: grouped and dilated convolutions and those that don't pad with zeros,
     subclasses of the two layers, and layers whose weight is read by another module that does
@@ -51,7 +52,7 @@ class Lora(GradientStrategy):
     citation: ClassVar[str] = "Hu et al. 2022, LoRA: Low-Rank Adaptation"
     requires: ClassVar[Mapping[str, str]] = {"peft": "transfer-harness[peft]"}
     space: ClassVar[Space] = {
-        "lr": FloatDistribution(3e-4, 3e-2, log=True),
+        "lr": FloatDistribution(3e-4, 1e-2, log=True),
         "weight_decay": FloatDistribution(1e-5, 1e-1, log=True),
         "rank": IntDistribution(1, 64, log=True),
     }
