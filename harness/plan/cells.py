@@ -123,9 +123,7 @@ def plan(suite: Suite, registry: Registry, datasets: Datasets, where: str) -> Pl
                         cells.append(_cell(suite, *given, meaning))
     if mistakes := [*_doubles(cells)]:
         raise Mistakes(where, mistakes)
-    summaries = {
-        each.spec.title: each.plugin.summary for each in resolved.strategies if each.plugin.summary
-    }
+    summaries = {each.spec.title: each.summary for each in resolved.strategies if each.summary}
     return Planned(suite, tuple(cells), summaries)
 
 

@@ -29,6 +29,7 @@ class ResolvedStrategy:
 
     spec: StrategySpec
     plugin: Registered
+    tricks: tuple[Registered, ...]
     configured: ConfiguredStrategy
     frozen: ConfiguredStrategy
     models: Mapping[str, BackboneSpec]
@@ -36,6 +37,12 @@ class ResolvedStrategy:
     @property
     def strategy(self) -> Strategy:
         return self.configured.strategy
+
+    @property
+    def summary(self) -> str:
+        """What it does, in a sentence, and one for each trick."""
+        tricks = [f"With {each.name}: {each.summary}" for each in self.tricks if each.summary]
+        return " ".join([self.plugin.summary, *tricks]).strip()
 
     def drawn(self, seed: int) -> ResolvedStrategy:
         """As a cell of this seed has it: with the pretrainings that are its models'."""
@@ -192,7 +199,8 @@ def _strategies(suite: Suite, registry: Registry) -> Iterator[ResolvedStrategy |
         plugin = registry.get("strategy", spec.name)
         known = {label: models[label] for label in models if label in named}
         frozen = configure.strategy(registry, spec, "frozen")
-        yield ResolvedStrategy(spec, plugin, configured, frozen, known)
+        tricks = tuple(registry.get("trick", each.name) for each in spec.tricks)
+        yield ResolvedStrategy(spec, plugin, tricks, configured, frozen, known)
 
 
 def _backbones(

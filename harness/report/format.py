@@ -198,6 +198,11 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
+def every(number: int) -> str:
+    """``both``, ``all 3``."""
+    return "both" if number == 2 else f"all {number}"
+
+
 def listing(items: Iterable[str], last: str = "and") -> str:
     """``a, b and c``."""
     *head, tail = list(items)

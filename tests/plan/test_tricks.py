@@ -4,7 +4,9 @@ import pytest
 
 from harness.errors import Mistakes
 from harness.plan import configure
+from harness.plan.cells import plan
 from harness.plan.keys import differences
+from harness.suite.read import parse
 from harness.suite.schema import StrategySpec
 
 
@@ -17,6 +19,16 @@ def test_a_suites_tricks_amend_all_its_strategies_before_their_own(planned, tabl
     table |= {"strategies": ["linear_probe", own], "tricks": ["mixup"]}
     found = {cell.label: [t.name for t in cell.strategy_spec.tricks] for cell in planned(table)}
     assert found == {"linear_probe": ["mixup"], "full_finetune+ema": ["mixup", "ema"]}
+
+
+def test_what_a_plan_tells_of_a_strategy_tells_its_tricks_too(toys, toy_data, table):
+    """Three labels for one strategy with different tricks are three descriptions."""
+    own = {"name": "full_finetune", "label": "smooth", "tricks": ["ema"]}
+    table |= {"strategies": ["full_finetune", own]}
+    told = plan(parse(table, "here"), toys, toy_data, "here").summaries
+    plain = told["full_finetune"]
+    ema = "Keep an exponential moving average of the weights, which starts from the first ones."
+    assert told["smooth"] == f"{plain} With ema: {ema}"
 
 
 def test_spaces_join_under_the_names_of_the_tricks(toys):

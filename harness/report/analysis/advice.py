@@ -15,14 +15,11 @@ from harness.record.schema import Plan
 from harness.report import format
 from harness.report.analysis.design import MARGIN, Design
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
-from harness.report.analysis.tests import MORE_SEEDS, Decisions
+from harness.report.analysis.tests import MORE_SEEDS, Decisions, Overall
+from harness.report.analysis.winners import LITTLE, Standing
 
 Groups: TypeAlias = Mapping[int, Mapping[str, Group]]
 """Rows of the summary, by setting and label."""
-
-LITTLE = 0.8
-"""What is cheaper has to cost at most so much of the best's time to be worth a word."""
-
 
 FAILS = 0.5
 """What has less than so much of the highest mean's accuracy fails, if a test of the two alone tells
@@ -31,16 +28,17 @@ them apart."""
 
 def advice(decisions: Decisions, table: pd.DataFrame) -> list[Markup]:
     """Tell over all problems what to take, in how many settings that is what to take there, and
-    what is to take in some settings and fails in others; nothing where it could not be tested.
+    what is to take in some settings and fails in others; nothing where it could not be tested. A
+    single setting is decided by its own tests.
 
     ``table``: the ``summary`` that the decisions were made on.
     """
-    overall = decisions.overall
-    if overall.leader is None or overall.test == "none":
-        return []
-    chosen, why = _chosen(decisions, overall.leader, table)
     settings = len(decisions.standings)
-    every = "both" if settings == 2 else f"all {settings}"
+    decided = decisions.standings[0] if settings == 1 else decisions.overall
+    if decided.leader is None or decided.test == "none":
+        return []
+    chosen, why = _chosen(decided, decided.leader, decisions, table)
+    every = format.every(settings)
     others = sum(standing.take != chosen for standing in decisions.standings)
     if settings == 1:
         take = "Recommended"
@@ -92,17 +90,19 @@ def _failing(decisions: Decisions, groups: Groups) -> Iterator[Markup]:
         yield Markup("Beware: {}.").format(Markup("; ").join(told))
 
 
-def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, Markup]:
-    """What to take over all problems, and why, beginning with its name."""
-    overall = decisions.overall
+def _chosen(
+    decided: Overall | Standing, best: str, decisions: Decisions, table: pd.DataFrame
+) -> tuple[str, Markup]:
+    """What to take by what was ``decided``, and why, beginning with its name."""
+    where = " over all problems" if isinstance(decided, Overall) else ""
     seconds = table.groupby("label")["seconds_total"].mean()
-    cheap = overall.cheapest
+    cheap = decided.cheapest
     within = margin_text(decisions.design)
     means = dict(zip(decisions.ranking.labels, decisions.ranking.means, strict=True))
     cost = _cost(seconds[best])
-    if overall.winner is not None:
-        return best, Markup("<b>{}</b>, the winner over all problems{}.").format(best, cost)
-    if cheap is not None and cheap != best and seconds[cheap] <= LITTLE * seconds[best]:
+    if decided.winner is not None:
+        return best, Markup("<b>{}</b>, the winner{}{}.").format(best, where, cost)
+    if cheap is not None and cheap != best and not pd.isna(seconds[best]):
         text = (
             "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, from which no test tells it"
             " apart, and takes {} of its time: {} a run instead of {}."
@@ -111,7 +111,7 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
         share = format.significant(100 * seconds[cheap] / seconds[best], 2) + "\u00a0%"
         below = _below(means[best] - means[cheap])
         return cheap, Markup(text).format(cheap, below, best, share, *times)
-    if cheap is not None and pd.isna(seconds[best]):
+    if cheap is not None and cheap != best:
         text = (
             "<b>{}</b>. It is {} below <b>{}</b>, the highest mean, from which no test tells it"
             " apart, and takes {} a run."
@@ -119,10 +119,10 @@ def _chosen(decisions: Decisions, best: str, table: pd.DataFrame) -> tuple[str, 
         below = _below(means[best] - means[cheap])
         return cheap, Markup(text).format(cheap, below, best, _duration(seconds[cheap]))
     text = (
-        "<b>{}</b>, the highest mean over all problems{}; it is not shown to be ahead of"
-        " all others, but what no test tells apart from it is no cheaper, or over {} below it."
+        "<b>{}</b>, the highest mean{}{}; it is not shown to be ahead of all others, but what no"
+        " test tells apart from it takes over {} of its time, or is over {} below it."
     )
-    return best, Markup(text).format(best, cost, within)
+    return best, Markup(text).format(best, where, cost, little_text(), within)
 
 
 def _margin(design: Design) -> float:
@@ -133,6 +133,11 @@ def margin_text(design: Design) -> str:
     """By how much a cheaper strategy may be behind the best and still be named: ``1 point``."""
     margin = _margin(design)
     return f"{100 * margin:g} {'point' if margin == 0.01 else 'points'}"
+
+
+def little_text() -> str:
+    """How much of the leader's time a cheaper strategy takes at most: ``80 %``."""
+    return f"{100 * LITTLE:g}\u00a0%"
 
 
 def _cost(seconds: float) -> str:

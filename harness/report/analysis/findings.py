@@ -99,8 +99,8 @@ def _over_all(decisions: Decisions) -> list[Markup]:
         return []
     first, settings = rows[0].left, max(row.settings for row in rows)
     same = any(standing.examples > 0 for standing in decisions.standings)
-    where = Markup("Over all {} together{}, ").format(
-        format.plural(settings, "setting"), ", on these test examples" if same else ""
+    where = Markup("Over {} settings together{}, ").format(
+        format.every(settings), ", on these test examples" if same else ""
     )
     if overall.winner is not None:
         text = "{}{} has the highest mean accuracy, and is ahead of every other strategy{}."

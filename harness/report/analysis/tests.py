@@ -131,8 +131,8 @@ class Overall:
     ``leader``: the highest ``mean`` accuracy (0–1), every problem counted alike, of those that are
     complete everywhere; ``winner``: the same, where it is shown to be ahead of all others: ``p`` is
     below ``alpha`` by ``test``. Of the others, ``tied`` can't be told apart from it, and
-    ``untested`` could not be tested. ``cheapest``: what takes the least time of the leader and
-    those tied with it that are at most the margin below. Over so many ``seeds``.
+    ``untested`` could not be tested. ``cheapest``: what is clearly cheaper than the leader and
+    next to as good, or else the leader (``winners.cheapest``). Over so many ``seeds``.
     """
 
     leader: str | None

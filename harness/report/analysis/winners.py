@@ -17,6 +17,10 @@ from harness.report.analysis.results import Group, by_setting
 from harness.report.analysis.scores import Scores, Whole
 from harness.report.analysis.stats import ALPHA, SAME, t_quantile
 
+LITTLE = 0.8
+"""What is cheaper has to cost at most so much of the leader's time to be taken instead: two of the
+same cost are not the same to the second."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -32,8 +36,8 @@ class Standing:
     ``half`` is how far it is above the second. ``examples``: how many are tested, where every seed
     is tested on the same ones, else NaN.
     ``within_margin``: all that were left are shown to be within the suite's margin of it.
-    ``cheapest``: what takes the least time of the leader and those tied with it that are at most
-    the margin below; None where times are not known. ``missing``: labels, and what is missing.
+    ``cheapest``: what is clearly cheaper than the leader and next to as good, or else the leader
+    (:func:`cheapest`). ``missing``: labels, and what is missing.
     """
 
     setting: int
@@ -61,10 +65,15 @@ class Standing:
         return not np.isnan(self.half)
 
     @property
+    def leader(self) -> str | None:
+        """Who is ahead, shown or not; None where nothing is complete."""
+        return next(iter(self.ranking), None)
+
+    @property
     def take(self) -> str | None:
         """What to take: the winner, or else the cheapest of those that can't be told apart from the
         leader; where times are not known, the leader."""
-        return self.winner or self.cheapest or next(iter(self.ranking), None)
+        return self.winner or self.cheapest or self.leader
 
     def outcome(self, label: str) -> str:
         """What the test of the first against another label says, as ``stats.outcome``."""
@@ -124,15 +133,20 @@ def standings(
 
 
 def cheapest(groups: Mapping[str, Group], labels: Sequence[str], margin: float) -> str | None:
-    """Find what takes the least time of ``labels``, the first of which leads, at most ``margin``
-    (0–1) below it."""
+    """Find what takes the least time of ``labels`` that are at most ``margin`` (0–1) below the
+    first, which leads; the first, where none takes at most :data:`LITTLE` of its time; None where
+    no time is known."""
     near = [
         label
         for label in labels
         if groups[label]["accuracy"] >= groups[labels[0]]["accuracy"] - margin
         and not np.isnan(groups[label]["seconds_total"])
     ]
-    return min(near, key=lambda label: groups[label]["seconds_total"], default=None)
+    seconds = {label: groups[label]["seconds_total"] for label in near}
+    least = min(near, key=seconds.__getitem__, default=None)
+    if least is None or labels[0] not in seconds:
+        return least
+    return least if seconds[least] <= LITTLE * seconds[labels[0]] else labels[0]
 
 
 def _leader(given: Scores, race: Race | None) -> str | None:

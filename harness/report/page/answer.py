@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from harness.report import format
-from harness.report.analysis.advice import margin_text
+from harness.report.analysis.advice import little_text, margin_text
 from harness.report.analysis.details import UNRECORDED, Fact
 from harness.report.analysis.report import Report
 from harness.report.analysis.results import Group, by_setting, facet_and_shots
@@ -114,6 +114,7 @@ def answer(report: Report) -> dict[str, Any]:
             if row.label in report.plan.summaries
         ],
         "within": margin_text(report.decisions.design),
+        "little": little_text(),
         "marks": [
             (mark or "no mark", meaning)
             for kind, (mark, meaning) in MARKS.items()
