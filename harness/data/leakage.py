@@ -18,19 +18,26 @@ Shown: TypeAlias = "tuple[Loaded, Sequence[int]]"
 """What a source shows: a dataset, and rows of its training data."""
 
 WORDS = {
-    "train-test": "{} test examples are identical to a training example",
-    "val-test": "{} test examples are identical to a validation example",
-    "source-test": "{} test examples are identical to an example of the source",
-    "train-val": "{} validation examples are identical to a training example",
-    "ambiguous": "{} examples are identical to one of another class",
-    "near-test": "{} test examples are nearly the same as one that is trained or validated on, "
-    "such as a recompressed or cropped copy: 'harness data PATH --groups-to FILE' tells which, "
-    "and groups = {{ file = FILE }} keeps them on one side of a split that is drawn",
-    "near-val": "{} validation examples are nearly the same as one that is trained on "
-    "('harness data PATH --groups-to FILE' tells which)",
-    "group-test": "{} test examples are of a group that is trained or validated on too",
-    "group-val": "{} validation examples are of a group that is trained on too",
+    "train-test": ("test ", "identical to a training example"),
+    "val-test": ("test ", "identical to a validation example"),
+    "source-test": ("test ", "identical to an example of the source"),
+    "train-val": ("validation ", "identical to a training example"),
+    "ambiguous": ("", "identical to one of another class"),
+    "near-test": (
+        "test ",
+        "nearly the same as one that is trained or validated on, such as a recompressed or cropped"
+        " copy: 'harness data PATH --groups-to FILE' tells which, and groups = { file = FILE }"
+        " keeps them on one side of a split that is drawn",
+    ),
+    "near-val": (
+        "validation ",
+        "nearly the same as one that is trained on"
+        " ('harness data PATH --groups-to FILE' tells which)",
+    ),
+    "group-test": ("test ", "of a group that is trained or validated on too"),
+    "group-val": ("validation ", "of a group that is trained on too"),
 }
+"""Each kind of leak: what the examples are for, and what they are."""
 
 
 def leakage(loaded: Loaded, manifest: Manifest, sources: Iterable[Shown] = ()) -> Leaks:
@@ -116,11 +123,17 @@ def episode_leakage(
 
 def told(leaks: Mapping[str, int], *, test: int, val: int) -> Iterator[str]:
     """A sentence for each kind of leak, given how many examples are tested and validate."""
-    of = dict.fromkeys(("train-test", "val-test", "source-test", "near-test", "group-test"), test)
-    of |= dict.fromkeys(("train-val", "near-val", "group-val"), val)
+    totals = {"test ": test, "validation ": val}
     for where, count in leaks.items():
-        share = f"{count:,} of {of[where]:,}" if where in of else f"{count:,}"
-        yield WORDS[where].format(share)
+        yield sentence(where, count, totals.get(WORDS[where][0]))
+
+
+def sentence(where: str, count: int, total: int | None = None) -> str:
+    """``1 test example is identical to …``, or of how many in all: ``1 of 200 test examples``."""
+    purpose, what = WORDS[where]
+    share = f"{count:,}" if total is None else f"{count:,} of {total:,}"
+    noun = "example" if count == 1 and total is None else "examples"
+    return f"{share} {purpose}{noun} {'is' if count == 1 else 'are'} {what}"
 
 
 def twins(asked: Sequence[bytes], seen: Iterable[bytes]) -> int:

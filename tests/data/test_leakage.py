@@ -11,7 +11,7 @@ from PIL import Image
 from harness.data.digests import example_digests
 from harness.data.episodes import Episode
 from harness.data.examples import ArrayInputs, Data, FileInputs, RawRows, Split, TextInputs
-from harness.data.leakage import episode_leakage, further_leakage, leakage, told
+from harness.data.leakage import episode_leakage, further_leakage, leakage, sentence, told
 from harness.data.loaded import Loaded
 from harness.data.splits import Manifest
 
@@ -97,9 +97,14 @@ def test_sentences_name_both_numbers():
     leaks = {"train-test": 12, "train-val": 1, "ambiguous": 3}
     assert list(told(leaks, test=2000, val=50)) == [
         "12 of 2,000 test examples are identical to a training example",
-        "1 of 50 validation examples are identical to a training example",
+        "1 of 50 validation examples is identical to a training example",
         "3 examples are identical to one of another class",
     ]
+
+
+def test_one_example_is_one():
+    assert sentence("near-val", 1).startswith("1 validation example is nearly the same as")
+    assert sentence("ambiguous", 1) == "1 example is identical to one of another class"
 
 
 class TestDigests:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.data.leakage import WORDS
+from harness.data.leakage import WORDS, sentence
 from harness.record.schema import Plan
 from harness.record.store import Store
 from harness.report import format
@@ -122,7 +122,14 @@ def _leaks(frame: pd.DataFrame) -> list[str]:
             most.setdefault(where, Counter())
             most[where] |= Counter({problem: int(count)})
     return [
-        words.format(format.listing(f"of {problem} {count:,}" for problem, count in counts.items()))
-        for where, words in WORDS.items()
+        f"{_share(counts)}: {sentence(where, counts.total())}"
+        for where in WORDS
         if (counts := most.get(where))
     ]
+
+
+def _share(counts: Counter[str]) -> str:
+    """``of digits``, or how many of each: ``3 of digits and 4 of mnist``."""
+    if len(counts) == 1:
+        return f"of {next(iter(counts))}"
+    return format.listing(f"{count:,} of {problem}" for problem, count in counts.items())

@@ -107,4 +107,4 @@ def test_files_have_a_column_that_names_the_test(report: Report) -> None:
 
 
 def test_what_leaks_into_a_further_test_is_told_by_its_name(report: Report) -> None:
-    assert report.leaks == ["of digits · bent 2 test examples are identical to a training example"]
+    assert report.leaks == ["of digits · bent: 2 test examples are identical to a training example"]
