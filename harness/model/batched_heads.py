@@ -112,7 +112,8 @@ def _seen(model: Classifier, inputs: Inputs) -> Tensor:
 def _train(
     heads: Heads, shown: list[Classifier], recipe: Recipe, tasks: Sequence[Task], run: Run
 ) -> None:
-    task, steps = tasks[0], min(recipe.steps or run.steps, run.steps)
+    task = tasks[0]
+    steps = run.steps if recipe.steps is None else min(recipe.steps, run.steps)
     inputs = [t.train for t in tasks[: len(shown)]]
     features = torch.stack([_seen(m, e.inputs) for m, e in zip(shown, inputs, strict=True)]).to(
         heads.weight.dtype

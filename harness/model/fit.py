@@ -38,7 +38,7 @@ def fit(recipe: Recipe, task: Task, run: Run) -> Classifier:
     """
     model = Classifier(recipe, task, run)
     objective = Objective(model, recipe, task, run)
-    steps = min(recipe.steps or run.steps, run.steps)
+    steps = run.steps if recipe.steps is None else min(recipe.steps, run.steps)
     optimizer = recipe.optimizer(parameter_groups(model, recipe, objective.regularisers))
     score_at = evaluation_steps(steps, run.evaluations)
     best = Best()

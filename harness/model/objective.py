@@ -29,7 +29,10 @@ class Objective:
         self._model, self._task, self._run = model, task, run
         self._criterion = recipe.criterion or task.target.criterion
         self._sampler = recipe.sampler
-        self._views, self._draws = run.generator("views"), run.generator("regularisers")
+        self._before = recipe.steps_before
+        stage = f" after {self._before} steps" if self._before else ""
+        self._views = run.generator(f"views{stage}")
+        self._draws = run.generator(f"regularisers{stage}")
         self.regularisers = [copied(regulariser) for regulariser in recipe.regularisers]
         looking = [type(r).__name__ for r in self.regularisers if r.unlabelled]
         if looking and task.unlabelled is None:
@@ -83,7 +86,7 @@ class Objective:
     def _split(self, batch: Batch) -> Iterator[Batch]:
         """As many examples as may go through the model at once. With unlabelled inputs, all: a
         distance between parts of two batches is another one."""
-        if self.unlabelled is not None:
+        if self.unlabelled is not None or any(r.whole for r in self.regularisers):
             return batch.split([len(batch)])
         several = bool(trained_norms(self._model))
         return batch.split(slices(len(batch), self._run.micro_batch, several=several))
@@ -95,14 +98,16 @@ class Objective:
             sources["target batches"] = self.unlabelled
         size, generator = self._run.batch_size, self._run.generator
         orders: list[Iterable[Index]] = [
-            batch_order(len(inputs), size, steps, generator(name))
+            batch_order(len(inputs), size, self._before + steps, generator(name))
             for name, inputs in sources.items()
         ]
         if self._sampler is not None:
-            orders[0] = self._sampler(self._task.train, size, steps, generator("batches"))
+            orders[0] = self._sampler(
+                self._task.train, size, self._before + steps, generator("batches")
+            )
         entering = self._entering([*sources.values()])
         loaded = [
-            self._loaded(each, islice(order, done, None))
+            self._loaded(each, islice(order, self._before + done, None))
             for each, order in zip(entering, orders, strict=True)
         ]
         stored = entering[0].stored is not None

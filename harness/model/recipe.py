@@ -39,6 +39,8 @@ class Recipe:
             classes ``[b]`` or what regularisers make of them; by default cross-entropy.
         regularisers: what training does besides, in this order.
         steps: fewer optimiser steps than the budget allows.
+        steps_before: how many an earlier stage of the same training took: batches go on from there,
+            and do not begin again with the first stage's.
         batch_norm: what the backbone's batch norms do in blocks that train, ``"frozen"`` or
             ``"train"``; by default what the run says.
         sampler: which examples each batch is of. Of the training examples, the size of a batch, the
@@ -60,5 +62,6 @@ class Recipe:
     criterion: Callable[[Tensor, Tensor], Tensor] | None = None
     regularisers: Sequence[Regulariser] = ()
     steps: int | None = None
+    steps_before: int = 0
     batch_norm: BatchNorm | None = None
     sampler: Callable[[Examples, int, int, torch.Generator], Iterable[Tensor]] | None = None

@@ -139,6 +139,9 @@ class Regulariser(nn.Module):
     """Whether it looks at ``batch.unlabelled``. Then the last state of a training is the one that
     is kept, unless the suite selects without labels: validation on the source does not tell how far
     the target has come."""
+    whole: ClassVar[bool] = False
+    """Whether a batch goes through the model at once whatever memory there is, for a loss that is
+    no mean over examples."""
     taps: Collection[int] = ()
     """Blocks of the backbone for which ``batch.entering(block)`` is asked."""
 

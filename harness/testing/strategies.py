@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import torch
 from torch import Tensor
@@ -125,6 +126,18 @@ class StrategyChecks:
         first, _, _ = self._adapted()
         second, _, _ = self._adapt(classes=5, each=4, val=2)
         assert torch.equal(first, second), f"logits differ by up to {_apart(first, second)}"
+
+    def test_takes_no_more_steps_than_the_budget(self) -> None:
+        """Share ``run.steps`` out between the stages of a training."""
+        _, backbone, (_, _, task, _) = self._adapted()
+        hp = {**self.strategy.defaults, **self.settings}
+        adapt = {name: hp[name] for name in self.strategy.space}
+        for budget in (1, 3):
+            run = a_run(steps=budget)
+            with mock.patch.object(run, "keep") as kept, run.seeded("adapt"):
+                self.strategy.adapt(copy.deepcopy(backbone), task, adapt, run)
+            taken = kept.call_count
+            assert taken <= budget, f"it took {taken} steps of a budget of {budget}"
 
     def test_goes_on_where_it_was_cut_short(self, tmp_path: Path) -> None:
         """Take steps by ``descend`` or ``fit``, and name to it all that steps change."""

@@ -28,7 +28,7 @@ from harness.api import (
 from harness.data.resident import ResidentPool
 from harness.metrics import information
 from harness.model.objective import batch_order
-from harness.testing import a_run, digits, shots
+from harness.testing import a_run, digits, shots, small_backbone
 
 
 @pytest.fixture
@@ -404,6 +404,57 @@ class TestBatches:
             assert seen[start : start + examples].sort().values.tolist() == list(range(examples))
 
 
+class Noting(Regulariser):
+    """Notes which examples each batch is of, and what is drawn."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    def batch(self, batch):
+        drawn = torch.randint(2**31, (), generator=batch.generator).item()
+        self.seen.append((batch.index.tolist(), drawn))
+        return batch
+
+
+class TestStages:
+    """A training in several calls of ``fit``, each of which says how many steps came before."""
+
+    def seen(self, *stages):
+        backbone, seen = small_backbone(), []
+        task = Task(shots(digits(backbone), 5, 10), OneClass.of(10))
+        for before, steps in stages:
+            recipe = probe(backbone, regularisers=[Noting(seen)], steps=steps, steps_before=before)
+            fit(recipe, task, a_run(steps=30, batch_size=4))
+        return seen
+
+    def test_batches_go_on_where_the_stage_before_ended(self):
+        whole, parts = self.seen((0, 20)), self.seen((0, 7), (7, 13))
+        assert [index for index, _ in parts] == [index for index, _ in whole]
+        examples = [example for index, _ in parts for example in index]
+        assert sorted(examples[:50]) == list(range(50))  # an epoch, across the stages
+
+    def test_what_is_drawn_is_drawn_anew(self):
+        drawn = [draw for _, draw in self.seen((0, 7), (7, 13))]
+        assert len({*drawn}) == 20
+
+    def test_a_stage_of_no_steps_changes_nothing(self):
+        backbone = small_backbone()
+        task = Task(shots(digits(backbone), 5, 10), OneClass.of(10))
+        model = fit(everything(backbone, steps=0), task, a_run(steps=30))
+        before = dict(backbone.body_parameters())
+        assert all(torch.equal(p, before[name]) for name, p in model.backbone.body_parameters())
+
+
+class Unlike(Regulariser):
+    """Has a loss of a whole batch: less the spread of its logits."""
+
+    whole = True
+
+    def penalty(self, batch):
+        return -batch.logits.std(0).mean()
+
+
 class TestParts:
     """A batch of which memory takes a part at once is still one batch."""
 
@@ -425,3 +476,15 @@ class TestParts:
             trained.append(fit(recipe, task, run).trained)
         for name, value in trained[0].items():
             torch.testing.assert_close(trained[1][name], value, rtol=1e-9, atol=1e-12)
+
+    def test_what_has_a_loss_of_a_whole_batch_is_given_whole_ones(self):
+        backbone = small_backbone()
+        task = Task(shots(digits(backbone), 10, 10), OneClass.of(10))
+        head = nn.Linear(backbone.num_features, 10)
+        trained = []
+        for micro_batch in (30, 7):
+            run = a_run(steps=6, batch_size=30)
+            run.micro_batch = micro_batch
+            trained.append(fit(probe(backbone, head=head, regularisers=[Unlike()]), task, run))
+        one, other = (model.trained for model in trained)
+        assert all(torch.equal(other[name], value) for name, value in one.items())

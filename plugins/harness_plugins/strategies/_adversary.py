@@ -33,12 +33,13 @@ class Adversary(Regulariser):
         return self.loss(batch.features, batch.unlabelled.features, batch.progress)
 
     def loss(self, source: Tensor, target: Tensor, progress: float) -> Tensor:
-        """The adversary's loss: binary cross-entropy in nats, a scalar."""
+        """The adversary's loss: binary cross-entropy in nats, a scalar, in which both domains count
+        alike, however many there are of each in a batch."""
         features = ReverseGradient.apply(
             torch.cat([source, target]), self.weight * reversal(progress)
         )
-        of_source = torch.cat([source.new_ones(len(source)), target.new_zeros(len(target))])
-        return F.binary_cross_entropy_with_logits(self.classify(features), of_source)
+        of_source, of_target = self.classify(features).split([len(source), len(target)])
+        return (F.softplus(-of_source).mean() + F.softplus(of_target).mean()) / 2
 
 
 class ReverseGradient(torch.autograd.Function):

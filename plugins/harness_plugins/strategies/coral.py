@@ -17,6 +17,7 @@ from harness.api import (
     Space,
     Strategy,
     Task,
+    Unsupported,
     hookimpl,
 )
 from harness_plugins.strategies._alignment import Aligning, Discrepancy
@@ -28,7 +29,8 @@ class Coral(Aligning):
     """Train all blocks on the source domain, with the features' covariance drawn to the target's.
 
     The distance between the covariances of a source batch and of a batch of unlabelled target
-    inputs is added to the loss, ``coral_weight`` times.
+    inputs is added to the loss, ``coral_weight`` times. The paper takes those of what the
+    classifier answers; here they are of what it is given, the features.
     """
 
     name: ClassVar[str] = "coral"
@@ -47,6 +49,11 @@ class CovarianceDistance(Discrepancy):
     """The CORAL loss of the features of a batch and of its unlabelled inputs, ``weight`` times."""
 
     def between(self, source: Batch, target: Batch) -> Tensor:
+        if min(len(source), len(target)) < 2:
+            raise Unsupported(
+                "coral goes by how features of one domain vary, and here a batch has one example: "
+                "raise batch_size, and give two or more of each domain"
+            )
         return coral_loss(source.features, target.features)
 
 

@@ -30,7 +30,7 @@ class GradualUnfreeze(GradientStrategy):
     All stages take as many steps, the last what is left of them; where there are fewer steps than
     stages, several blocks are unfrozen at once. Each block's rate is ``factor`` times that of the
     one after it, the paper's "discriminative" rates; its factor is 1 / 2.6. Only the last stage is
-    validated. Each stage has the schedule of a training of its own.
+    validated, and amended by tricks. Each stage has the schedule of a training of its own.
     """
 
     name: ClassVar[str] = "gradual_unfreeze"
@@ -45,12 +45,12 @@ class GradualUnfreeze(GradientStrategy):
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         *earlier, last = unfrozen(len(backbone.blocks), run.steps)
         steps = max(1, run.steps // (len(earlier) + 1))
-        head = None
+        head, done = None, 0
         for first in earlier:
-            stage = _stage(backbone, first, hp, steps, head)
-            model = fit(stage, replace(task, val=None), run)
-            backbone, head = model.backbone, model.head
-        return _stage(backbone, last, hp, run.steps - steps * len(earlier), head)
+            stage = _stage(backbone, first, hp, head, done)
+            model = fit(replace(stage, steps=steps), replace(task, val=None), run)
+            backbone, head, done = model.backbone, model.head, done + steps
+        return replace(_stage(backbone, last, hp, head, done), steps=run.steps - done)
 
 
 def unfrozen(blocks: int, most: int) -> Iterator[int]:
@@ -63,7 +63,7 @@ def unfrozen(blocks: int, most: int) -> Iterator[int]:
 
 
 def _stage(
-    backbone: Backbone, first: int, hp: Settings, steps: int, head: nn.Module | None
+    backbone: Backbone, first: int, hp: Settings, head: nn.Module | None, done: int
 ) -> Recipe:
     names, after = backbone.parameters_from(first), len(backbone.blocks)
     rates = {name: hp["lr"] * hp["factor"] ** (after - backbone.block_of(name)) for name in names}
@@ -73,7 +73,7 @@ def _stage(
         lr={"head": hp["lr"], **rates},
         weight_decay=hp["weight_decay"],
         head=head,
-        steps=steps,
+        steps_before=done,
     )
 
 

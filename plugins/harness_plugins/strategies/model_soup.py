@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -62,10 +63,12 @@ def mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def accuracy(model: Classifier, task: Task) -> float:
-    """By which validation selects, 0–1; 0 of predictions that are not finite."""
+    """By which validation selects, more is better; the least of predictions that are not finite."""
     assert task.val is not None
     logits = model.logits(task.val.inputs)
-    return task.target.selection.of(logits, task.val.labels)[0] if logits.isfinite().all() else 0.0
+    if not logits.isfinite().all():
+        return -math.inf
+    return task.target.selection.of(logits, task.val.labels)[0]
 
 
 @hookimpl

@@ -23,7 +23,7 @@ from harness.api import (
 from harness_plugins.meta._meta_gradient import Inner, Learner, Network
 from harness_plugins.meta._support_statistics import by_support
 from harness_plugins.strategies.maml import Maml
-from harness_plugins.strategies.protonet import linear, prototypes
+from harness_plugins.strategies.protonet import prototype_head
 
 
 class FromPrototypes(Inner):
@@ -33,7 +33,7 @@ class FromPrototypes(Inner):
         self, network: Network, episode: SourceEpisode
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         features = network.features(network.body, episode.support)
-        head = linear(prototypes(features, episode.support_labels, self.ways))
+        head = prototype_head(features, episode.support_labels, self.ways)
         # Other tensors of the same values: a step's gradient by the body is that of a head that
         # stands still.
         return tuple(parameter.view_as(parameter) for parameter in network.body), head
@@ -73,7 +73,7 @@ class ProtoMaml(Maml):
     @torch.no_grad()
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
         features = by_support(backbone, task, run).features(task.train.inputs)
-        weight, bias = linear(prototypes(features, task.train.labels, task.classes))
+        weight, bias = prototype_head(features, task.train.labels, task.classes)
         head: nn.Linear = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0])
         head.weight, head.bias = nn.Parameter(weight), nn.Parameter(bias)
         return replace(super().recipe(backbone, task, hp, run), head=head)

@@ -30,6 +30,7 @@ from harness.api import (
     hookimpl,
     source_episodes,
 )
+from harness_plugins.strategies._probe import class_means
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class ProtoNet(Strategy):
         def gradient(episode: SourceEpisode) -> Tensor:
             both = backbone(torch.cat([episode.support, episode.query]))
             support, query = both.split([len(episode.support), len(episode.query)])
-            weight, bias = linear(prototypes(support, episode.support_labels, self.ways))
+            weight, bias = prototype_head(support, episode.support_labels, self.ways)
             loss = F.cross_entropy(F.linear(query, weight, bias), episode.query_labels)
             loss.backward()
             return loss
@@ -90,22 +91,22 @@ class ProtoNet(Strategy):
     def adapt(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Predictor:
         model = Classifier(Recipe(backbone, (), lr=0.0), task, run)
         features = model.features(task.train.inputs)
-        weight, bias = linear(prototypes(features, task.train.labels, task.classes))
+        weight, bias = prototype_head(features, task.train.labels, task.classes)
         model.head.weight.copy_(weight)
         model.head.bias.copy_(bias)
         return model
 
 
-def prototypes(features: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """The mean feature of each class, ``[classes, D]``, of features ``[n, D]`` (equation 1)."""
-    members = F.one_hot(labels, classes).to(features.dtype)
-    return members.T @ features / members.sum(0)[:, None]
-
-
-def linear(prototypes: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight ``[classes, D]`` and bias ``[classes]`` whose logits are minus the squared distances,
-    up to a constant for each input that softmax does not see (section 2.4)."""
-    return 2 * prototypes, -prototypes.square().sum(1)
+def prototype_head(features: Tensor, labels: Tensor, classes: int) -> tuple[Tensor, Tensor]:
+    """Weight ``[classes, D]`` and bias ``[classes]`` whose logits are minus the squared distances
+    from the mean feature of each class, of features ``[n, D]`` (equation 1), up to a constant for
+    each input that softmax does not see (section 2.4). A class without examples is always 40 nats
+    below one that has some: it is not predicted."""
+    prototypes, counts = class_means(features, labels, classes)
+    weight, bias = 2 * prototypes, -prototypes.square().sum(1)
+    absent, known = counts == 0, counts.argmax()
+    weight = torch.where(absent[:, None], weight[known], weight)
+    return weight, torch.where(absent, bias[known] - 40, bias)
 
 
 @hookimpl

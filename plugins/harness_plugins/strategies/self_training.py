@@ -37,8 +37,9 @@ class SelfTraining(GradientStrategy):
 
     In each of ``rounds``, target inputs whose prediction is more probable than ``confidence`` are
     given it as label, anew, and training goes on from the last round with their loss added to the
-    source's. The source alone and each round take as many steps. The defaults are not of the
-    paper: docs/explanation/defaults.md.
+    source's. The source alone and each round take as many steps, the last what is left of them;
+    where there are fewer steps than that, there are fewer rounds. Tricks amend the last round. The
+    defaults are not of the paper: docs/explanation/defaults.md.
     """
 
     rounds: int = 3
@@ -60,16 +61,18 @@ class SelfTraining(GradientStrategy):
             raise HarnessError(f"self_training's rounds are {self.rounds}", "Give 1 or more")
 
     def recipe(self, backbone: Backbone, task: Task, hp: Settings, run: Run) -> Recipe:
+        rounds = min(self.rounds, run.steps - 1)
+        steps = run.steps // (rounds + 1)
         stage = Recipe(
             backbone,
             backbone.parameters_from(0),
             lr=hp["lr"],
             weight_decay=hp["weight_decay"],
-            steps=max(1, run.steps // (self.rounds + 1)),
+            steps=steps,
         )
         if task.unlabelled is None:  # refused where it trains, and of the form of what it gives
             return replace(stage, regularisers=[PseudoLabels(torch.empty(0, dtype=torch.int64))])
-        for _ in range(self.rounds):
+        for done in range(steps, steps * rounds + 1, steps):
             model = fit(stage, replace(task, val=None), run)
             labels = pseudo_labels(model.logits(task.unlabelled), hp["confidence"])
             stage = replace(
@@ -77,8 +80,9 @@ class SelfTraining(GradientStrategy):
                 backbone=model.backbone,
                 head=model.head,
                 regularisers=[PseudoLabels(labels)],
+                steps_before=done,
             )
-        return stage
+        return replace(stage, steps=run.steps - steps * rounds)
 
 
 class PseudoLabels(Regulariser):

@@ -109,6 +109,7 @@ class CentroidLabels(Regulariser):
         steps: how many the training has.
     """
 
+    whole: ClassVar[bool] = True  # for ``uncertainty``, which is of a batch's mean prediction
     labels: Tensor
 
     def __init__(self, inputs: Inputs, batch_size: int, steps: int) -> None:

@@ -16,9 +16,29 @@ from harness_plugins.strategies.source_only import SourceOnly
 from harness_plugins.strategies.target_supervised import TargetSupervised
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import log_loss
 
 from harness.api import Unsupported
-from harness.testing import RegulariserChecks, StrategyChecks, a_run, small_backbone
+from harness.testing import (
+    RegulariserChecks,
+    StrategyChecks,
+    a_run,
+    digits,
+    shots,
+    small_backbone,
+)
+
+
+class Seen:
+    """What a batch of twelve inputs gives."""
+
+    def __init__(self, away):
+        draw = torch.Generator().manual_seed(round(away))
+        self.features = torch.randn(12, 6, generator=draw) * (1 + away)
+        self.logits = torch.randn(12, 5, generator=draw)
+
+    def __len__(self):
+        return len(self.features)
 
 
 class TestSourceOnly(StrategyChecks):
@@ -126,10 +146,46 @@ def test_the_target_is_listened_to_as_much_as_the_weight_says(strategy, weight):
     checks.strategy = strategy
     backbone, task = checks.given_task(classes=5, each=4, val=2)
     alone = SourceOnly().adapt(backbone, task, SourceOnly.defaults, a_run())
-    answers = [
+    deaf, listening = (
         strategy.adapt(backbone, task, {**strategy.defaults, weight: size}, a_run())
         for size in (0.0, 50.0)
-    ]
-    logits = [model.logits(task.unlabelled) for model in (alone, *answers)]
-    assert not torch.equal(logits[1], logits[2])
-    assert {*answers[0].trained} == {*alone.trained}
+    )
+    heard = [model.logits(task.unlabelled) for model in (deaf, listening)]
+    assert not torch.equal(*heard)
+    assert {*deaf.trained} == {*alone.trained}
+
+
+@pytest.mark.parametrize("strategy", [Coral(), Mcc(), Mmd()])
+def test_the_penalty_is_the_weight_times_what_lies_between(strategy):
+    """Added to the loss, and so lowered."""
+    checks = StrategyChecks()
+    checks.strategy = strategy
+    backbone, task = checks.given_task(classes=5, each=4, val=0)
+    source, target = Seen(0.0), Seen(3.0)
+    source.unlabelled = target
+    hp = {**strategy.defaults, f"{strategy.name}_weight": 7.0}
+    penalty = strategy.penalty(backbone, task, hp, a_run())
+    between = penalty.between(source, target).item()
+    assert between > 0
+    assert penalty.penalty(source).item() == pytest.approx(7 * between, rel=1e-6)
+
+
+def test_domains_count_alike_in_the_adversarys_loss():
+    """Whatever there is of each: the mean of the two means of Ganin et al. 2016, equation 4."""
+    features = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    adversary = Adversary(4, 6, weight=1.0)
+    told = adversary.classify(features).sigmoid().detach().double().numpy()
+    source = log_loss([1, 1], told[:2], labels=[0, 1])
+    target = log_loss([0] * 7, told[2:], labels=[0, 1])
+    found = adversary.loss(features[:2], features[2:], 0.5).item()
+    assert found == pytest.approx((source + target) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("strategy", [Coral(), Mmd()])
+def test_one_example_of_a_domain_is_refused(strategy):
+    checks = StrategyChecks()
+    checks.strategy = strategy
+    backbone, task = checks.given_task(classes=5, each=2, val=0)
+    alone = replace(task, unlabelled=shots(digits(backbone), 1, 1, skip=60).inputs)
+    with pytest.raises(Unsupported, match="here a batch has one example"):
+        strategy.adapt(backbone, alone, strategy.defaults, a_run())

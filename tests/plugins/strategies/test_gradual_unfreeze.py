@@ -49,9 +49,9 @@ def test_it_is_the_stages_trained_by_hand(given):
     """Two each of nine steps, and three in the last stage."""
     backbone, task = given
     hp = {"lr": 1e-2, "weight_decay": 0.1, "factor": 0.5}
-    found = STRATEGY.adapt(backbone, task, hp, a_run(steps=9))
+    found = STRATEGY.adapt(backbone, task, hp, a_run(steps=9, batch_size=4))
     model = None
-    for first, steps in [(3, 2), (2, 2), (1, 2), (0, 3)]:
+    for first, before, steps in [(3, 0, 2), (2, 2, 2), (1, 4, 2), (0, 6, 3)]:
         start = backbone if model is None else model.backbone
         names = start.parameters_from(first)
         rates = {name: 1e-2 * 0.5 ** (3 - backbone.block_of(name)) for name in names}
@@ -61,15 +61,16 @@ def test_it_is_the_stages_trained_by_hand(given):
             lr={"head": 1e-2, **rates},
             weight_decay=0.1,
             head=None if model is None else model.head,
+            steps_before=before,
         )
-        model = fit(stage, task, a_run(steps=steps))
+        model = fit(stage, task, a_run(steps=steps, batch_size=4))
     assert isinstance(model, Classifier)
     assert found.trained.keys() == model.trained.keys()
     assert all(torch.equal(found.trained[name], t) for name, t in model.trained.items())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 9])
-def test_it_takes_no_more_steps_than_it_may(given, steps, monkeypatch):
+def test_it_takes_all_the_steps_that_it_may(given, steps, monkeypatch):
     backbone, task = given
     run, taken = a_run(steps=steps), []
     monkeypatch.setattr(run, "keep", lambda step, training: taken.append(step))

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
-from harness_plugins.strategies.protonet import ProtoNet, linear, prototypes
+from harness_plugins.strategies.protonet import ProtoNet, prototype_head
 from scipy.special import log_softmax
 
 from harness.api import Diverged, HarnessError, OneClass, Source, Task
@@ -57,11 +57,21 @@ class TestProtoNet(StrategyChecks):
 
 def test_prototypes_are_the_means_of_unequal_classes():
     features = torch.tensor([[0.0, 2.0], [4.0, 4.0], [2.0, 0.0]], dtype=torch.float64)
-    means = prototypes(features, torch.tensor([0, 1, 0]), 2)
-    assert means.tolist() == [[1.0, 1.0], [4.0, 4.0]]
-    weight, bias = linear(means)
+    weight, bias = prototype_head(features, torch.tensor([0, 1, 0]), 2)
     assert weight.tolist() == [[2.0, 2.0], [8.0, 8.0]]
     assert bias.tolist() == [-2.0, -32.0]
+
+
+def test_a_class_without_examples_is_never_predicted():
+    """A classifier by distances in NumPy knows the two that have some."""
+    features = torch.randn(8, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 2] * 4)
+    weight, bias = prototype_head(features, labels, 4)
+    far = 100 * torch.randn(50, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    means = [features[labels == label].mean(0) for label in (0, 2)]
+    nearest = torch.stack([(far - mean).square().sum(1) for mean in means]).argmin(0)
+    found = (far @ weight.T + bias).argmax(1)
+    assert found.tolist() == (2 * nearest).tolist()
 
 
 def test_too_few_source_classes_are_refused():

@@ -53,17 +53,18 @@ def test_it_is_its_rounds_trained_by_hand():
     """Of two rounds and thirty steps, ten each, with labels from the round before."""
     backbone, task = given()
     hp = {"lr": 5e-2, "weight_decay": 1e-2, "confidence": 0.35}
-    found = SelfTraining(rounds=2).adapt(backbone, task, hp, a_run(steps=30))
+    found = SelfTraining(rounds=2).adapt(backbone, task, hp, a_run(steps=30, batch_size=4))
     blind, counts = replace(task, val=None), []
     stage = Recipe(backbone, backbone.parameters_from(0), lr=5e-2, weight_decay=1e-2, steps=10)
-    model = fit(stage, blind, a_run(steps=30))
-    for _ in range(2):
+    model = fit(stage, blind, a_run(steps=30, batch_size=4))
+    for done in (10, 20):
         shares = model.logits(task.unlabelled).softmax(1)
         labels = torch.tensor([int(p.argmax()) if p.max() > 0.35 else -100 for p in shares])
         counts.append((labels >= 0).sum().item())
         penalty = PseudoLabels(labels)
         stage = replace(stage, backbone=model.backbone, head=model.head, regularisers=[penalty])
-        model = fit(stage, blind, a_run(steps=30))
+        stage = replace(stage, steps_before=done)
+        model = fit(stage, blind, a_run(steps=30, batch_size=4))
     assert 0 < max(counts) < len(task.unlabelled)
     assert torch.equal(found.logits(task.unlabelled), model.logits(task.unlabelled))
 

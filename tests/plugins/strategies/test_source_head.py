@@ -5,11 +5,10 @@ import copy
 import pytest
 import torch
 from harness_plugins.strategies._source_head import source_head, source_logits, with_source_head
-from harness_plugins.strategies.logistic_probe import LogisticProbe
 from sklearn.linear_model import LogisticRegression
 
 from harness.api import OneClass, Source, Task
-from harness.testing import a_run, digits, shots, small_backbone
+from harness.testing import a_run, digits, residual_backbone, shots, small_backbone
 
 
 def test_it_is_a_logistic_regression_of_the_sources_classes():
@@ -22,14 +21,25 @@ def test_it_is_a_logistic_regression_of_the_sources_classes():
     centre = seen.mean(0)
     scale = (seen - centre).square().mean().sqrt()
     seen = ((seen - centre) / scale).numpy()
-    model = LogisticRegression(
-        C=1 / (len(seen) * LogisticProbe.defaults["l2"]), tol=1e-10, max_iter=10000
-    )
+    model = LogisticRegression(C=1 / (len(seen) * 1e-3), tol=1e-10, max_iter=10000)
     expected = model.fit(seen, source.examples.labels.numpy()).predict_proba(seen)
     task = Task(source.examples, OneClass.of(6))
     found = source_logits(prepared, task, source.examples.inputs, a_run()).softmax(1)
     assert found.numpy() == pytest.approx(expected, abs=2e-2)
     assert prepared.digest() == backbone.digest()
+
+
+def test_it_is_as_sure_as_it_is_right():
+    """On examples that it was not fitted to: answers that say nothing are not worth keeping."""
+    backbone = residual_backbone()
+    examples = digits(backbone)
+    target = OneClass.of(10)
+    prepared = with_source_head(backbone, Source(shots(examples, 100, 10), target), a_run()).eval()
+    unseen = shots(examples, 60, 10, skip=100)
+    told = source_logits(prepared, Task(unseen, target), unseen.inputs, a_run()).softmax(1)
+    sure, label = told.max(1)
+    right = (label == unseen.labels).float().mean().item()
+    assert sure.mean().item() == pytest.approx(right, abs=0.1)
 
 
 def test_each_asks_for_a_copy_of_its_own():
