@@ -86,14 +86,20 @@ PLAN: dict[int, Step] = {
 
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     {
+        "728eea039b95b4e0": "c2552f2549a8d9e6",  # strategy adda
+        "5be78f8dfdee9687": "b30f3e1e5b822247",  # strategy coral
+        "a2586009335f4565": "45a547511a1564a7",  # strategy model_soup
+        "0ef72d69053741bd": "c7789d6cc30ba452",  # strategy proto_maml
+        "763034ee0d4a27ff": "1deff5d1729d670f",  # strategy protonet
+        "a9bae3cd2463a5d8": "a223db504bc4c180",  # strategy shot
+    },
+    {
         "dedbb53adbd0d999": "2b8ff7af60165327",  # strategy adapter
     },
     {
         "2b8ff7af60165327": "7d5f263eed33c0c1",  # strategy adapter
         "c2552f2549a8d9e6": "cb6bcd4c59b7673d",  # strategy adda
-        "b77bc6ad60c26ffd": "c347bbc496a5ee71",  # strategy co_tuning
         "b30f3e1e5b822247": "5c62cef2a936f8b3",  # strategy coral
-        "faeaf0d5bf879540": "ad190768ca02f380",  # strategy dann
         "7ead90f1d2db0ce0": "8be3294a8807060a",  # strategy full_finetune
         "f4e90b6842cc27bb": "5c464bcd4dd22168",  # strategy mcc
         "699a7349758cb2cd": "2904b9089e9152e0",  # strategy mmd
@@ -118,7 +124,6 @@ SAME_NUMBERS: Sequence[Mapping[str, str]] = (
         "5d576bb6691a083c": "b781cd2a84d88ee6",  # pretraining simclr
         "9c881438fe7a65bc": "8b885805c401c348",  # pretraining supervised
         "5c62cef2a936f8b3": "eb9a2ff68cd35c02",  # strategy coral
-        "ad190768ca02f380": "8d5ae377dc569939",  # strategy dann
         "8be3294a8807060a": "e836ffdcfefb0c0b",  # strategy full_finetune
         "1decb2a7e8480421": "2e9ce8011c609f5b",  # strategy partial_freeze
         "1deff5d1729d670f": "4d8a9b8f25fbd359",  # strategy protonet

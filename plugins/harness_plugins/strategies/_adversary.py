@@ -38,8 +38,11 @@ class Adversary(Regulariser):
         features = ReverseGradient.apply(
             torch.cat([source, target]), self.weight * reversal(progress)
         )
-        of_source, of_target = self.classify(features).split([len(source), len(target)])
-        return (F.softplus(-of_source).mean() + F.softplus(of_target).mean()) / 2
+        of_source = torch.cat([source.new_ones(len(source)), target.new_zeros(len(target))])
+        share = len(source) / len(features)
+        weight = torch.where(of_source > 0, 0.5 / share, 0.5 / (1 - share))
+        answers = self.classify(features)
+        return F.binary_cross_entropy_with_logits(answers, of_source, weight)
 
 
 class ReverseGradient(torch.autograd.Function):
