@@ -161,7 +161,8 @@ class Regulariser(nn.Module):
     @contextmanager
     def scoring(self, model: Classifier) -> Iterator[None]:
         """A context in which ``model`` is as it is to be scored and kept: with other weights or
-        statistics than it trains with, where it should train on with those that it had."""
+        statistics than it trains with, where it should train on with those that it had. Those of
+        regularisers that come later in a recipe are around it."""
         yield
 
 
