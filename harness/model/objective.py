@@ -77,9 +77,11 @@ class Objective:
 
     @contextmanager
     def scoring(self) -> Iterator[None]:
-        """A context in which the model is as it is to be scored and kept."""
+        """A context in which the model is as it is to be scored and kept. The last of a recipe's
+        regularisers has its say first: what a trick adds gives the weights, of which what was there
+        before takes the statistics."""
         with ExitStack() as stack:
-            for regulariser in self._that_override("scoring"):
+            for regulariser in reversed(self._that_override("scoring")):
                 stack.enter_context(regulariser.scoring(self._model))
             yield
 

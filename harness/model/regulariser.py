@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
+class Mixture:
+    """Of which of the task's training examples each input of a batch is mixed, int64 ``[b, k]``,
+    and in which shares, float ``[b, k]``, which sum to 1."""
+
+    index: Tensor
+    shares: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Batch:
     """What a step learns from. Its features and logits are computed when they are first asked for,
     once for all that ask. :func:`dataclasses.replace` gives a batch that computes its own.
@@ -28,13 +37,15 @@ class Batch:
         targets: int64 classes ``[b]`` or float probabilities ``[b, classes]``. Of unlabelled
             inputs there are none.
         index: int64 ``[b]`` on the device: which of the task's training examples these are, or
-            which of its unlabelled inputs.
+            which of its unlabelled inputs. Of mixed inputs, the first of each: what is known of
+            each example, :meth:`look_up` finds.
         progress: the share of the training that was done before this step: 0 at first, below 1.
         generator: of the CPU, part of every checkpoint, for whatever a regulariser draws.
         stored: whether the frozen blocks have done their part.
         unlabelled: a batch of the task's unlabelled inputs, where a regulariser asks for them. It
             goes through the model together with this one, so that batch norm sees both.
         taps: blocks of which :meth:`entering` may be asked.
+        mixture: what inputs are mixed of, where they are: :meth:`mixed`.
     """
 
     model: Classifier
@@ -46,6 +57,7 @@ class Batch:
     stored: bool = False
     unlabelled: Batch | None = None
     taps: frozenset[int] = frozenset()
+    mixture: Mixture | None = None
     _pass: _Pass = field(init=False, repr=False)
     _part: int = field(init=False, repr=False, default=0)
 
@@ -84,14 +96,43 @@ class Batch:
             return self.features
         return self._pass.entering(block)[self._part]
 
+    def mixed(self, others: Tensor, share: float, inputs: Tensor, targets: Tensor) -> Batch:
+        """A batch of mixtures: each input keeps ``share`` of what it was, and takes the rest from
+        that at ``others``, int64 ``[b]``. What was mixed before is mixed further."""
+        own = self.mixture or Mixture(self.index[:, None], torch.ones_like(self.index)[:, None])
+        shares = own.shares.to(torch.float32)
+        mixture = Mixture(
+            torch.cat([own.index, own.index[others]], 1),
+            torch.cat([share * shares, (1 - share) * shares[others]], 1),
+        )
+        return replace(self, inputs=inputs, targets=targets, mixture=mixture)
+
+    def look_up(self, table: Tensor, *, logs: bool = False) -> Tensor:
+        """What a table of probabilities, float ``[n, classes]``, says of the batch's examples,
+        ``[b, classes]``: of mixed ones, what it says of their parts, mixed as these are.
+
+        Args:
+            logs: the table is of logarithms, and so is what is given; the probabilities are mixed.
+        """
+        if self.mixture is None:
+            return table[self.index]
+        rows, shares = table[self.mixture.index], self.mixture.shares[..., None].to(table.dtype)
+        return (rows + shares.log()).logsumexp(1) if logs else (shares * rows).sum(1)
+
     def split(self, sizes: Sequence[int]) -> Iterator[Batch]:
         """Parts of so many examples, each of which goes through the model by itself."""
         if len(sizes) == 1:
             yield replace(self)
             return
-        tensors = [self.inputs, self.index] + ([] if self.targets is None else [self.targets])
-        for inputs, index, *targets in zip(*(t.split([*sizes]) for t in tensors), strict=True):
-            yield replace(self, inputs=inputs, index=index, targets=targets[0] if targets else None)
+        end = 0
+        for size in sizes:
+            rows, end = slice(end, end + size), end + size
+            mixture = self.mixture
+            if mixture is not None:
+                mixture = Mixture(mixture.index[rows], mixture.shares[rows])
+            targets = None if self.targets is None else self.targets[rows]
+            inputs, index = self.inputs[rows], self.index[rows]
+            yield replace(self, inputs=inputs, index=index, targets=targets, mixture=mixture)
 
 
 class _Pass:
@@ -164,7 +205,8 @@ class Regulariser(nn.Module):
     @contextmanager
     def scoring(self, model: Classifier) -> Iterator[None]:
         """A context in which ``model`` is as it is to be scored and kept: with other weights or
-        statistics than it trains with, where it should train on with those that it had."""
+        statistics than it trains with, where it should train on with those that it had. Those of
+        regularisers that come later in a recipe are around it."""
         yield
 
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from harness_plugins.tricks.cutmix import Cutting
+from harness_plugins.tricks.mixup import Mixing
 from torch import nn
 
 from harness.api import (
@@ -85,6 +87,24 @@ class TestBatch:
     def test_a_block_that_nobody_tapped_is_refused(self, backbone, task):
         with pytest.raises(ValueError, match="block 2 is not among the taps"):
             a_batch(backbone, task, taps=(1,)).entering(2)
+
+
+@pytest.mark.parametrize("logs", [False, True])
+def test_what_a_table_says_is_mixed_as_inputs_and_targets_are(logs):
+    """mixup, CutMix and their parts: targets are a table of labels, and follow their own way."""
+    count, generator = 12, torch.Generator().manual_seed(0)
+    labels = torch.arange(count) % 3
+    table = F.one_hot(labels, 3).float() * 0.7 + 0.1
+    index = torch.randperm(count, generator=generator)
+    inputs = torch.zeros(count, 1, 8, 8)
+    batch = Batch(None, inputs, table[index], index, 0.0, generator)
+    told = table.log() if logs else table
+    assert torch.equal(batch.look_up(told, logs=logs), told[index])
+    for mixing in (Mixing(1.0, 3), Cutting(1.0, 3), Mixing(1.0, 3)):
+        batch = mixing.batch(batch)
+        found = torch.cat([part.look_up(told, logs=logs) for part in batch.split([5, 4, 3])])
+        torch.testing.assert_close(found.exp() if logs else found, batch.targets)
+    assert not torch.allclose(batch.targets, table[index], atol=1e-2)
 
 
 class Look(Regulariser):

@@ -71,10 +71,12 @@ class Corrupted(DatasetWrapper):
     Parameters are those of CIFAR-10-C where an image's shorter side is below 64 pixels, and of
     ImageNet-C where it is not; images are corrupted at the size that they come in, before a model's
     size is made of them. Frost is drawn and not taken from photographs, and snow is drawn by the
-    same recipe: neither is the original, and results on these two compare with each other only.
-    The others differ from the original in how pixels are interpolated and rounded. Severities of an
-    image are of the same draws. A fifth of each class becomes the test split first where the
-    dataset has none. ``episodes`` are drawn from the training split: name it in ``splits``.
+    same recipe: neither is the original, and results on these two compare with each other only. The
+    others differ from the original in how pixels are interpolated and rounded, and glass blur in
+    that all pixels move at once, up to the edges, where the original walks them one by one from the
+    bottom right and leaves a border. Severities of an image are of the same draws. A fifth of each
+    class becomes the test split first where the dataset has none. ``episodes`` are drawn from the
+    training split: name it in ``splits``.
 
     Args:
         dataset: the other dataset.

@@ -44,7 +44,7 @@ class OldAnswers(Regulariser):
 
     def penalty(self, batch: Batch) -> Tensor:
         told = (self.head(batch.features) / TEMPERATURE).log_softmax(1)
-        agreed: Tensor = (self.expected[batch.index] * told).sum(1).mean()
+        agreed: Tensor = (batch.look_up(self.expected) * told).sum(1).mean()
         return -self.weight * agreed
 
 
@@ -57,7 +57,7 @@ class Lwf(LpFt):
     The paper too trains the new head first ("warm-up"), and then all parameters together, that old
     head's among them; it has a ``weight`` of 1. The head is fitted to the source once, by logistic
     regression, or is the classifier of published weights where there is no source. Answers are to
-    each example as it is, not to views of it.
+    each example as it is, not to views of it, and are mixed where inputs are.
     """
 
     name: ClassVar[str] = "lwf"

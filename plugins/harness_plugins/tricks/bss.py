@@ -11,6 +11,7 @@ from torch import Tensor
 from harness.api import (
     Batch,
     FloatDistribution,
+    HarnessError,
     Recipe,
     Regulariser,
     Run,
@@ -55,7 +56,21 @@ class Bss(Trick):
     space: ClassVar[Space] = {"weight": FloatDistribution(1e-6, 1e-2, log=True)}
     defaults: ClassVar[Settings] = {"weight": 1e-5}
 
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise HarnessError(f"bss's count is {self.count}", "Give 1 or more")
+
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        """Add the penalty.
+
+        Raises:
+            HarnessError: nothing but the head trains.
+        """
+        if not recipe.trainable:
+            raise HarnessError(
+                "bss shrinks features, and here nothing trains that changes them",
+                "Leave the trick out for this strategy",
+            )
         shrinkage = SpectralShrinkage(hp["weight"], self.count)
         return replace(recipe, regularisers=[*recipe.regularisers, shrinkage])
 

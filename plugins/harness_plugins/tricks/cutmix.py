@@ -48,7 +48,8 @@ class Cutting(Regulariser):
         inputs[..., rows, columns] = batch.inputs[others][..., rows, columns]
         cut = (rows.stop - rows.start) * (columns.stop - columns.start) / (height * width)
         targets = probabilities(batch.targets, self.classes)
-        return replace(batch, inputs=inputs, targets=(1 - cut) * targets + cut * targets[others])
+        targets = (1 - cut) * targets + cut * targets[others]
+        return batch.mixed(others, 1 - cut, inputs, targets)
 
 
 def box(size: tuple[int, int], left: float, centre: tuple[int, int]) -> tuple[slice, slice]:

@@ -21,6 +21,7 @@ from harness.api import (
     Space,
     Task,
     Trick,
+    Unsupported,
     hookimpl,
 )
 from harness_plugins.strategies.logistic_probe import LogisticProbe
@@ -57,7 +58,8 @@ class BehaviourDistance(Regulariser):
                 logits = probe.classify(source.features_from(maps, tap))
                 loss = self.task.target.criterion(logits.float(), some.labels)
             (slope,) = torch.autograd.grad(loss, maps)
-            self.register_buffer(f"attention{tap}", attention(maps.detach(), slope))
+            last = channels_last(source, maps)
+            self.register_buffer(f"attention{tap}", attention(maps.detach(), slope, last=last))
 
     def penalty(self, batch: Batch) -> Tensor:
         (source,), (*inner, _) = self.source, self.taps
@@ -69,25 +71,48 @@ class BehaviourDistance(Regulariser):
         before = {**theirs, self.taps[-1]: last}
         apart = [
             self.get_buffer(f"attention{tap}")
-            @ by_channel((batch.entering(tap).float() - before[tap].float()).square()).mean(1)
+            @ by_channel(
+                (batch.entering(tap).float() - before[tap].float()).square(),
+                last=channels_last(source, before[tap]),
+            ).mean(1)
             for tap in self.taps
         ]
         return self.weight / 2 * torch.stack(apart).sum()
 
 
-def attention(maps: Tensor, slope: Tensor) -> Tensor:
+def attention(maps: Tensor, slope: Tensor, *, last: bool = False) -> Tensor:
     """A softmax, over channels, of how much the loss rises without each of them, ``[C]``.
 
     Args:
         maps: what leaves a block, of any shape that :func:`by_channel` takes.
         slope: the gradient of the loss by them.
     """
-    return by_channel(-maps * slope).sum(1).softmax(0)
+    return by_channel(-maps * slope, last=last).sum(1).softmax(0)
 
 
-def by_channel(maps: Tensor) -> Tensor:
-    """``[C, …]`` of maps ``[b, C, …]``, or of tokens ``[b, T, C]``."""
-    return maps.movedim(2 if maps.ndim == 3 else 1, 0).flatten(1)
+def by_channel(maps: Tensor, *, last: bool = False) -> Tensor:
+    """``[C, …]`` of maps ``[b, C, …]``, of tokens ``[b, T, C]``, or, where channels are ``last``,
+    of maps ``[b, H, W, C]``."""
+    return maps.movedim(-1 if last or maps.ndim == 3 else 1, 0).flatten(1)
+
+
+def channels_last(backbone: Backbone, maps: Tensor) -> bool:
+    """Whether maps are ``[b, H, W, C]``: where timm's ``output_fmt`` of the model says so.
+
+    Raises:
+        Unsupported: by their sides, which are square as images are, they are not what it says.
+    """
+    if maps.ndim != 4:
+        return False
+    models = [backbone.body, *backbone.body.children()]
+    last = any(getattr(model, "output_fmt", None) == "NHWC" for model in models)
+    _, first, middle, end = maps.shape
+    if (middle == end != first) if last else (first == middle != end):
+        raise Unsupported(
+            f"delta cannot tell which side of {list(maps.shape[1:])}, which leaves a block of this "
+            "model, are channels: leave the trick out for this model"
+        )
+    return last
 
 
 @dataclass(frozen=True)

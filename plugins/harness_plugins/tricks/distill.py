@@ -47,7 +47,7 @@ class Answers(Regulariser):
         self.register_buffer("answers", probe.logits(train.inputs))
 
     def penalty(self, batch: Batch) -> Tensor:
-        theirs = (self.answers[batch.index] / self.temperature).log_softmax(1)
+        theirs = batch.look_up((self.answers / self.temperature).log_softmax(1), logs=True)
         mine = (batch.logits.float() / self.temperature).log_softmax(1)
         apart = F.kl_div(mine, theirs, log_target=True, reduction="batchmean")
         return self.weight * self.temperature**2 * apart
@@ -60,9 +60,9 @@ class Distill(Trick):
     It is named by its label, and may have another architecture and ``compared = false``.
 
     It answers by a logistic regression on its features, of the same training examples, and of each
-    as it is: not of views of it, or of mixtures. The loss of the labels counts once, that of the
-    answers ``weight`` times. The paper tries temperatures from 1 to 20, and finds 2.5 to 4 best for
-    the smallest students.
+    as it is, not of views of it; of a mixture, it answers with its parts' probabilities, mixed. The
+    loss of the labels counts once, that of the answers ``weight`` times. The paper tries
+    temperatures from 1 to 20, and finds 2.5 to 4 best for the smallest students.
     """
 
     teacher: str = "teacher"

@@ -42,11 +42,8 @@ class Mixing(Regulariser):
         def mixed(values: Tensor) -> Tensor:
             return share * values + (1 - share) * values[others]
 
-        return replace(
-            batch,
-            inputs=mixed(batch.inputs.float()),
-            targets=mixed(probabilities(batch.targets, self.classes)),
-        )
+        targets = mixed(probabilities(batch.targets, self.classes))
+        return batch.mixed(others, share, mixed(batch.inputs.float()), targets)
 
 
 def probabilities(targets: Tensor | None, classes: int) -> Tensor:

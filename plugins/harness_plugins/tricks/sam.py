@@ -91,7 +91,8 @@ class Sam(Trick):
     defaults: ClassVar[Settings] = {"rho": 0.05}
 
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
-        head = recipe.head is not None or not recipe.trainable
+        given = () if recipe.head is None else recipe.head.parameters()
+        head = not recipe.trainable or any(bool(values.any()) for values in given)
 
         def optimizer(groups: list[dict[str, Any]]) -> Optimizer:
             return SharpnessAware(recipe.optimizer(groups), hp["rho"], head)

@@ -43,6 +43,16 @@ class Sgd(Trick):
             raise HarnessError(f"sgd's momentum is {self.momentum}", "Give 0 or more, below 1")
 
     def amend(self, recipe: Recipe, task: Task, hp: Settings, run: Run) -> Recipe:
+        """Take the place of AdamW.
+
+        Raises:
+            HarnessError: the recipe has another optimiser.
+        """
+        if recipe.optimizer is not Recipe.optimizer:
+            raise HarnessError(
+                "sgd takes the place of AdamW, and this training has another optimiser",
+                "Name sgd before sam, or leave it out for a strategy with an optimiser of its own",
+            )
         rates = {name: hp["times"] * rate for name, rate in by_name(recipe.lr).items()}
         return replace(recipe, lr=rates, optimizer=partial(torch.optim.SGD, momentum=self.momentum))
 

@@ -55,9 +55,15 @@ class StochasticDepth(Trick):
         """Put the branches' chances into a copy of the backbone.
 
         Raises:
-            HarnessError: it has no such branches.
+            HarnessError: it has no such branches, or nothing but the head trains.
         """
         self.check_backbone(recipe.backbone)
+        if not recipe.trainable:
+            raise HarnessError(
+                "stochastic_depth leaves out residual branches of blocks that train, and here none "
+                "does",
+                "Leave the trick out for this strategy",
+            )
 
         def edit(body: nn.Module) -> None:
             blocks = [*places(body)]

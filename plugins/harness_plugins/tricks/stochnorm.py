@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -26,19 +28,35 @@ from harness.api import (
 class Stochastic(_BatchNorm):
     """A batch norm that draws, for each channel and step, whose statistics it takes: with a chance
     of ``share`` the batch's. It is put before another class of batch norms, which may do more, such
-    as an activation: :func:`stochastic`."""
+    as an activation: :func:`stochastic`.
+
+    Without gradients nothing is drawn: that is how statistics are pooled, which are the batches'.
+    """
 
     share: float
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training:
+        if not (self.training and torch.is_grad_enabled()):
             return super().forward(input)
-        self.training = False
-        running = super().forward(input)
-        self.training = True
+        with self._predicting():
+            running = super().forward(input)
         own = super().forward(input)  # after the other: it moves the running statistics
         drawn = torch.rand(self.num_features, device=input.device) < self.share
         return torch.where(drawn.view(-1, *[1] * (input.ndim - 2)), own, running)
+
+    @contextmanager
+    def _predicting(self) -> Iterator[None]:
+        """Evaluation mode, with statistics that stay: the pass backwards looks at them again."""
+        moving = self.running_mean, self.running_var
+        assert moving[0] is not None
+        assert moving[1] is not None
+        self.training = False
+        self.running_mean, self.running_var = moving[0].clone(), moving[1].clone()
+        try:
+            yield
+        finally:
+            self.training = True
+            self.running_mean, self.running_var = moving
 
 
 def stochastic(norm: type[_BatchNorm]) -> type[Stochastic]:

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.tricks.bss import Bss, SpectralShrinkage
 
-from harness.api import Batch
-from harness.testing import RegulariserChecks, TrickChecks, small_backbone
+from harness.api import Batch, HarnessError
+from harness.testing import RegulariserChecks, TrickChecks, a_run, small_backbone
 
 
 class TestBss(TrickChecks):
@@ -27,3 +28,16 @@ class TestSpectralShrinkage(RegulariserChecks):
         batch = Batch(Model(), features, None, torch.arange(3), 0.0, torch.Generator())
         assert SpectralShrinkage(0.1, 1).penalty(batch).item() == pytest.approx(0.1 * 0.25)
         assert SpectralShrinkage(0.1, 2).penalty(batch).item() == pytest.approx(0.1 * 4.25)
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_fewer_than_one_value_is_refused(count):
+    with pytest.raises(HarnessError, match=f"bss's count is {count}"):
+        Bss(count=count)
+
+
+def test_a_strategy_of_which_nothing_but_the_head_trains_is_refused():
+    backbone, task = RegulariserChecks.given_task()
+    strategy = LinearProbe().with_tricks([Bss()])
+    with pytest.raises(HarnessError, match="bss shrinks features, and here nothing trains"):
+        strategy.adapt(backbone, task, strategy.defaults, a_run())

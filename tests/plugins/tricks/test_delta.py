@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from harness_plugins.backbones.timm import Timm
 from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.strategies.logistic_probe import LogisticProbe
-from harness_plugins.tricks.delta import BehaviourDistance, Delta, by_channel
+from harness_plugins.tricks.delta import BehaviourDistance, Delta, by_channel, channels_last
 
-from harness.api import Batch, Classifier, HarnessError, Recipe, fit
+from harness.api import Batch, Classifier, HarnessError, Recipe, Unsupported, fit
 from harness.model.classifier import trainable_copy
 from harness.testing import RegulariserChecks, TrickChecks, a_run, small_backbone
 
@@ -82,6 +83,19 @@ def test_channels_are_where_maps_and_tokens_have_them():
     assert by_channel(maps)[1].tolist() == [4, 5, 6, 7, 16, 17, 18, 19]
     assert by_channel(torch.arange(12).view(2, 3, 2))[1].tolist() == [1, 3, 5, 7, 9, 11]
     assert by_channel(torch.arange(6).view(2, 3))[1].tolist() == [1, 4]
+
+
+def test_maps_of_a_swin_have_their_channels_last():
+    args = {"embed_dim": 12, "depths": (1, 1), "num_heads": (1, 1), "window_size": 4}
+    swin = Timm().build("swin_tiny_patch4_window7_224", input_size=32, pretrained=False, args=args)
+    maps = swin.eval().activations(swin.example, 2)
+    assert maps.shape[1] == maps.shape[2] != maps.shape[3]
+    assert channels_last(swin, maps)
+    assert torch.equal(by_channel(maps, last=True)[3], maps[..., 3].flatten())
+    with pytest.raises(Unsupported, match="cannot tell which side"):
+        channels_last(small_backbone(), maps)
+    with pytest.raises(Unsupported, match="cannot tell which side"):
+        channels_last(swin, maps.movedim(-1, 1))
 
 
 def test_what_is_stored_of_frozen_blocks_gives_the_same_training():

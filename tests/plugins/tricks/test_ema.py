@@ -1,7 +1,13 @@
 """A moving average of weights, against its recursion written out."""
 
+import copy
+from dataclasses import replace
+
+import pytest
 import torch
+from harness_plugins.strategies.maml import Maml
 from harness_plugins.tricks.ema import Ema, MovingAverage
+from torch import nn
 
 from harness.api import Recipe, fit
 from harness.testing import RegulariserChecks, TrickChecks, a_run
@@ -31,3 +37,23 @@ class TestMovingAverage(RegulariserChecks):
             average = 0.8 * average + 0.2 * weight
         assert not torch.allclose(average, seen[-1])
         assert torch.allclose(model.head.weight, average, atol=1e-6)
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_statistics_that_a_strategy_pools_are_those_under_the_kept_weights(validated):
+    """MAML's, against one pass in training mode through a copy that has what was kept."""
+    backbone, task = TestEma().given_task(classes=5, each=8, val=4)
+    task = task if validated else replace(task, val=None)
+    maml = Maml().with_tricks([Ema()])
+    run = a_run(steps=6, batch_size=1000)
+    model = maml.adapt(backbone, task, {**maml.defaults, "ema.decay": 0.5}, run)
+    copied = copy.deepcopy(model.backbone).train()
+    norms = [m for m in copied.modules() if isinstance(m, nn.BatchNorm2d)]
+    kept = [(norm.running_mean.clone(), norm.running_var.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        copied.features(task.train.inputs[:])
+    for norm, (mean, variance) in zip(norms, kept, strict=True):
+        torch.testing.assert_close(mean, norm.running_mean, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(variance, norm.running_var, rtol=1e-4, atol=1e-5)

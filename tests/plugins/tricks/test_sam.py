@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from harness_plugins.tricks.dropout import Dropout
 from harness_plugins.tricks.sam import Sam, SharpnessAware
 
 from harness.api import OneClass, Recipe, Task, constant, fit
@@ -94,6 +95,23 @@ def test_a_head_of_zeros_moves_only_where_nothing_else_does(first, head, plain):
     sharp = Sam().amend(recipe, task, {"rho": 0.5}, a_run())
     found, expected = (fit(each, task, a_run(steps=1)).trained for each in (sharp, recipe))
     assert plain == all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_a_head_of_zeros_stays_whatever_is_put_before_it():
+    """A dropout of nothing changes nothing, before SAM or after it."""
+    backbone = still_norms()
+    task = Task(shots(digits(backbone), 4, 5), OneClass.of(5))
+    plain = Recipe(backbone, backbone.parameters_from(0), lr=1e-2)
+    found = []
+    for tricks in ([Sam()], [Dropout(), Sam()], [Sam(), Dropout()]):
+        recipe = plain
+        for trick in tricks:
+            hp = {"rho": 0.5} if isinstance(trick, Sam) else {"share": 0.0}
+            recipe = trick.amend(recipe, task, hp, a_run())
+        model = fit(recipe, task, a_run(steps=5))
+        found.append([*model.head.parameters(), *model.backbone.parameters()])
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
 
 
 def still_norms():

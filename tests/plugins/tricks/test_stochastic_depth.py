@@ -4,11 +4,12 @@ import pytest
 import timm
 import torch
 from harness_plugins.backbones.timm import Timm
+from harness_plugins.strategies.linear_probe import LinearProbe
 from harness_plugins.tricks.stochastic_depth import StochasticDepth, places
 from timm.layers import DropPath
 
 from harness.api import HarnessError, Recipe
-from harness.testing import TrickChecks, digits, residual_backbone, small_backbone
+from harness.testing import TrickChecks, a_run, digits, residual_backbone, small_backbone
 
 
 class TestStochasticDepth(TrickChecks):
@@ -64,3 +65,10 @@ def test_a_model_without_branches_is_refused():
         amended(small_backbone(), 0.1)
     with pytest.raises(HarnessError, match="Take a residual network or a transformer of timm"):
         StochasticDepth().check_backbone(small_backbone().to("meta"))
+
+
+def test_a_strategy_of_which_nothing_but_the_head_trains_is_refused():
+    backbone, task = TestStochasticDepth().given_task(classes=5, each=8, val=0)
+    strategy = LinearProbe().with_tricks([StochasticDepth()])
+    with pytest.raises(HarnessError, match="branches of blocks that train, and here none does"):
+        strategy.adapt(backbone, task, strategy.defaults, a_run())

@@ -12,7 +12,7 @@ from harness_plugins.tricks.stochnorm import StochNorm, norms, stochastic
 from timm.layers import BatchNormAct2d
 from torch import nn
 
-from harness.api import HarnessError, OneClass, Task, fit
+from harness.api import HarnessError, OneClass, Task, fit, recalibrated
 from harness.testing import TrickChecks, a_run, digits, residual_backbone, shots, small_backbone
 
 
@@ -65,6 +65,43 @@ def test_each_channel_is_normalised_one_way_or_the_other(given):
     assert mixing.running_var.numpy() == pytest.approx(expected, rel=1e-4)
     assert mixing.running_mean.numpy() == pytest.approx(0.9 * old_mean + 0.1 * mean, abs=1e-5)
     assert mixing.num_batches_tracked == 1
+
+
+def test_gradients_are_those_of_the_mixture_by_the_statistics_before_the_step(given):
+    norm, inputs = given
+    mixing = drawn(norm, 0.4).double()
+    x = inputs.double().requires_grad_()
+    mean, variance = mixing.running_mean.clone(), mixing.running_var.clone()
+    torch.manual_seed(5)
+    chosen = (torch.rand(40) < 0.4).double().view(40, 1, 1)
+    torch.manual_seed(5)
+    weights = torch.randn(x.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    wanted = [x, mixing.weight, mixing.bias]
+    found = torch.autograd.grad((mixing(x) * weights).sum(), wanted)
+
+    def normalised(mean, variance):
+        return (x - mean.view(40, 1, 1)) / (variance.view(40, 1, 1) + norm.eps).sqrt()
+
+    own = normalised(x.mean((0, 2, 3)), x.var((0, 2, 3), correction=0))
+    hat = chosen * own + (1 - chosen) * normalised(mean, variance)
+    mixed = mixing.weight.view(40, 1, 1) * hat + mixing.bias.view(40, 1, 1)
+    expected = torch.autograd.grad((mixed.relu() * weights).sum(), wanted)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_statistics_are_pooled_of_what_the_batches_own_give():
+    """MAML's recalibration, of norms behind one another, against the same norms without draws."""
+    backbone = small_backbone()
+    task = Task(shots(digits(backbone), 6, 4), OneClass.of(4))
+    recipe = FullFinetune().recipe(backbone, task, FullFinetune.defaults, a_run())
+    recipe = StochNorm().amend(recipe, task, {"share": 0.5}, a_run())
+    pooled, expected = (
+        dict(recalibrated(each, task.train.inputs, 10).named_buffers())
+        for each in (recipe.backbone, backbone)
+    )
+    assert any("running_var" in name for name in expected)
+    assert all(torch.equal(pooled[name], value) for name, value in expected.items())
 
 
 def test_each_step_draws_anew_and_predictions_draw_nothing(given):

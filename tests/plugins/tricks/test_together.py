@@ -95,7 +95,7 @@ def test_each_has_its_effect_beside_all_others(left_out):
 
 
 def test_those_of_the_head_alone_go_together_on_a_probe():
-    head_only = [t for t in ALL if not isinstance(t, Llrd | HeadLr | StochasticDepth)]
+    head_only = [t for t in ALL if not isinstance(t, Llrd | HeadLr | Bss | StochasticDepth)]
     strategy = LinearProbe().with_tricks(head_only)
     found = trained(strategy, a_run(steps=3))
     assert {*found} == {"head.1.weight", "head.1.bias"}
