@@ -86,12 +86,20 @@ PLAN: dict[int, Step] = {
 
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     {
+        "9672e408a6d22963": "533e518c8476a98d",  # dataset corrupted
         "728eea039b95b4e0": "c2552f2549a8d9e6",  # strategy adda
         "5be78f8dfdee9687": "b30f3e1e5b822247",  # strategy coral
         "a2586009335f4565": "45a547511a1564a7",  # strategy model_soup
         "0ef72d69053741bd": "c7789d6cc30ba452",  # strategy proto_maml
         "763034ee0d4a27ff": "1deff5d1729d670f",  # strategy protonet
         "a9bae3cd2463a5d8": "a223db504bc4c180",  # strategy shot
+        "093b240f1f670135": "0f3835c6a30d52ad",  # trick bss
+        "ad256d1f2ecc897c": "9d7e203707980905",  # trick class_weights
+        "c05fc68ef47d9f1c": "2e518a6e6c64fff9",  # trick cutmix
+        "c3182cc64c990071": "cd4c8e4bb94ef814",  # trick focal
+        "b8e53bc35b680bd2": "36c0e444d0a65832",  # trick mixup
+        "12db24fe8ed0f607": "08f838f72add17fb",  # trick sgd
+        "27aec3604dc5e34a": "d8061cb02b5a9f78",  # trick stochastic_depth
     },
     {
         "dedbb53adbd0d999": "2b8ff7af60165327",  # strategy adapter
