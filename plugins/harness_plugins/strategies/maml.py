@@ -31,7 +31,9 @@ class Maml(MetaLearning, GradientStrategy):
     """Meta-train on episodes of the source classes, then adapt by plain gradient steps.
 
     The head starts at zero. By symmetry that is the same as learning one vector for all classes
-    (Ye & Chao 2022), and it lets one meta-training serve tasks of any number of classes.
+    (Ye & Chao 2022), and it lets one meta-training serve tasks of any number of classes. It also
+    has the first inner step move the head alone: with one, the default, the body is learned and
+    moves first when it adapts, and from two on it moves in meta-training too.
     Batch norm uses the statistics of the support set for the queries too, so that the answer to
     one query does not depend on the others ("MetaBN" in Bronskill et al. 2020; the paper's own
     experiments let it).
