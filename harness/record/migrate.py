@@ -107,6 +107,8 @@ SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     },
     {
         "dedbb53adbd0d999": "2b8ff7af60165327",  # strategy adapter
+        "c7789d6cc30ba452": "dcabefd96c1bad19",  # strategy proto_maml
+        "4d560c380fcc5984": "f74ec05ec5ae8fa7",  # strategy tent
     },
     {
         "2b8ff7af60165327": "7d5f263eed33c0c1",  # strategy adapter
