@@ -87,16 +87,16 @@ PLAN: dict[int, Step] = {
 SAME_NUMBERS: Sequence[Mapping[str, str]] = (
     {
         "9672e408a6d22963": "533e518c8476a98d",  # dataset corrupted
-        "728eea039b95b4e0": "c2552f2549a8d9e6",  # strategy adda
+        "6c1d8d755b5eff6f": "c2552f2549a8d9e6",  # strategy adda
         "c1b3524a0efdffd3": "cf19e41a1cb5fa86",  # strategy anil
         "5be78f8dfdee9687": "b30f3e1e5b822247",  # strategy coral
         "91f1ea9987e9cfde": "09469f217c265a73",  # strategy fomaml
         "ecc0051c776621bb": "9861205401f9b75e",  # strategy maml
         "a2586009335f4565": "45a547511a1564a7",  # strategy model_soup
-        "7d4582992f1db50a": "c7789d6cc30ba452",  # strategy proto_maml
-        "763034ee0d4a27ff": "1deff5d1729d670f",  # strategy protonet
+        "841778d3511a2033": "c7789d6cc30ba452",  # strategy proto_maml
+        "d8eef3bd98325f5a": "1deff5d1729d670f",  # strategy protonet
         "e5d2e8399a61f19e": "0dca1b003db44a56",  # strategy reptile
-        "a9bae3cd2463a5d8": "a223db504bc4c180",  # strategy shot
+        "56ba32397249b4d3": "a223db504bc4c180",  # strategy shot
         "093b240f1f670135": "0f3835c6a30d52ad",  # trick bss
         "ad256d1f2ecc897c": "9d7e203707980905",  # trick class_weights
         "c05fc68ef47d9f1c": "2e518a6e6c64fff9",  # trick cutmix

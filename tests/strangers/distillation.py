@@ -49,9 +49,12 @@ class Distillation(GradientStrategy):
         train = replace(task.train, inputs=teacher.inputs(task.train.inputs))
         theirs = replace(task, train=train, val=None)
         head = standardised_head(teacher.backbone, theirs, run)
-        probe = fit(Recipe(teacher.backbone, (), lr=0.1, head=head), theirs, run)
+        steps = run.steps // 2  # for the teacher; the student has the others
+        probe = fit(Recipe(teacher.backbone, (), lr=0.1, head=head, steps=steps), theirs, run)
         answers = Answers(probe.logits(train.inputs), self.temperature)
-        return Recipe(backbone, backbone.parameters_from(0), lr=hp["lr"], regularisers=[answers])
+        names = backbone.parameters_from(0)
+        steps = run.steps - steps
+        return Recipe(backbone, names, lr=hp["lr"], regularisers=[answers], steps=steps)
 
 
 @hookimpl

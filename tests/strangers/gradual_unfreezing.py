@@ -18,11 +18,12 @@ class GradualUnfreezing(GradientStrategy):
 
     def recipe(self, backbone, task, hp, run):
         last = len(backbone.blocks)
-        steps = max(1, run.steps // (last + 1))
+        steps = run.steps // (last + 1)
         stage = self._stage(backbone, last, hp, steps)  # the head alone
         for first in range(last - 1, -1, -1):
             model = fit(stage, replace(task, val=None), run)
             stage = self._stage(model.backbone, first, hp, steps, model.head)
+            stage = replace(stage, steps_before=steps * (last - first))
         return stage
 
     def _stage(self, backbone, first, hp, steps, head=None):

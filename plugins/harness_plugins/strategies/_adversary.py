@@ -39,8 +39,10 @@ class Adversary(Regulariser):
             torch.cat([source, target]), self.weight * reversal(progress)
         )
         of_source = torch.cat([source.new_ones(len(source)), target.new_zeros(len(target))])
-        share = len(source) / len(features)
-        weight = torch.where(of_source > 0, 0.5 / share, 0.5 / (1 - share))
+        half = len(features) / 2
+        weight = torch.cat(
+            [torch.full_like(part[:, 0], half / max(1, len(part))) for part in (source, target)]
+        )
         answers = self.classify(features)
         return F.binary_cross_entropy_with_logits(answers, of_source, weight)
 

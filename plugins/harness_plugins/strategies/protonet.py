@@ -104,7 +104,7 @@ def prototype_head(features: Tensor, labels: Tensor, classes: int) -> tuple[Tens
     below one that has some: it is not predicted."""
     prototypes, counts = class_means(features, labels, classes)
     weight, bias = 2 * prototypes, -prototypes.square().sum(1)
-    absent, known = counts == 0, counts.argmax()
+    absent, known = counts == 0, counts.argmax()[None]  # an index that no GPU is waited for
     weight = torch.where(absent[:, None], weight[known], weight)
     return weight, torch.where(absent, bias[known] - 40, bias)
 

@@ -50,7 +50,8 @@ def test_where_one_class_is_sure_it_is_dann():
 
 def test_the_features_gradient_is_turned_round_and_predictions_get_none():
     """A linear adversary of weights v on one feature f and two even classes: with the logit
-    z = (v1 + v2) f / 2 of a source example, f gets +λ σ(-z) (v1 + v2) / 2."""
+    z = (v1 + v2) f / 2 of a source example, f gets +λ σ(-z) (v1 + v2) / 2, and half of that, as
+    each domain counts for one half."""
     adversary = ConditionalAdversary(2, 1, 0.4)
     adversary.classify = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.Flatten(0))
     with torch.no_grad():
@@ -60,6 +61,6 @@ def test_the_features_gradient_is_turned_round_and_predictions_get_none():
     nothing = Part(torch.zeros(0, 1), torch.zeros(0, 2))
     adversary.penalty(Part(feature, logits, nothing)).backward()
     scale = 0.4 * (2 / (1 + math.exp(-5)) - 1)
-    expected = scale * 1.0 / (1 + math.exp(0.9))
+    expected = scale * 1.0 / (1 + math.exp(0.9)) / 2
     assert feature.grad.item() == pytest.approx(expected, rel=1e-5)
     assert logits.grad is None

@@ -87,7 +87,7 @@ def test_in_whatever_order(order):
 def test_each_has_its_effect_beside_all_others(left_out):
     others = [trick for trick in ALL if trick is not left_out]
     everything, found = (
-        whole(partial(trained, FullFinetune().with_tricks(tricks)), steps=4)
+        whole(partial(trained, FullFinetune().with_tricks(tricks)), steps=6)
         for tricks in (ALL, others)
     )
     both = found.keys() & everything.keys()

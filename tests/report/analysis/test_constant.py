@@ -21,7 +21,8 @@ from harness.report.analysis.report import analyse
 def of(predicted: list[int], labels: list[int]) -> bool:
     """Whether a model of these predictions counts as constant."""
     logits = torch.from_numpy(np.eye(1 + max(predicted + labels))[predicted])
-    frame = pd.DataFrame([{**scores(logits, torch.tensor(labels)), "counts": True}])
+    known = {"classes": len(set(labels)), "counts": True}
+    frame = pd.DataFrame([{**scores(logits, torch.tensor(labels)), **known}])
     return bool(constant(frame).iloc[0])
 
 
@@ -37,6 +38,11 @@ def test_one_class_throughout_is_constant_and_nothing_else_is(labels, data):
 
 def test_chance_is_not_constant():
     assert not of([0, 1, 0, 1], [0, 0, 1, 1])
+
+
+def test_two_classes_of_four_are_not_one_of_two():
+    """Although accuracy, precision and F1 are those of one."""
+    assert not of([0, 0, 2, 2], [0, 1, 2, 3])
 
 
 def told(
